@@ -1,0 +1,1 @@
+"""Sorairo: an open Sora."""
