@@ -1,0 +1,47 @@
+"""Rotary position embedding over (time, height, width): each axis turns its own share of a head's channels."""
+
+# Letters: b batch, k heads, n tokens, c channels of a head, t h w the grid of tokens
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+__all__ = ["Turns", "rotate", "turns"]
+
+
+class Turns(NamedTuple):
+    """The angle of every token and channel pair, as (n c/2) float32 cosines and sines."""
+
+    cos: torch.Tensor
+    sin: torch.Tensor
+
+
+def turns(
+    grid: tuple[int, int, int], head_dim: int, device: torch.device | None = None, theta: float = 10000.0
+) -> Turns:
+    """The turns of a (t h w) grid of tokens, in that order of tokens.
+
+    Height and width get 2 * (head_dim // 6) channels each, time gets the rest. Computed anew at every call, in
+    float64: it is a few thousand sines, and so the model has no buffers to keep or lose.
+    Source: Su et al. 2021, equation 15; the split by axis is Wan's.
+    """
+    side = 2 * (head_dim // 6)
+    dtype = torch.float32 if device is not None and device.type == "mps" else torch.float64
+    angles = []
+    for axis, (length, channels) in enumerate(zip(grid, (head_dim - 2 * side, side, side), strict=True)):
+        pace = theta ** (-torch.arange(0, channels, 2, dtype=dtype, device=device) / channels)  # c'/2
+        angle = torch.outer(torch.arange(length, dtype=dtype, device=device), pace)  # length c'/2
+        shape = [1, 1, 1, channels // 2]
+        shape[axis] = length
+        angles.append(angle.view(shape).expand(*grid, -1))  # t h w c'/2
+    angle = torch.cat(angles, dim=-1).flatten(0, 2)  # n c/2
+    return Turns(angle.cos().float(), angle.sin().float())
+
+
+def rotate(x: torch.Tensor, by: Turns) -> torch.Tensor:
+    """Turn every pair of neighbouring channels of x (b k n c) by its token's angle; same shape and dtype."""
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)  # b k n c/2
+    turned = (even * by.cos - odd * by.sin, even * by.sin + odd * by.cos)
+    return torch.stack(turned, dim=-1).flatten(-2).to(x.dtype)  # b k n c

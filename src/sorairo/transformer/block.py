@@ -1,0 +1,103 @@
+"""One block: attention among all tokens, attention to the words, and a feed-forward part."""
+
+# Letters: b batch, t frames, s tokens of a frame, n = t s tokens, l words, d width, k heads, c channels of a head
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sorairo.nn.attention import attention
+from sorairo.nn.norm import LayerNorm, RMSNorm, modulate
+from sorairo.nn.rope import Turns, rotate
+from sorairo.transformer.conditions import Words
+
+__all__ = ["Block", "CrossAttention", "FeedForward", "SelfAttention"]
+
+
+class Projections(nn.Module):
+    """What both attentions have: four products, and norms of queries and keys across all heads at once."""
+
+    def __init__(self, width: int, heads: int, eps: float):
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(width, width)
+        self.k = nn.Linear(width, width)
+        self.v = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+        self.norm_q = RMSNorm(width, eps)
+        self.norm_k = RMSNorm(width, eps)
+
+    def split(self, x: torch.Tensor) -> torch.Tensor:
+        """(b n d) -> (b k n c)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def merge(self, x: torch.Tensor) -> torch.Tensor:
+        """(b k n c) -> (b n d)."""
+        return x.transpose(1, 2).flatten(2)
+
+
+class SelfAttention(Projections):
+    """Every token attends to every token of the clip: (b t s d) -> (b t s d)."""
+
+    def forward(self, x: torch.Tensor, turns: Turns) -> torch.Tensor:
+        tokens = x.flatten(1, 2)  # b n d
+        q = rotate(self.split(self.norm_q(self.q(tokens))), turns)  # b k n c
+        k = rotate(self.split(self.norm_k(self.k(tokens))), turns)  # b k n c
+        v = self.split(self.v(tokens))  # b k n c
+        return self.out(self.merge(attention(q, k, v))).view_as(x)  # b t s d
+
+
+class CrossAttention(Projections):
+    """Every token attends to the words: (b t s d), Words -> (b t s d)."""
+
+    def forward(self, x: torch.Tensor, words: Words) -> torch.Tensor:
+        q = self.split(self.norm_q(self.q(x.flatten(1, 2))))  # b k n c
+        k = self.split(self.norm_k(self.k(words.states)))  # b k l c
+        v = self.split(self.v(words.states))  # b k l c
+        return self.out(self.merge(attention(q, k, v, words.bias))).view_as(x)  # b t s d
+
+
+class FeedForward(nn.Module):
+    """Two products with a GELU between: (... d) -> (... d)."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(F.gelu(self.up(x), approximate="tanh"))
+
+
+class Block(nn.Module):
+    """Tokens (b t s d) -> tokens (b t s d).
+
+    The six rows of `table` are this block's own offsets to the shared modulation: shift, scale and gate of the
+    self-attention, then of the feed-forward part. The cross-attention is not gated by time.
+    Source: Wan 2025, section 4.2.2.
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, cross_norm: bool, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.self_attention = SelfAttention(width, heads, eps)
+        self.cross_norm = LayerNorm(width, eps) if cross_norm else nn.Identity()
+        self.cross_attention = CrossAttention(width, heads, eps)
+        self.feed_forward = FeedForward(width, hidden)
+        self.table = nn.Parameter(torch.zeros(6, width))
+
+    def forward(self, x: torch.Tensor, modulation: torch.Tensor, words: Words, turns: Turns) -> torch.Tensor:
+        shift, scale, gate, shift2, scale2, gate2 = (self.table + modulation.float()).unbind(
+            -2
+        )  # b t 1 d each
+        x = gated(x, gate, self.self_attention(modulate(x, shift, scale, self.eps), turns))  # b t s d
+        x = x + self.cross_attention(self.cross_norm(x), words)  # b t s d
+        x = gated(x, gate2, self.feed_forward(modulate(x, shift2, scale2, self.eps)))  # b t s d
+        return x
+
+
+def gated(x: torch.Tensor, gate: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    """x + gate * change, summed in float32, in x's dtype."""
+    return (x.float() + gate * change).to(x.dtype)

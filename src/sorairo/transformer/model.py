@@ -1,0 +1,131 @@
+"""The diffusion transformer: noisy latents, their times and words in; velocity out. Wan's mathematics."""
+
+# Letters: b batch, c channels, t h w latent grid, s tokens of a frame, d width, l words
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sorairo.nn.norm import modulate
+from sorairo.nn.rope import turns
+from sorairo.transformer.block import Block
+from sorairo.transformer.conditions import Time, TimeEmbedding, WordsEmbedding
+from sorairo.transformer.patches import Patches, from_patches
+
+__all__ = ["Transformer", "TransformerConfig", "forward_flops"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """The shape of a Transformer. text_len: the positions that attention to the words counts, pads included."""
+
+    channels: int = 48
+    patch_side: int = 2
+    layers: int = 12
+    heads: int = 6
+    head_dim: int = 64
+    hidden: int = 1024
+    text_dim: int = 384
+    text_len: int = 96
+    freq_dim: int = 256
+    cross_norm: bool = True
+    eps: float = 1e-6
+
+    @property
+    def width(self) -> int:
+        return self.heads * self.head_dim
+
+
+class Head(nn.Module):
+    """Tokens (b t s d) -> the values of their patches (b t s p*p*c)."""
+
+    def __init__(self, width: int, values: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.table = nn.Parameter(torch.zeros(2, width))
+        self.project = nn.Linear(width, values)
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        shift, scale = (self.table + embedding.float().unsqueeze(-2)).unbind(-2)  # b t 1 d each
+        return self.project(modulate(x, shift, scale, self.eps))
+
+
+class Transformer(nn.Module):
+    """Velocity of noisy latents.
+
+    latents: (b c t h w), h and w multiples of patch_side. timestep: 1000 * sigma, (b), or (b t) where each latent
+    frame has its own. text: (b l text_dim). text_lengths: (b), how many of the l are words; the rest up to the
+    config's text_len count as zeros whatever l is, so give only as many as the longest needs. None: all l given
+    are attended to. Returns (b c t h w).
+    Computes in the dtype of its weights, with norms, softmax and modulation in float32.
+    Source: Wan 2025 (arXiv 2503.20314), section 4.2; the same function as diffusers' WanTransformer3DModel.
+    """
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        values = config.channels * config.patch_side**2
+        self.patches = Patches(config.channels, config.patch_side, config.width)
+        self.time = TimeEmbedding(config.freq_dim, config.width)
+        self.words = WordsEmbedding(config.text_dim, config.text_len, config.width)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, config.hidden, config.cross_norm, config.eps)
+            for _ in range(config.layers)
+        )
+        self.head = Head(config.width, values, config.eps)
+
+    def forward(
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        grid = self.patches.grid(latents)  # tokens along t, h, w
+        x = self.patches(latents)  # b t s d
+        time: Time = self.time(timestep)  # b t 1 d, b t 1 6 d
+        words = self.words(text, text_lengths)  # b l d
+        place = turns(grid, self.config.head_dim, latents.device)  # n c/2
+        for block in self.blocks:
+            x = block(x, time.modulation, words, place)  # b t s d
+        x = self.head(x, time.embedding)  # b t s p*p*c
+        return from_patches(x, self.config.patch_side, grid[1])  # b c t h w
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """Weights to begin training from (drawn from torch's global generator).
+
+        Every part that adds to the stream begins at zero through its last product, while its gate is one: the
+        whole product learns from the first step, where a gate at zero would let only the gate learn.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.time.second.weight, std=0.02)
+        zero = [self.time.modulation, self.head.project]
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            zero += [block.self_attention.out, block.cross_attention.out, block.feed_forward.down]
+            block.table.zero_()
+            block.table[[2, 5]] = 1.0
+        for module in zero:
+            nn.init.zeros_(module.weight)
+        self.head.table.zero_()
+
+
+def forward_flops(config: TransformerConfig, *, tokens: int, words: int, times: int = 1) -> int:
+    """Floating-point operations of the products in one clip's forward pass; training costs three times that.
+
+    tokens: n of the clip. words: l as given to the model (with lengths, one more counts). times: 1, or t.
+    """
+    d, values = config.width, config.channels * config.patch_side**2
+    token = d * (6 * d + 2 * config.hidden) + 2 * d * (tokens + words)  # q k v out, q out; scores and sums
+    per_block = tokens * token + words * 2 * d * d
+    around = (
+        tokens * 2 * values * d + words * d * (config.text_dim + d) + times * d * (config.freq_dim + 7 * d)
+    )
+    return 2 * (config.layers * per_block + around)
