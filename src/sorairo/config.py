@@ -1,4 +1,4 @@
-"""Frozen dataclasses <-> JSON: an unknown key, a missing key or a wrong type is an error that names the key."""
+"""Frozen dataclasses <-> JSON; an unknown or missing key or a wrong type is an error that names the key."""
 
 from __future__ import annotations
 

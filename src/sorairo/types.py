@@ -36,8 +36,8 @@ class Video:
 class Known:
     """A clip or a still whose place on the output's timeline is given.
 
-    at: the output frame where it starts. hold: how firmly it is kept; 1.0 exactly, 0 < hold < 1 starts from it
-    noised to sigma = 1 - hold (an edit).
+    at: the output frame where it starts. hold: how firmly it is kept; 1.0 exactly, 0 < hold < 1 starts from
+    it noised to sigma = 1 - hold (an edit).
     """
 
     video: Video

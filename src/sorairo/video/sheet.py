@@ -1,0 +1,102 @@
+"""Contact sheets: clips as rows, time from left to right, words above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from sorairo.types import Video
+from sorairo.video.files import replacing
+
+__all__ = ["contact_sheet", "frames_sheet", "sheet"]
+
+PAPER, INK = (250, 249, 246), (38, 38, 42)
+MARGIN, GAP, LEADING = 20, 4, 1.35
+
+
+def contact_sheet(
+    videos: Sequence[Video],
+    captions: Sequence[str],
+    path: str | Path,
+    *,
+    columns: int = 1,
+    frames_per: int = 6,
+) -> None:
+    """Write a PNG (or JPEG, by the extension) of several clips, each with its words above its frames.
+
+    columns: clips side by side. frames_per: frames of each, evenly spread from the first to the last. Raises
+    UserError for a place that cannot be written.
+    """
+    path = Path(path)
+    image = sheet(videos, captions, columns=columns, frames_per=frames_per)
+    with replacing(path) as temporary:
+        image.save(temporary)
+
+
+def sheet(
+    videos: Sequence[Video], captions: Sequence[str], *, columns: int = 1, frames_per: int = 6
+) -> Image.Image:
+    """The picture that `contact_sheet` writes."""
+    assert videos and len(videos) == len(captions)
+    strips = [strip(video, caption, frames_per) for video, caption in zip(videos, captions, strict=True)]
+    width = max(image.width for image in strips)
+    rows = [strips[start : start + columns] for start in range(0, len(strips), columns)]
+    heights = [max(image.height for image in row) for row in rows]
+    page = Image.new(
+        "RGB",
+        (
+            MARGIN + min(columns, len(strips)) * (width + MARGIN),
+            MARGIN + sum(height + MARGIN for height in heights),
+        ),
+        PAPER,
+    )
+    top = MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        for column, image in enumerate(row):
+            page.paste(image, (MARGIN + column * (width + MARGIN), top))
+        top += height + MARGIN
+    return page
+
+
+def frames_sheet(video: Video) -> Image.Image:
+    """All frames of one clip in reading order, without words."""
+    count, (w, h) = len(video), video.size
+    columns = min(count, max(1, round((count * h / w * 1.6) ** 0.5)))  # a page of about 16:10
+    rows = -(-count // columns)
+    page = Image.new("RGB", (GAP + columns * (w + GAP), GAP + rows * (h + GAP)), PAPER)
+    for index, frame in enumerate(video.frames):
+        place = (GAP + index % columns * (w + GAP), GAP + index // columns * (h + GAP))
+        page.paste(Image.fromarray(frame), place)
+    return page
+
+
+def strip(video: Video, caption: str, count: int) -> Image.Image:
+    """One clip: its words, and under them `count` frames side by side."""
+    w, h = video.size
+    count = min(count, len(video))
+    width = max(count * (w + GAP) - GAP, 160)
+    font = ImageFont.load_default(size=15)
+    lines = wrapped(caption, font, width)
+    line_height = round(15 * LEADING)
+    text_height = len(lines) * line_height + 4 if lines else 0
+    image = Image.new("RGB", (width, text_height + h), PAPER)
+    draw = ImageDraw.Draw(image)
+    for index, line in enumerate(lines):
+        draw.text((0, index * line_height), line, INK, font)
+    for index, frame in enumerate(np.linspace(0, len(video) - 1, count).round().astype(int)):
+        image.paste(Image.fromarray(video.frames[frame]), (index * (w + GAP), text_height))
+    return image
+
+
+def wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """`text` in lines that fit `width` pixels."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

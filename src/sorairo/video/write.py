@@ -1,0 +1,118 @@
+"""Frames into files, by the extension: .mp4 .gif .webp .png."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from sorairo.types import UserError, Video
+from sorairo.video.files import check_folder, replacing
+from sorairo.video.sheet import frames_sheet
+
+__all__ = ["EXTENSIONS", "check_writable", "write_video"]
+
+BT709 = 1
+LIMITED_RANGE = 1
+
+
+def write_video(video: Video, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
+    """Write `video` to `path`, whole or not at all.
+
+    .mp4: H.264, yuv420p, the index in front (plays in a browser while it loads); .gif, .webp: looping; .png: the
+    frame, or for a clip all frames as a sheet. metadata: any JSON values, kept in the file as its comment;
+    `read_metadata` returns them. Raises UserError for another extension and for a place that cannot be written.
+    """
+    path = Path(path)
+    check_writable(path)
+    comment = json.dumps(metadata) if metadata else ""
+    with replacing(path) as temporary:
+        WRITERS[path.suffix.lower()](video, temporary, comment)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise UserError for a name that `write_video` would refuse, before the work is done."""
+    path = Path(path)
+    if path.suffix.lower() not in WRITERS:
+        raise UserError(f"{path} must end in one of {' '.join(WRITERS)}.")
+    check_folder(path)
+
+
+def write_mp4(video: Video, path: Path, comment: str) -> None:
+    frames = even(video.frames)
+    height, width = frames.shape[1:3]
+    # use_metadata_tags would move the comment to a place that other players do not read; the default does not.
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        if comment:
+            container.metadata["comment"] = comment
+        stream = container.add_stream("libx264", rate=Fraction(video.fps).limit_denominator(1001))
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "14", "preset": "slow", "tune": "animation"}
+        context = stream.codec_context
+        context.color_primaries = context.color_trc = context.colorspace = BT709
+        context.color_range = LIMITED_RANGE
+        for picture in frames:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = frame.reformat(
+                format="yuv420p",
+                dst_colorspace=BT709,
+                dst_color_range=LIMITED_RANGE,
+                interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+            )
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def even(frames: np.ndarray) -> np.ndarray:
+    """An odd last row or column repeated: 4:2:0 chroma has one sample for two pixels each way."""
+    _, h, w, _ = frames.shape
+    return np.pad(frames, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+
+
+def write_gif(video: Video, path: Path, comment: str) -> None:
+    # One palette for all frames: a palette per frame makes still backgrounds flicker.
+    _, h, w, _ = video.frames.shape
+    palette = Image.fromarray(video.frames.reshape(-1, w, 3)).quantize(256, Image.Quantize.MEDIANCUT)
+    pictures = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+        for frame in video.frames
+    ]
+    save_animation(pictures, path, durations(video, unit=10), comment=comment.encode())
+
+
+def write_webp(video: Video, path: Path, comment: str) -> None:
+    exif = Image.Exif()
+    if comment:
+        exif[0x010E] = comment  # ImageDescription
+    pictures = [Image.fromarray(frame) for frame in video.frames]
+    save_animation(pictures, path, durations(video, unit=1), quality=92, method=4, exif=exif)
+
+
+def save_animation(pictures: list[Image.Image], path: Path, lengths: list[int], **options: Any) -> None:
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=lengths, loop=0, **options)
+
+
+def durations(video: Video, unit: int) -> list[int]:
+    """Milliseconds per frame in steps of `unit`, whose sum stays true (GIF counts in hundredths)."""
+    ends = np.round(np.arange(len(video) + 1) * 1000 / video.fps / unit) * unit
+    return [int(length) for length in np.diff(ends)]
+
+
+def write_png(video: Video, path: Path, comment: str) -> None:
+    info = PngInfo()
+    if comment:
+        info.add_itxt("comment", comment)
+    image = Image.fromarray(video.frames[0]) if len(video) == 1 else frames_sheet(video)
+    image.save(path, pnginfo=info, optimize=True)
+
+
+WRITERS = {".mp4": write_mp4, ".gif": write_gif, ".webp": write_webp, ".png": write_png}
+EXTENSIONS = tuple(WRITERS)
