@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
+import av.container
 import av.error
 import numpy as np
 from av.video.reformatter import Interpolation
@@ -24,6 +25,9 @@ MAX_PIXELS = 2**25
 MAX_BYTES = 2**31
 """Bytes of all frames together, as RGB."""
 
+# All that the two libraries are known to raise for a damaged file.
+UNREADABLE = (av.error.FFmpegError, UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError)
+
 # swscale's default is a level too dark throughout and has no chroma between samples.
 EXACTLY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -34,47 +38,40 @@ DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,ogg,mpegts,mpeg"
 def read_video(path: str | Path, *, max_frames: int = MAX_FRAMES) -> Video:
     """The frames of a clip or a still, upright, with transparency laid on white.
 
-    A still is one frame at 1 frame per second; a variable frame rate becomes its average. What the file is, its
-    first bytes say, not its name. Raises UserError for a file that is missing, broken, empty or too large.
+    A still is one frame at 1 frame per second; a variable frame rate becomes its average. What the file is,
+    its first bytes say, not its name. Raises UserError for a file that is missing, broken, empty or too large.
     """
     path = checked(Path(path))
     try:
         frames, fps = (read_picture if is_picture(path) else read_clip)(path, max_frames)
-    except (
-        av.error.FFmpegError,
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-    ) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except UNREADABLE as error:
         raise UserError(f"{path} cannot be read as a video or a picture; it may be damaged.") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"{path} is too large a picture; make it smaller than 8K.") from error
     return Video(frames=frames, fps=fps)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What `write_video` was given as metadata; empty when the file holds none. Raises UserError as `read_video`."""
+    """What `write_video` was given as metadata; empty when the file holds none. Raises as `read_video`."""
     path = checked(Path(path))
     try:
         text = picture_comment(path) if is_picture(path) or is_gif(path) else clip_comment(path)
         values = json.loads(text) if text else {}
     except json.JSONDecodeError:
         return {}
-    except (av.error.FFmpegError, UnidentifiedImageError, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path} cannot be read as a video or a picture; it may be damaged.") from error
     return values if isinstance(values, dict) else {}
 
 
-# -- clips -----------------------------------------------------------------------------------------------------
+# -- clips -----------------------------------------------------------------------------------------
 
 
 def read_clip(path: Path, max_frames: int) -> tuple[np.ndarray, float]:
     """Frames (t h w 3) and frames per second of the first video track."""
-    with path.open("rb") as file, av.open(file, options={"format_whitelist": DEMUXERS}) as container:
+    with path.open("rb") as file, opened(file) as container:
         if not container.streams.video:
             raise UserError(f"{path} holds no video track.")
         stream = container.streams.video[0]
@@ -93,6 +90,10 @@ def read_clip(path: Path, max_frames: int) -> tuple[np.ndarray, float]:
     return frames, average_fps(times) or declared or 1.0
 
 
+def opened(file: BinaryIO) -> av.container.InputContainer:
+    return av.open(file, "r", options={"format_whitelist": DEMUXERS})
+
+
 def rgb(frame: av.VideoFrame) -> np.ndarray:
     """One decoded frame as uint8 (h w 3)."""
     if any(component.is_alpha for component in frame.format.components):
@@ -107,12 +108,12 @@ def average_fps(times: list[float]) -> float:
 
 
 def clip_comment(path: Path) -> str:
-    with path.open("rb") as file, av.open(file, options={"format_whitelist": DEMUXERS}) as container:
+    with path.open("rb") as file, opened(file) as container:
         tags = {name.lower(): text for name, text in container.metadata.items()}
         return tags.get("comment", "")
 
 
-# -- pictures --------------------------------------------------------------------------------------------------
+# -- pictures --------------------------------------------------------------------------------------
 
 
 def read_picture(path: Path, max_frames: int) -> tuple[np.ndarray, float]:
@@ -148,7 +149,7 @@ def picture_comment(path: Path) -> str:
         return comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
 
 
-# -- guards ----------------------------------------------------------------------------------------------------
+# -- guards ----------------------------------------------------------------------------------------
 
 
 def checked(path: Path) -> Path:

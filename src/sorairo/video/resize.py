@@ -26,8 +26,6 @@ def resize(video: Video, size: tuple[int, int], *, fit: str = "cover") -> Video:
         scale = max(width / w, height / h)
         left, top = (w - width / scale) / 2, (h - height / scale) / 2
         box = (left, top, w - left, h - top)
-    frames = [
-        np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS, box))
-        for frame in video.frames
-    ]
+    pictures = (Image.fromarray(frame) for frame in video.frames)
+    frames = [np.asarray(picture.resize(size, Image.Resampling.LANCZOS, box)) for picture in pictures]
     return Video(frames=np.stack(frames), fps=video.fps)

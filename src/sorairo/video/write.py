@@ -26,9 +26,10 @@ LIMITED_RANGE = 1
 def write_video(video: Video, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
     """Write `video` to `path`, whole or not at all.
 
-    .mp4: H.264, yuv420p, the index in front (plays in a browser while it loads); .gif, .webp: looping; .png: the
-    frame, or for a clip all frames as a sheet. metadata: any JSON values, kept in the file as its comment;
-    `read_metadata` returns them. Raises UserError for another extension and for a place that cannot be written.
+    .mp4: H.264, yuv420p, the index in front (plays in a browser while it loads); .gif, .webp: looping; .png:
+    the frame, or for a clip all frames as a sheet. metadata: any JSON values, kept in the file as its comment
+    (`read_metadata` returns them). Raises UserError for another extension and for a place that cannot be
+    written.
     """
     path = Path(path)
     check_writable(path)
@@ -48,7 +49,6 @@ def check_writable(path: str | Path) -> None:
 def write_mp4(video: Video, path: Path, comment: str) -> None:
     frames = even(video.frames)
     height, width = frames.shape[1:3]
-    # use_metadata_tags would move the comment to a place that other players do not read; the default does not.
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         if comment:
             container.metadata["comment"] = comment
@@ -79,7 +79,7 @@ def even(frames: np.ndarray) -> np.ndarray:
 
 def write_gif(video: Video, path: Path, comment: str) -> None:
     # One palette for all frames: a palette per frame makes still backgrounds flicker.
-    _, h, w, _ = video.frames.shape
+    w, _ = video.size
     palette = Image.fromarray(video.frames.reshape(-1, w, 3)).quantize(256, Image.Quantize.MEDIANCUT)
     pictures = [
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
