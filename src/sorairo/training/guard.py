@@ -1,0 +1,94 @@
+"""One process per run folder, unchanged settings from one start to the next, and a stop that loses nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sorairo.data.files import disk_errors, write_text
+from sorairo.types import UserError
+
+__all__ = ["StopFlag", "check_settings", "only_process"]
+
+
+class StopFlag:
+    """Becomes true at the first SIGTERM or Ctrl-C, so that the step ends and is saved; a second Ctrl-C interrupts."""
+
+    def __init__(self):
+        self.signal: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+    @contextmanager
+    def watching(self) -> Iterator[StopFlag]:
+        """Catch the two signals inside the block (in the main thread; elsewhere there is nothing to catch)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {s: signal.signal(s, self._catch) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _catch(self, number: int, frame: Any) -> None:
+        if self.signal == signal.SIGINT == number:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+@contextmanager
+def only_process(run_dir: Path) -> Iterator[None]:
+    """Hold the run folder for this process. Raises UserError when another one trains in it."""
+    with disk_errors(run_dir):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        file = (run_dir / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another process trains in {run_dir}: stop it or choose another folder."
+            ) from error
+        yield
+
+
+def check_settings(
+    path: Path, settings: Mapping[str, Any], free: frozenset[str], accept: bool = False
+) -> None:
+    """Compare with those that the run began with, and record them.
+
+    free: dotted keys that may change. accept: take the new ones. Raises UserError that names the first key that
+    differs.
+    """
+    now = json.loads(json.dumps(settings))
+    if path.exists() and not accept:
+        try:
+            before = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path} is damaged: choose another --run folder.") from error
+        old, new = _flat(before), _flat(now)
+        for key in sorted(set(old) | set(new)):
+            if key not in free and old.get(key) != new.get(key):
+                raise UserError(
+                    f"{path.parent} was trained with {key} = {old.get(key)}, now it is {new.get(key)}: set it back, "
+                    "choose another --run folder, or add --accept-changes."
+                )
+    write_text(path, json.dumps(now, indent=2) + "\n")
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{prefix}.{key}" if prefix else key)
+    return flat

@@ -1,0 +1,249 @@
+"""The loop: batches in, updates, logs, samples and checkpoints out. The same command again continues, bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from sorairo.data.files import whole_folder
+from sorairo.training.ema import Ema
+from sorairo.training.guard import StopFlag, check_settings, only_process
+from sorairo.training.metrics import MetricsLog
+from sorairo.training.objective import Objective
+from sorairo.training.optim import OptimConfig, Optimizer
+from sorairo.training.prefetch import Prefetch
+from sorairo.training.rng import torch_rng
+from sorairo.training.schedule import Schedule
+from sorairo.training.state import RunState, latest_state, save_state
+from sorairo.training.view import Progress, View
+from sorairo.types import UserError
+
+__all__ = ["Objective", "Outcome", "TrainConfig", "Trainer", "train"]
+
+log = logging.getLogger(__name__)
+
+MAY_CHANGE = frozenset(
+    f"train.{key}"
+    for key in ("steps", "threads", "checkpoint_minutes", "sample_every", "tensorboard", "patience")
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A run's settings, whatever is trained.
+
+    steps: where it ends (None: by --hours or by hand). dtype: of the working weights; auto is bf16 where the
+    processor multiplies it natively. threads: 0 takes torch's choice. sample_every: steps, 0 for never.
+    patience: how many steps in a row may have a loss or gradient that is not finite (they change nothing).
+    """
+
+    seed: int = 0
+    steps: int | None = None
+    dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    threads: int = 0
+    ema_decay: float = 0.999
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    schedule: Schedule = field(default_factory=Schedule)
+    checkpoint_minutes: float = 4.0
+    sample_every: int = 1000
+    tensorboard: bool = True
+    patience: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Why the loop returned: "done" (steps or hours reached) or "stopped" (by the signal of that number)."""
+
+    step: int
+    reason: Literal["done", "stopped"]
+    signal: int | None = None
+
+
+def train(
+    objective: Objective,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    hours: float | None = None,
+    accept_changes: bool = False,
+) -> Outcome:
+    """Train in `run_dir`, from its last checkpoint if it has one, to config.steps or `hours` of training in all.
+
+    Writes checkpoints/, metrics.jsonl, tensorboard/, samples/ and, at the end, export/. Raises UserError when the
+    settings differ from those the run began with, when another process trains there, or when it cannot be written.
+    """
+    with only_process(run_dir):
+        trainer = Trainer(objective, config, run_dir, accept_changes=accept_changes)
+        outcome = trainer.run(hours)
+        if outcome.reason == "done":
+            trainer.export(run_dir / "export")
+        return outcome
+
+
+class Trainer:
+    """One objective's optimiser, average and step counter, restored from the run folder."""
+
+    def __init__(
+        self, objective: Objective, config: TrainConfig, run_dir: Path, *, accept_changes: bool = False
+    ):
+        self.objective, self.config, self.run_dir = objective, config, run_dir
+        check_settings(
+            run_dir / "settings.json",
+            {"train": asdict(config), "objective": objective.settings()},
+            MAY_CHANGE,
+            accept_changes,
+        )
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((run_dir / "cache").absolute()))
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        named = [
+            (f"{model}.{name}", parameter)
+            for model, module in objective.models.items()
+            for name, parameter in module.named_parameters()
+        ]
+        self.optimizer = Optimizer(named, config.optim, working_dtype(config.dtype))
+        self.ema = Ema(self.optimizer.weights, config.ema_decay)
+        self.step, self.seconds, self.bad = 0, 0.0, 0
+        state = latest_state(run_dir / "checkpoints")
+        if state:
+            self.restore(state)
+            log.info("continuing %s from step %d", run_dir, self.step)
+
+    def run(self, hours: float | None = None) -> Outcome:
+        """Step until the end; a checkpoint at the end, every few minutes and at a signal."""
+        config, stop = self.config, StopFlag()
+        limit = math.inf if hours is None else hours * 3600
+        metrics = MetricsLog(self.run_dir, self.step, config.tensorboard)
+        batches = Prefetch(self.objective.batch, self.step)
+        saved, saved_at = self.step, time.monotonic()
+        try:
+            with stop.watching(), View() as view:
+                while (
+                    not stop and self.seconds < limit and (config.steps is None or self.step < config.steps)
+                ):
+                    news = self.one(batches.get(), limit)
+                    metrics.write(
+                        news.step, {"loss": news.loss, **news.parts, "norm": news.norm, "lr": news.lr}
+                    )
+                    view(news)
+                    if config.sample_every and self.step % config.sample_every == 0:
+                        self.sample(metrics)
+                    if time.monotonic() - saved_at > config.checkpoint_minutes * 60:
+                        metrics.flush()
+                        self.save()
+                        saved, saved_at = self.step, time.monotonic()
+            if saved != self.step:
+                metrics.flush()
+                self.save()
+        finally:
+            batches.close()
+            metrics.close()
+        if stop:
+            log.info("stopped and saved at step %d; the same command continues", self.step)
+            return Outcome(step=self.step, reason="stopped", signal=stop.signal)
+        return Outcome(step=self.step, reason="done")
+
+    def one(self, batch: object, limit: float = math.inf) -> Progress:
+        """One update. limit: the seconds of training after which the run ends, for the view."""
+        began, step, config = time.perf_counter(), self.step, self.config
+        torch.manual_seed(torch_rng(config.seed, step).initial_seed())
+        loss, parts = self.objective.loss(batch, step)
+        loss.backward()
+        scale = config.schedule(step)
+        norm = self.optimizer.step(scale)
+        value = float(loss.detach())
+        if math.isfinite(norm) and math.isfinite(value):
+            self.ema.update(self.optimizer.weights, self.optimizer.steps - 1)
+            self.bad = 0
+        else:
+            self.bad += 1
+            log.warning("step %d: the loss is %g and the gradient %g; nothing was changed", step, value, norm)
+            if self.bad >= config.patience:
+                raise UserError(
+                    f"{self.bad} steps in a row were not finite: lower the learning rate and start again."
+                )
+        self.step += 1
+        spent = time.perf_counter() - began
+        self.seconds += spent
+        clips, tokens = self.objective.count(batch)
+        left = None if config.steps is None else (config.steps - self.step) * spent
+        if math.isfinite(limit):
+            left = min(limit - self.seconds, math.inf if left is None else left)
+        return Progress(
+            step=step,
+            steps=config.steps,
+            loss=value,
+            parts={name: float(part) for name, part in parts.items()},
+            lr=scale * config.optim.lr,
+            norm=norm,
+            seconds=spent,
+            clips=clips,
+            tokens=tokens,
+            flops=self.objective.flops(batch),
+            left=left,
+        )
+
+    def sample(self, metrics: MetricsLog) -> None:
+        """Samples and scores of the averaged weights."""
+        folder = self.run_dir / "samples" / f"step-{self.step:08d}"
+        with self.ema.inside(self.optimizer.working), whole_folder(folder) as temporary, torch.no_grad():
+            scores = self.objective.sample(temporary, self.step)
+        if scores:
+            log.info(
+                "step %d: %s", self.step, "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
+            )
+            metrics.write(self.step - 1, {f"score/{name}": value for name, value in scores.items()})
+
+    def export(self, folder: Path) -> None:
+        """The averaged weights as users load them."""
+        with self.ema.inside(self.optimizer.working), whole_folder(folder) as temporary, torch.no_grad():
+            self.objective.export(temporary)
+        log.info("exported %s", folder)
+
+    def save(self) -> None:
+        """A checkpoint of this moment."""
+        save_state(
+            self.run_dir / "checkpoints",
+            RunState(
+                step=self.step,
+                seconds=self.seconds,
+                tensors=self.optimizer.state() | self.ema.state() | self._buffers(),
+                extra={"bad": self.bad},
+            ),
+        )
+
+    def restore(self, state: RunState) -> None:
+        """Take a checkpoint's place. Raises UserError when it is of another network."""
+        missing = (self.optimizer.state() | self.ema.state()).keys() - state.tensors.keys()
+        if missing:
+            raise UserError(
+                f"{self.run_dir} holds a run of another network ({min(missing)} is missing in it)."
+            )
+        self.optimizer.load(state.tensors)
+        self.ema.load(state.tensors)
+        for name, buffer in self._buffers().items():
+            buffer.copy_(state.tensors[name])
+        self.step, self.seconds, self.bad = state.step, state.seconds, state.extra["bad"]
+
+    def _buffers(self) -> dict[str, torch.Tensor]:
+        return {
+            f"buffers/{model}.{name}": module.state_dict()[name]
+            for model, module in self.objective.models.items()
+            for name, _ in module.named_buffers()
+            if name in module.state_dict()
+        }
+
+
+def working_dtype(name: str) -> torch.dtype:
+    """The dtype of a dtype's name; auto is bf16 where the hardware multiplies it natively."""
+    if name == "auto":
+        native = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+        return torch.bfloat16 if native else torch.float32
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[name]

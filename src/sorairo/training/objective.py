@@ -1,0 +1,47 @@
+"""What the loop needs to know of a thing that can be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+__all__ = ["Objective"]
+
+
+class Objective(Protocol):
+    """A loss over batches. The loop owns the optimiser, the average, checkpoints, logs and the clock."""
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """The networks that are trained, by name. The loop turns their parameters into working copies in place."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values that decide the losses (model sizes, seed, ...); a resumed run must have the same."""
+        ...
+
+    def batch(self, step: int) -> Any:
+        """The batch of a step: a pure function of the seed and the step. Called in another thread, ahead of time."""
+        ...
+
+    def loss(self, batch: Any, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """(the scalar to minimise, its named parts for the log). torch's global generator is seeded per step before."""
+        ...
+
+    def count(self, batch: Any) -> tuple[int, int]:
+        """(clips, tokens or pixels) in a batch, for the live view."""
+        ...
+
+    def flops(self, batch: Any) -> float:
+        """Floating-point operations of the forward and backward passes over the batch."""
+        ...
+
+    def sample(self, folder: Path, step: int) -> dict[str, float]:
+        """Write samples into the folder, with the averaged weights in place. Returns scores for the log, or {}."""
+        ...
+
+    def export(self, folder: Path) -> None:
+        """Write the checkpoint that users load, with the averaged weights in place."""
+        ...

@@ -1,0 +1,96 @@
+"""What a person sees of a run: a live panel in a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+__all__ = ["Progress", "View"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One step's news. clips, tokens, flops: of this step. left: seconds until the end, when there is one."""
+
+    step: int
+    steps: int | None
+    loss: float
+    parts: dict[str, float]
+    lr: float
+    norm: float
+    seconds: float
+    clips: int
+    tokens: int
+    flops: float
+    left: float | None
+
+
+class View:
+    """Call it with the Progress of every step; it shows averages over the last hundred or so."""
+
+    def __init__(self, plain_every: float = 30.0):
+        self._live = None
+        if sys.stderr.isatty():
+            self._live = Live(console=Console(stderr=True), refresh_per_second=2, transient=False)
+        self._plain_every = plain_every
+        self._last = 0.0
+        self._mean: dict[str, float] = {}
+
+    def __enter__(self) -> View:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, news: Progress) -> None:
+        values = {
+            "loss": news.loss,
+            "gradient norm": news.norm,
+            "clips": news.clips,
+            "tokens": news.tokens,
+            "flops": news.flops,
+            "seconds": news.seconds,
+            **news.parts,
+        }
+        for name, value in values.items():
+            self._mean[name] = 0.98 * self._mean.get(name, value) + 0.02 * value
+        if time.monotonic() - self._last < (0.5 if self._live else self._plain_every):
+            return
+        self._last = time.monotonic()
+        rows = self._rows(news)
+        if self._live:
+            table = Table.grid(padding=(0, 2))
+            for name, value in rows.items():
+                table.add_row(name, value)
+            self._live.update(table)
+        else:
+            log.info("%s", "  ".join(f"{name} {value}" for name, value in rows.items()))
+
+    def _rows(self, news: Progress) -> dict[str, str]:
+        mean = self._mean
+        seconds = max(mean["seconds"], 1e-9)
+        rows = {"step": f"{news.step}" + (f" of {news.steps}" if news.steps else "")}
+        rows["loss"] = f"{mean['loss']:.4f}"
+        rows |= {name: f"{mean[name]:.4f}" for name in news.parts}
+        rows["norm"] = f"{mean['gradient norm']:.2f}"
+        rows["lr"] = f"{news.lr:.2e}"
+        rows["clips/s"] = f"{mean['clips'] / seconds:.1f}"
+        rows["tokens/s"] = f"{mean['tokens'] / seconds:.0f}"
+        rows["TFLOP/s"] = f"{mean['flops'] / seconds / 1e12:.3f}"
+        rows["s/step"] = f"{seconds:.2f}"
+        if news.left is not None:
+            rows["left"] = (
+                f"{int(news.left) // 3600}:{int(news.left) // 60 % 60:02d}:{int(news.left) % 60:02d}"
+            )
+        return rows
