@@ -75,6 +75,8 @@ def read_clip(path: Path, max_frames: int) -> tuple[np.ndarray, float]:
         if not container.streams.video:
             raise UserError(f"{path} holds no video track.")
         stream = container.streams.video[0]
+        if any(entry.pos + entry.size > path.stat().st_size for entry in stream.index_entries):
+            raise UserError(f"{path} is cut short; fetch or export it again.")
         stream.thread_type = "AUTO"
         times: list[float] = []
 
