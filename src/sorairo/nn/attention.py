@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 __all__ = ["FEW", "attention"]
 
-# Up to this many scores a head (n * m), two products and a softmax beat the fused kernel on a CPU: its backward
-# is nearly half of a training step at 80 tokens. Measured by bench/attention.py.
+# Up to this many scores a head (n * m), two products and a softmax beat the fused kernel on a CPU: its
+# backward is nearly half of a training step at 80 tokens. Measured by bench/attention.py.
 FEW = 512 * 512
 
 
@@ -21,8 +21,8 @@ def attention(
 ) -> torch.Tensor:
     """softmax(q k^T / sqrt(c) + bias) v, the softmax in float32.
 
-    q: (b k n c). k, v: (b k m c). bias: added to the scores, broadcasts to (b k n m); -inf hides a key, log(x)
-    counts it x times. Returns (b k n c) in q's dtype.
+    q: (b k n c). k, v: (b k m c). bias: added to the scores, broadcasts to (b k n m); -inf hides a key,
+    log(x) counts it x times. Returns (b k n c) in q's dtype.
     Source: Vaswani et al. 2017, equation 1.
     """
     if q.device.type == "cpu" and q.shape[-2] * k.shape[-2] <= FEW:

@@ -1,4 +1,4 @@
-"""Norms over the last dimension, in float32 inside whatever the dtype around them, in plain operations that fuse."""
+"""Norms over the last dimension: float32 inside whatever the dtype around, in plain operations that fuse."""
 
 from __future__ import annotations
 

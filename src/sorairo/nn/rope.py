@@ -1,4 +1,4 @@
-"""Rotary position embedding over (time, height, width): each axis turns its own share of a head's channels."""
+"""Rotary position embedding over time, height and width: each axis turns its share of a head's channels."""
 
 # Letters: b batch, k heads, n tokens, c channels of a head, t h w the grid of tokens
 
@@ -23,8 +23,8 @@ def turns(
 ) -> Turns:
     """The turns of a (t h w) grid of tokens, in that order of tokens.
 
-    Height and width get 2 * (head_dim // 6) channels each, time gets the rest. Computed anew at every call, in
-    float64: it is a few thousand sines, and so the model has no buffers to keep or lose.
+    Height and width get 2 * (head_dim // 6) channels each, time gets the rest. Computed anew at every call,
+    in float64: it is a few thousand sines, and so the model has no buffers to keep or lose.
     Source: Su et al. 2021, equation 15; the split by axis is Wan's.
     """
     side = 2 * (head_dim // 6)

@@ -1,6 +1,6 @@
 """One block: attention among all tokens, attention to the words, and a feed-forward part."""
 
-# Letters: b batch, t frames, s tokens of a frame, n = t s tokens, l words, d width, k heads, c channels of a head
+# Letters: b batch, t frames, s tokens of a frame, n = t s tokens, l words, d width, k heads, c = d / k
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Tokens (b t s d) -> tokens (b t s d).
 
-    The six rows of `table` are this block's own offsets to the shared modulation: shift, scale and gate of the
-    self-attention, then of the feed-forward part. The cross-attention is not gated by time.
+    The six rows of `table` are this block's own offsets to the shared modulation: shift, scale and gate of
+    the self-attention, then of the feed-forward part. The cross-attention is not gated by time.
     Source: Wan 2025, section 4.2.2.
     """
 

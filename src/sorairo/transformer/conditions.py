@@ -15,14 +15,14 @@ __all__ = ["Time", "TimeEmbedding", "Words", "WordsEmbedding", "sinusoids"]
 
 
 class Time(NamedTuple):
-    """embedding: (b t 1 d). modulation: (b t 1 6 d), shared by all blocks, each of which adds its own table."""
+    """embedding: (b t 1 d). modulation: (b t 1 6 d), shared by all blocks; each adds its own table."""
 
     embedding: torch.Tensor
     modulation: torch.Tensor
 
 
 class Words(NamedTuple):
-    """states: (b l d). bias: what is added to the attention scores of each word, (b 1 1 l) float32, or None."""
+    """states: (b l d). bias: added to the attention scores of each word, (b 1 1 l) float32, or None."""
 
     states: torch.Tensor
     bias: torch.Tensor | None
@@ -58,9 +58,10 @@ class TimeEmbedding(nn.Module):
 class WordsEmbedding(nn.Module):
     """Text states (b l text_dim), and how many of each are words (b) or None -> Words.
 
-    Wan attends, without a mask, to `text_len` positions of which those behind the words are zero. All of these
-    have one key and one value, so attending to a single one of them with log(their number) added to its score is
-    the same softmax, and costs one position in place of dozens. With lengths None every position given counts.
+    Wan attends, without a mask, to `text_len` positions of which those behind the words are zero. All of
+    these have one key and one value, so attending to a single one of them with log(their number) added to its
+    score is the same softmax, and costs one position in place of dozens. With lengths None every position
+    given counts.
     """
 
     def __init__(self, text_dim: int, text_len: int, width: int):
@@ -81,7 +82,7 @@ class WordsEmbedding(nn.Module):
 
 
 def pad_bias(lengths: torch.Tensor, positions: int, text_len: int) -> torch.Tensor:
-    """Score offsets (b 1 1 positions): 0 for words, -inf for what follows, log(number of pads) at the last."""
+    """Score offsets (b 1 1 positions): 0 for words, -inf for what follows, log(pads) at the last."""
     place = torch.arange(positions, device=lengths.device)
     words = torch.zeros(positions, device=lengths.device).masked_fill(place >= lengths[:, None], -math.inf)
     pads = (text_len - lengths[:, None]).float().log()

@@ -20,7 +20,7 @@ __all__ = ["Transformer", "TransformerConfig", "forward_flops"]
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """The shape of a Transformer. text_len: the positions that attention to the words counts, pads included."""
+    """The shape of a Transformer. text_len: the positions that attention to words counts, pads included."""
 
     channels: int = 48
     patch_side: int = 2
@@ -56,10 +56,10 @@ class Head(nn.Module):
 class Transformer(nn.Module):
     """Velocity of noisy latents.
 
-    latents: (b c t h w), h and w multiples of patch_side. timestep: 1000 * sigma, (b), or (b t) where each latent
-    frame has its own. text: (b l text_dim). text_lengths: (b), how many of the l are words; the rest up to the
-    config's text_len count as zeros whatever l is, so give only as many as the longest needs. None: all l given
-    are attended to. Returns (b c t h w).
+    latents: (b c t h w), h and w multiples of patch_side. timestep: 1000 * sigma, (b), or (b t) where each
+    latent frame has its own. text: (b l text_dim). text_lengths: (b), how many of the l are words; the rest
+    up to the config's text_len count as zeros whatever l is, so give only as many as the longest needs. None:
+    all l given are attended to. Returns (b c t h w).
     Computes in the dtype of its weights, with norms, softmax and modulation in float32.
     Source: Wan 2025 (arXiv 2503.20314), section 4.2; the same function as diffusers' WanTransformer3DModel.
     """

@@ -1,4 +1,4 @@
-"""Names, shapes and configuration of diffusers' WanTransformer3DModel <-> our Transformer; pure, both ways."""
+"""Names, shapes, configuration of diffusers' WanTransformer3DModel <-> our Transformer; pure, both ways."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 def _rename(name: str, table: list[tuple[str, str]]) -> str:
-    """The name in the second column's words, by the first column's pattern; unknown names stay as they are."""
+    """The name in the second column's words, by the first column's pattern; unknown names stay."""
     for here, there in table:
         found = re.match("^" + re.escape(here).replace(r"\{\}", r"(\d+)"), name)
         if found:

@@ -1,0 +1,77 @@
+"""Guidance and known frames: functions that make a velocity out of velocities."""
+
+# Letters: b batch, c channels, t h w latent grid
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from sorairo.flow.path import interpolate, over, velocity_of
+from sorairo.flow.solvers import Velocity
+
+__all__ = ["cfg", "cfg_zero_star", "guided", "with_known"]
+
+Rule = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+
+
+def cfg(asked: torch.Tensor, other: torch.Tensor, scale: float) -> torch.Tensor:
+    """other + scale * (asked - other); 1 is off. Source: Ho & Salimans 2022, equation 6."""
+    return other + scale * (asked - other)
+
+
+def cfg_zero_star(asked: torch.Tensor, other: torch.Tensor, scale: float) -> torch.Tensor:
+    """cfg with `other` first scaled, clip by clip, to fit `asked`. Source: Fan et al. 2025, equation 11."""
+    a, o = asked.flatten(1), other.flatten(1)
+    fit = (a * o).sum(dim=1) / o.square().sum(dim=1).clamp_min(1e-8)  # b
+    return cfg(asked, over(other, fit) * other, scale)
+
+
+def guided(
+    both: Callable[[torch.Tensor, float], tuple[torch.Tensor, torch.Tensor]],
+    asked: Velocity,
+    scale: float,
+    *,
+    interval: tuple[float, float] = (0.0, 1.0),
+    rule: Rule = cfg,
+) -> Velocity:
+    """A velocity under guidance.
+
+    both: gives (as asked, otherwise) in one call. asked: the first alone, used outside the interval of sigma
+    (low, high) and where scale is 1, at half the cost.
+    Source of the interval: Kynkaanniemi et al. 2024.
+    """
+    low, high = interval
+
+    def velocity(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        if scale == 1 or not low <= sigma <= high:
+            return asked(x, sigma)
+        return rule(*both(x, sigma), scale)
+
+    return velocity
+
+
+def with_known(
+    velocity: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    known: torch.Tensor,
+    noise: torch.Tensor,
+    cap: torch.Tensor,
+) -> Velocity:
+    """A velocity that leads frame by frame to what is known.
+
+    velocity(x, sigma (b t)): of latents whose frames have their own levels. known, noise: (b c t h w). cap:
+    (b t), the level down to which a frame is known: 0 exactly, 1 not at all, between: an edit that starts
+    there.
+
+    Down to its cap a frame travels the straight line from its noise to what is known, whatever the solver;
+    the model meanwhile sees it at its cap, that is clean where it is firm. Below the cap the model decides.
+    """
+
+    def led(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        level = cap.clamp_max(sigma)  # b t
+        firm = (level < sigma)[:, None, :, None, None]  # b 1 t 1 1
+        seen = torch.where(firm, interpolate(known, noise, level), x)
+        return torch.where(firm, velocity_of(known, noise), velocity(seen, level))
+
+    return led

@@ -1,0 +1,31 @@
+"""The noise levels that a solver visits: from 1 down to 0, as plain numbers."""
+
+from __future__ import annotations
+
+__all__ = ["euler_sigmas", "timestep_of", "unipc_sigmas"]
+
+
+def _shifted(sigma: float, shift: float) -> float:
+    return shift * sigma / (1 + (shift - 1) * sigma)
+
+
+def unipc_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> list[float]:
+    """steps + 1 levels, as diffusers' UniPC makes them with use_flow_sigmas and flow_shift = shift.
+
+    The first is a hair below 1, where log((1 - sigma) / sigma) is still finite.
+    """
+    step = (1 / train_steps - 1) / steps
+    levels = [_shifted(1 + i * step, shift) for i in range(steps)]
+    return [min(levels[0], 1 - 1e-6), *levels[1:], 0.0]
+
+
+def euler_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> list[float]:
+    """steps + 1 levels, as diffusers' FlowMatchEulerDiscreteScheduler makes them: lowest shifted twice."""
+    low = _shifted(1 / train_steps, shift)
+    step = (low - 1) / max(steps - 1, 1)
+    return [*(_shifted(1 + i * step, shift) for i in range(steps)), 0.0]
+
+
+def timestep_of(sigma: float, *, train_steps: int = 1000) -> int:
+    """The whole timestep that diffusers' UniPC names a level by: train_steps * sigma, cut off."""
+    return int(sigma * train_steps)

@@ -1,0 +1,95 @@
+"""Against a Gaussian, whose best velocity and flow are known in closed form; and against diffusers."""
+
+import math
+
+import pytest
+import torch
+
+from sorairo.flow.schedule import euler_sigmas, timestep_of, unipc_sigmas
+from sorairo.flow.solvers import SOLVERS, dpmpp_2m, euler, unipc
+
+MEAN, DEVIATION = 0.7, 0.3
+
+
+def spread(sigma):
+    return math.sqrt((1 - sigma) ** 2 * DEVIATION**2 + sigma**2)
+
+
+def velocity(x, sigma):
+    """E[noise - data | x] for data ~ N(MEAN, DEVIATION^2)."""
+    centred = (x - (1 - sigma) * MEAN) / spread(sigma) ** 2
+    return sigma * centred - (MEAN + (1 - sigma) * DEVIATION**2 * centred)
+
+
+def flow(x, start, stop):
+    """Where the probability flow carries x: it keeps its distance from the mean, in deviations."""
+    return (1 - stop) * MEAN + spread(stop) * (x - (1 - start) * MEAN) / spread(start)
+
+
+def error(solver, steps):
+    sigmas = [0.95 + (0.05 - 0.95) * i / steps for i in range(steps + 1)]
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64)
+    return (solver(velocity, x, sigmas) - flow(x, sigmas[0], sigmas[-1])).abs().max().item()
+
+
+@pytest.mark.parametrize(("solver", "order"), [(euler, 1), (dpmpp_2m, 2), (unipc, 2)])
+def test_order_of_convergence(solver, order):
+    slope = math.log2(error(solver, 64) / error(solver, 128))
+    assert order - 0.25 < slope < order + 1.15
+
+
+def test_more_order_is_less_error():
+    assert error(unipc, 16) < error(dpmpp_2m, 16) < error(euler, 16)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_noise_becomes_data(name):
+    x = torch.randn(20000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    seen = []
+    made = SOLVERS[name](velocity, x, unipc_sigmas(24, 1.0), lambda step, x: seen.append(step))
+    assert abs(made.mean().item() - MEAN) < 0.02
+    assert abs(made.std().item() - DEVIATION) < 0.03
+    assert seen == list(range(24))
+
+
+def test_few_steps_work():
+    x = torch.randn(10, generator=torch.Generator().manual_seed(0))
+    for solver in SOLVERS.values():
+        for steps in (1, 2, 3):
+            assert solver(velocity, x, unipc_sigmas(steps, 3.0)).isfinite().all()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 8, 20])
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_unipc_is_diffusers_step_by_step(steps, shift):
+    from diffusers import UniPCMultistepScheduler
+
+    theirs = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=shift
+    )
+    theirs.set_timesteps(steps)
+    sigmas = unipc_sigmas(steps, shift)
+    assert torch.allclose(theirs.sigmas, torch.tensor(sigmas), atol=1e-7)
+    assert theirs.timesteps.tolist() == [timestep_of(sigma) for sigma in sigmas[:-1]]
+
+    x = noise = torch.randn(2, 3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    want = []
+    for t, sigma in zip(theirs.timesteps, sigmas, strict=False):
+        x = theirs.step(velocity(x, sigma), t, x, return_dict=False)[0]
+        want.append(x)
+    got = []
+    unipc(velocity, noise, sigmas, lambda step, x: got.append(x))
+    assert max((a - b).abs().max().item() for a, b in zip(got, want, strict=True)) < 2e-5
+
+
+@pytest.mark.parametrize("shift", [1.0, 5.0])
+def test_euler_is_diffusers(shift):
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    theirs = FlowMatchEulerDiscreteScheduler(shift=shift)
+    theirs.set_timesteps(7)
+    assert torch.allclose(theirs.sigmas, torch.tensor(euler_sigmas(7, shift)), atol=1e-6)
+    x = noise = torch.randn(1, 3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    for t, sigma in zip(theirs.timesteps, euler_sigmas(7, shift), strict=False):
+        x = theirs.step(velocity(x, sigma), t, x, return_dict=False)[0]
+    assert (euler(velocity, noise, euler_sigmas(7, shift)) - x).abs().max() < 1e-5
