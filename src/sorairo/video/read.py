@@ -75,7 +75,7 @@ def read_clip(path: Path, max_frames: int) -> tuple[np.ndarray, float]:
         if not container.streams.video:
             raise UserError(f"{path} holds no video track.")
         stream = container.streams.video[0]
-        if any(entry.pos + entry.size > path.stat().st_size for entry in stream.index_entries):
+        if is_cut(path, stream):
             raise UserError(f"{path} is cut short; fetch or export it again.")
         stream.thread_type = "AUTO"
         times: list[float] = []
@@ -90,6 +90,14 @@ def read_clip(path: Path, max_frames: int) -> tuple[np.ndarray, float]:
         frames = gathered(path, pictures(), max_frames)
         declared = float(stream.average_rate or stream.guessed_rate or 0)
     return frames, average_fps(times) or declared or 1.0
+
+
+def is_cut(path: Path, stream: av.VideoStream) -> bool:
+    """Whether the file ends before its last frame does, which decoders pass over in silence."""
+    if is_gif(path):
+        return not path.read_bytes().rstrip(b"\0").endswith(b";")
+    size = path.stat().st_size
+    return any(entry.pos + entry.size > size for entry in stream.index_entries)
 
 
 def opened(file: BinaryIO) -> av.container.InputContainer:
