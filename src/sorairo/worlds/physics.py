@@ -1,0 +1,174 @@
+"""Scene -> trajectory, by MuJoCo: soft contacts whose damping is set from the restitution that the scene asks for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sorairo.types import UserError
+from sorairo.worlds.scene import Body, Scene
+
+__all__ = ["Trajectory", "simulate"]
+
+STEP = 1.0 / 960  # seconds
+STIFFNESS = 60_000.0  # 1/s2 per unit of effective mass: a contact lasts about 13 ms
+LOOK = 8  # steps between two looks at the contacts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trajectory:
+    """Exact motion at the frame times. n objects, m props; units m, s, rad; world frame, z up.
+
+    position (t n 3), rotation (t n 4) as w x y z, velocity and spin (t n 3), contacts (t n n+2): touched since the
+    frame before: other objects, then the floor, then any prop. impacts: (time, object, other) of each first touch,
+    other = -1 for the floor, -2 for a prop.
+    """
+
+    position: np.ndarray
+    rotation: np.ndarray
+    velocity: np.ndarray
+    spin: np.ndarray
+    contacts: np.ndarray
+    impacts: tuple[tuple[float, int, int], ...]
+
+
+def _mujoco() -> Any:
+    try:
+        import mujoco
+    except ImportError as error:
+        raise UserError('Simulated worlds need MuJoCo: pip install "sorairo[worlds]".') from error
+    return mujoco
+
+
+def _numbers(values: Any) -> str:
+    return " ".join(f"{float(v):.9g}" for v in values)
+
+
+def _contact(restitution: float) -> str:
+    """solref with the damping ratio whose half oscillation returns `restitution` of the speed."""
+    log = math.log(max(restitution, 0.02))
+    ratio = -log / math.sqrt(math.pi**2 + log * log)
+    return f"{-STIFFNESS:.6g} {-2.0 * ratio * math.sqrt(STIFFNESS):.6g}"
+
+
+def _geom(body: Body, name: str) -> tuple[str, str]:
+    """(asset xml, geom xml) of one body."""
+    x, y, z = body.size
+    asset = ""
+    match body.shape:
+        case "ball":
+            form = f'type="sphere" size="{x:.9g}"'
+        case "cube":
+            form = f'type="box" size="{_numbers(body.size)}"'
+        case "cylinder":
+            form = f'type="cylinder" size="{x:.9g} {z:.9g}"'
+        case "capsule":
+            form = f'type="capsule" size="{x:.9g} {z:.9g}"'
+        case _:
+            turns = np.linspace(0.0, 2.0 * math.pi, 40, endpoint=False)
+            ring = np.stack([x * np.cos(turns), x * np.sin(turns), np.full_like(turns, -y)], axis=1)
+            points = np.concatenate([ring, [[0.0, 0.0, z]]])
+            asset = f'<mesh name="m{name}" vertex="{_numbers(points.ravel())}"/>'
+            form = f'type="mesh" mesh="m{name}"'
+    surface = (
+        f'friction="{body.friction:.6g} 0.004 0.0006" solref="{_contact(body.restitution)}" '
+        f'density="{body.density:.6g}" priority="{0 if body.prop else 1}"'
+    )
+    return asset, f'<geom name="g{name}" {form} {surface}/>'
+
+
+def _xml(scene: Scene) -> str:
+    assets, bodies = [], []
+    for index, body in enumerate(scene.objects + scene.props):
+        if body.role == "string":
+            continue
+        asset, geom = _geom(body, str(index))
+        assets.append(asset)
+        joint = "" if body.prop else "<freejoint/>"
+        if body.hangs:
+            joint = f'<joint type="ball" pos="0 0 {body.hangs:.9g}" damping="0.002"/>'
+        bodies.append(
+            f'<body name="b{index}" pos="{_numbers(body.position)}" quat="{_numbers(body.rotation)}">{joint}{geom}</body>'
+        )
+    return (
+        f'<mujoco><compiler angle="radian"/><option timestep="{STEP!r}" gravity="0 0 {-scene.gravity:.9g}" '
+        f'integrator="implicitfast" cone="elliptic" impratio="5"/>'
+        f'<default><geom condim="6" solimp="0.95 0.99 0.005"/></default>'
+        f"<asset>{''.join(assets)}</asset><worldbody>"
+        f'<geom name="floor" type="plane" size="50 50 1" friction="0.6 0.004 0.0006"/>'
+        f"{''.join(bodies)}</worldbody></mujoco>"
+    )
+
+
+def simulate(scene: Scene, frames: int, fps: float) -> Trajectory:
+    """Run the scene for `frames` frames at `fps`; the first frame is the scene as it is placed."""
+    mujoco = _mujoco()
+    model = mujoco.MjModel.from_xml_string(_xml(scene))
+    data = mujoco.MjData(model)
+    count = len(scene.objects)
+    body_of = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, f"b{i}") for i in range(count)]
+    owner = np.full(model.nbody, -2)
+    owner[0] = -1
+    owner[body_of] = np.arange(count)
+    for index, body in enumerate(scene.objects):
+        start = model.jnt_dofadr[model.body_jntadr[body_of[index]]]
+        if not body.hangs:
+            data.qvel[start : start + 3] = body.velocity
+            spin_world = np.asarray(body.spin)
+            inverse = np.zeros(4)
+            mujoco.mju_negQuat(inverse, np.asarray(body.rotation, dtype=float))
+            local = np.zeros(3)
+            mujoco.mju_rotVecQuat(local, spin_world, inverse)
+            data.qvel[start + 3 : start + 6] = local
+    mujoco.mj_forward(model, data)
+
+    position = np.zeros((frames, count, 3))
+    rotation = np.zeros((frames, count, 4))
+    velocity = np.zeros((frames, count, 3))
+    spin = np.zeros((frames, count, 3))
+    contacts = np.zeros((frames, count, count + 2), dtype=bool)
+    impacts: list[tuple[float, int, int]] = []
+    touching: set[tuple[int, int]] = set()
+    motion = np.zeros(6)
+
+    def look(frame: int) -> None:
+        nonlocal touching
+        now: set[tuple[int, int]] = set()
+        if data.ncon:
+            pairs = owner[model.geom_bodyid[data.contact.geom]]
+            for a, b in pairs.tolist():
+                a, b = max(a, b), min(a, b)
+                if a >= 0:
+                    now.add((a, b))
+                    contacts[frame, a, b if b >= 0 else count - 1 - b] = True
+                    if b >= 0:
+                        contacts[frame, b, a] = True
+        impacts.extend((float(data.time), a, b) for a, b in sorted(now - touching))
+        touching = now
+
+    look(0)
+    done = 0
+    for frame in range(frames):
+        goal = round(frame / fps / STEP)
+        while done < goal:
+            steps = min(LOOK, goal - done)
+            mujoco.mj_step(model, data, steps)
+            done += steps
+            look(frame)
+        mujoco.mj_forward(model, data)
+        for index, body in enumerate(body_of):
+            position[frame, index] = data.xpos[body]
+            rotation[frame, index] = data.xquat[body]
+            mujoco.mj_objectVelocity(model, data, mujoco.mjtObj.mjOBJ_BODY, body, motion, 0)
+            spin[frame, index], velocity[frame, index] = motion[:3], motion[3:]
+    return Trajectory(
+        position=position,
+        rotation=rotation,
+        velocity=velocity,
+        spin=spin,
+        contacts=contacts,
+        impacts=tuple(impacts),
+    )
