@@ -28,11 +28,14 @@ class Words(NamedTuple):
     bias: torch.Tensor | None
 
 
-def sinusoids(timestep: torch.Tensor, width: int) -> torch.Tensor:
-    """Cosines, then sines of timestep (...) at width/2 geometric frequencies: (... width) float32."""
+def sinusoids(timestep: torch.Tensor, width: int, *, ends: bool = False) -> torch.Tensor:
+    """Cosines, then sines of timestep (...) at width/2 geometric frequencies: (... width) float32.
+
+    The frequencies run from 1 towards 1/10000; with `ends` the last one is 1/10000 itself.
+    """
     half = width // 2
     pace = torch.exp(
-        torch.arange(half, dtype=torch.float32, device=timestep.device) * (-math.log(10000.0) / half)
+        torch.arange(half, dtype=torch.float32, device=timestep.device) * (-math.log(10000.0) / (half - ends))
     )
     angle = timestep.float().unsqueeze(-1) * pace
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
