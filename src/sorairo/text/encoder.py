@@ -1,0 +1,131 @@
+"""Prompts -> the states that the transformer attends to, through a frozen BERT out of a checkpoint folder."""
+
+# Letters: b batch, l tokens, d width
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from sorairo.nn.blank import Blank
+from sorairo.text.bert import Bert, BertConfig, from_bert
+from sorairo.text.prompt import clean
+from sorairo.types import UserError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["TEXT_LEN", "TextEncoder", "TextStates"]
+
+TEXT_LEN = 96
+
+
+class TextStates(NamedTuple):
+    """states: (b l d) float32, zeros behind the tokens. lengths: (b) int64, how many of the l are tokens."""
+
+    states: torch.Tensor
+    lengths: torch.Tensor
+
+
+class TextEncoder:
+    """A tokenizer and a frozen BERT. Weights are rounded to bfloat16, as they ship, and compute in float32, so
+    that training and generating, in any dtype, see the same states."""
+
+    def __init__(self, bert: Bert, tokenizer: Tokenizer, max_length: int = TEXT_LEN):
+        self.bert = bert.bfloat16().float().eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+
+    @classmethod
+    def load(cls, folder: Path | str, max_length: int = TEXT_LEN) -> TextEncoder:
+        """From a folder with text_encoder/ and tokenizer/ (a checkpoint), or with both's files side by side (as a
+        BERT is published). Raises UserError that names what is missing or wrong."""
+        folder = Path(folder)
+        model, tokens = folder / "text_encoder", folder / "tokenizer"
+        if not model.is_dir():
+            model = tokens = folder
+        config = read_bert_config(model / "config.json")
+        tensors = from_bert(read_tensors(model / "model.safetensors"))
+        with Blank():
+            bert = Bert(config)
+        try:
+            bert.load_state_dict(tensors, strict=True, assign=True)
+        except RuntimeError as error:
+            detail = str(error).split("\n")[1].strip()
+            raise UserError(f"{model}: the weights do not fit its config.json: {detail}") from error
+        return cls(bert, read_tokenizer(tokens / "tokenizer.json"), max_length)
+
+    @property
+    def width(self) -> int:
+        return self.bert.words.embedding_dim
+
+    def tokens(self, prompt: str) -> list[int]:
+        """The token ids of a prompt, begin and end marks included. Raises UserError where it is too long."""
+        coded = self.tokenizer.encode(clean(prompt))
+        if len(coded.ids) > self.max_length:
+            # one place is the end mark's; what starts after the last token that fits is too many
+            last = coded.offsets[self.max_length - 2][1]
+            over = max(1, len(clean(prompt)[last:].split()))
+            raise UserError(
+                f"The prompt is {over} word{'s' if over > 1 else ''} too long; shorten it by as many."
+            )
+        return coded.ids
+
+    @torch.inference_mode()
+    def encode(self, prompts: list[str]) -> TextStates:
+        """TextStates of prompts, l = max_length. An empty prompt is two marks. Raises UserError where too long."""
+        coded = [self.tokens(prompt) for prompt in prompts]
+        lengths = torch.tensor([len(ids) for ids in coded])
+        longest = max(map(len, coded))
+        ids = torch.tensor([ids + [0] * (longest - len(ids)) for ids in coded])  # b longest
+        states = torch.zeros(len(prompts), self.max_length, self.width)
+        same = bool((lengths == longest).all())
+        states[:, :longest] = self.bert(ids, None if same else lengths)
+        states[torch.arange(self.max_length) >= lengths[:, None]] = 0
+        return TextStates(states, lengths)
+
+
+def read_bert_config(path: Path) -> BertConfig:
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; a text encoder needs it.") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON.") from error
+    if values.get("model_type") != "bert":
+        raise UserError(f"{path}: model_type is {values.get('model_type')!r}; only 'bert' is supported.")
+    if values.get("hidden_act", "gelu") != "gelu":
+        raise UserError(f"{path}: hidden_act is {values['hidden_act']!r}; only 'gelu' is supported.")
+    return BertConfig(
+        **{field.name: values[field.name] for field in fields(BertConfig) if field.name in values}
+    )
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; a text encoder needs it.") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged or not a safetensors file; copy it again.") from error
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    if not path.is_file():
+        raise UserError(f"{path} is missing; a text encoder needs it.")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise UserError(f"{path} is not a tokenizer; copy it again.") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
