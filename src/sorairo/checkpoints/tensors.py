@@ -1,0 +1,229 @@
+"""Tensors of safetensors files, one at a time: names and shapes are checked before a byte of weights is read."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sorairo.types import UserError
+
+__all__ = ["PICKLES", "Entry", "load_weights", "read_header", "weight_entries", "weight_files"]
+
+# What torch.save and its kin write: opening one can run code that it carries.
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+HEADER_LIMIT = 100_000_000  # bytes; the format's own
+BLOCK = 1 << 24  # values converted at once, so that a large tensor is never there twice
+
+# adapt({their name: tensor}) -> {our name: tensor}, for one tensor at a time
+Adapt = Callable[[Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One tensor of a file. start, stop: its bytes, counted from the file's beginning."""
+
+    path: Path
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    @property
+    def numel(self) -> int:
+        return prod(self.shape)
+
+
+def read_header(path: Path) -> dict[str, Entry]:
+    """The tensors of a .safetensors file by name, without reading them. Raises UserError where it is damaged."""
+    damaged = UserError(f"{path} is damaged or cut short; pull or copy it again.")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or not 0 < length <= min(size - 8, HEADER_LIMIT):
+            raise damaged
+        try:
+            header = json.loads(file.read(length))
+            entries = {}
+            for name, value in header.items():
+                if name == "__metadata__":
+                    continue
+                start, stop = (8 + length + offset for offset in value["data_offsets"])
+                entry = Entry(
+                    path=path,
+                    dtype=DTYPES[value["dtype"]],
+                    shape=tuple(value["shape"]),
+                    start=start,
+                    stop=stop,
+                )
+                if stop > size or stop - start != entry.numel * entry.dtype.itemsize:
+                    raise damaged
+                entries[name] = entry
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise damaged from error
+    return entries
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The .safetensors files of a component's folder, one or several. Raises UserError where one is missing."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist; the checkpoint is incomplete.")
+    for index in sorted(folder.glob("*.safetensors.index.json")):
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        for name in names:
+            if not (folder / name).is_file():
+                raise UserError(f"{folder / name} is missing; pull or copy the checkpoint again.")
+        return [folder / name for name in names]
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        return files
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+    if pickles:
+        raise UserError(
+            f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is opened;"
+            " get them as safetensors, or convert them where you trust them."
+        )
+    raise UserError(f"{folder} holds no .safetensors file; the checkpoint is incomplete.")
+
+
+def weight_entries(folder: Path) -> dict[str, Entry]:
+    """All tensors of a component's folder by name, without reading them."""
+    entries: dict[str, Entry] = {}
+    for path in weight_files(folder):
+        entries |= read_header(path)
+    return entries
+
+
+def load_weights(
+    module: nn.Module,
+    source: Path | Mapping[str, Entry],
+    adapt: Adapt = dict,
+    dtype: torch.dtype | None = None,
+    *,
+    ignore: Callable[[str], bool] = lambda name: False,
+) -> None:
+    """Fill a module made on the meta device from a component's folder, or from entries.
+
+    dtype: of floating-point weights; None keeps each as it was saved. Where nothing is converted the weights stay
+    in the file and are paged in as they are used; where they are, one is read at a time. ignore: true for names of
+    theirs that are left out. Raises UserError that names tensors that are missing, left over or of another shape.
+    """
+    given = weight_entries(source) if isinstance(source, Path) else source
+    entries = {name: entry for name, entry in given.items() if not ignore(name)}
+    _check(module, entries, adapt, source if isinstance(source, Path) else None)
+    done: set[str] = set()
+    state = module.state_dict(keep_vars=True)
+    for name, view, release in _views(entries):
+        for ours, tensor in adapt({name: view}).items():
+            made = _converted(tensor, dtype, release)
+            if ours not in done:
+                _put(module, ours, made, state[ours].requires_grad)
+                done.add(ours)
+            elif not torch.equal(module.get_parameter(ours), made):
+                raise UserError(f"{name} differs from its copy in another block; this form is not supported.")
+    assert done == state.keys()
+
+
+def _check(module: nn.Module, entries: Mapping[str, Entry], adapt: Adapt, folder: Path | None) -> None:
+    """Names and shapes, from the headers alone."""
+    want = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    got: dict[str, tuple[int, ...]] = {}
+    extra: list[str] = []
+    wrong: list[str] = []
+    for name, entry in entries.items():
+        for ours, tensor in adapt({name: torch.empty(entry.shape, device="meta")}).items():
+            got[ours] = tuple(tensor.shape)
+            if ours not in want:
+                extra.append(name)
+            elif got[ours] != want[ours]:
+                wrong.append(f"{name} is {_shape(got[ours])} in place of {_shape(want[ours])}")
+    missing = [name for name in want if name not in got]
+    faults = [_few(wrong)] if wrong else []
+    faults += [f"missing: {_few(missing)}"] if missing else []
+    faults += [f"not of this model: {_few(extra)}"] if extra else []
+    if faults:
+        raise UserError(
+            f"{folder or 'The weights'} do not fit the model that config.json describes: {'; '.join(faults)}."
+        )
+
+
+def _few(names: list[str], limit: int = 5) -> str:
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "one number"
+
+
+def _views(entries: Mapping[str, Entry]) -> Iterator[tuple[str, torch.Tensor, Callable[[], None]]]:
+    """(name, tensor that lives in the mapped file, what forgets the pages that it was read from) of each entry."""
+    by_path: dict[Path, list[str]] = {}
+    for name, entry in entries.items():
+        by_path.setdefault(entry.path, []).append(name)
+    for path, names in by_path.items():
+        with path.open("rb") as file:
+            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        for name in sorted(names, key=lambda name: entries[name].start):
+            entry = entries[name]
+            if entry.numel == 0:
+                yield name, torch.empty(entry.shape, dtype=entry.dtype), lambda: None
+                continue
+            view = torch.frombuffer(pages, dtype=entry.dtype, count=entry.numel, offset=entry.start)
+            yield name, view.view(entry.shape), _forget(pages, entry.start, entry.stop)
+
+
+def _forget(pages: mmap.mmap, start: int, stop: int) -> Callable[[], None]:
+    """Give the whole pages between two offsets back to the system; they would be read again if touched."""
+    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = stop // mmap.PAGESIZE * mmap.PAGESIZE - first
+
+    def forget() -> None:
+        if length > 0 and hasattr(pages, "madvise"):
+            pages.madvise(mmap.MADV_DONTNEED, first, length)
+
+    return forget
+
+
+def _converted(tensor: torch.Tensor, dtype: torch.dtype | None, release: Callable[[], None]) -> torch.Tensor:
+    """The tensor itself, or a copy in another dtype made block by block."""
+    if dtype is None or tensor.dtype == dtype or not tensor.is_floating_point():
+        return tensor
+    made = torch.empty(tensor.shape, dtype=dtype)
+    rows = max(1, BLOCK // max(1, prod(tensor.shape[1:]))) if tensor.ndim else 1
+    for i in range(0, tensor.shape[0], rows) if tensor.ndim else ():
+        made[i : i + rows] = tensor[i : i + rows]
+        release()
+    if not tensor.ndim:
+        made.copy_(tensor)
+    release()
+    return made
+
+
+def _put(module: nn.Module, name: str, tensor: torch.Tensor, requires_grad: bool) -> None:
+    owner, _, leaf = name.rpartition(".")
+    holder = module.get_submodule(owner)
+    if leaf in holder._parameters:
+        holder._parameters[leaf] = nn.Parameter(tensor, requires_grad=requires_grad)
+    else:
+        holder._buffers[leaf] = tensor
