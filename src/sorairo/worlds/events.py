@@ -25,7 +25,7 @@ class Staged:
     props: tuple[Body, ...] = ()
     gravity: float = 6.0
     azimuth: float = 0.45
-    elevation: tuple[float, float] = (0.17, 0.33)
+    elevation: tuple[float, float] = (0.13, 0.26)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ COLOURS = {
     "purple": "#7b3bb5",
     "pink": "#f27fb2",
     "brown": "#6f4425",
-    "black": "#17181c",
+    "black": "#222329",
     "white": "#f6f4ef",
     "grey": "#777c84",
 }

@@ -1,45 +1,66 @@
-// Ray casting of the studio world. Every shape has a closed-form intersection; soft shadows march a distance
-// field through the occluder's bounding sphere only. Slots are sorted by shape, so that each loop runs over one
-// shape and a shape that is absent costs nothing (llvmpipe executes both sides of an `if`, but leaves a loop).
-#version 330
+// The studio world, drawn in passes over an atlas of frames, one above another. Every pass is instanced rectangles:
+// the driver (llvmpipe) executes both sides of every branch and each loop at least once, so what should be skipped
+// must not be rasterised. Shapes are closed-form ray intersections; soft shadows march a distance field inside the
+// occluder's bounding sphere. render.py puts #version, PASS_<name>, and HIT, NORMAL, SD of one shape in front.
 #define SLOTS 16
+#define FRAMES 64
 
-layout(std140) uniform Frame {
-    vec4 eye;             // camera position, world units
-    vec4 right;           // camera axes; right and up carry tan(half the field of view)
-    vec4 up;
-    vec4 forward;
-    vec4 rows[3 * SLOTS]; // world -> local: local = R^T p + t, one row per vec4
-};
+layout(std140) uniform Cameras { vec4 cameras[4 * FRAMES]; }; // eye; right and up times tan(half field); forward
+layout(std140) uniform Bodies { vec4 rows[3 * SLOTS * FRAMES]; }; // world -> local, local = R^T p + t
 layout(std140) uniform Scene {
     vec4 ends;            // first slot behind the balls, boxes, cylinders, cones; capsules end at light.w
     vec4 light;           // direction towards the key light; w: end of the capsules
-    vec4 key;             // key light colour; w: penumbra sharpness
+    vec4 key;             // key light colour; w: sharpness of penumbras
     vec4 zenith;          // sky colours, linear; w: height of the hills
-    vec4 horizon;         // w: brightness of the sun's disc
+    vec4 horizon;         // w: brightness of the disc in the sky
     vec4 hills;           // w: phase of the hills
-    vec4 ground;          // floor colour; w: distance at which the floor fades into the horizon
+    vec4 ground;          // floor colour; w: distance at which the floor fades into the hills
     vec4 rug;             // colour of the rounded mat; w: its corner radius
     vec4 rug_place;       // centre x y, rotation as cos sin
     vec4 rug_size;        // half extents x y; vignette; exposure
-    vec4 sun;             // direction of the disc in the sky
+    vec4 sun;             // direction of the disc
     vec4 size[SLOTS];     // half extents (see scene.py); w: bounding radius
-    vec4 albedo[SLOTS];   // linear colour; w: index of the object from 1, 0 for props
-    vec4 look[SLOTS];     // reflectance at normal incidence, gloss, metal, glass
 };
 uniform vec2 frame_size;
-uniform float frame_row;
-layout(location = 0) out vec4 color;    // sRGB; a: object index
-layout(location = 1) out vec4 coverage; // r: bit per object the ray would meet alone, g: the object it meets
+uniform vec2 atlas_size;
+
+#ifdef VERTEX
+in vec2 corner;
+in vec4 rect;  // left, top, right, bottom in pixels of the frame
+in vec2 place; // frame, slot
+in vec4 tint;  // albedo, linear; w: number of the object from 1, 0 for props
+in vec4 finish;
+flat out vec4 eye, right, up, forward, row0, row1, row2, extent, albedo, look;
+flat out vec2 at;
+void main() {
+    int f = int(place.x), i = int(place.y);
+    eye = cameras[4*f]; right = cameras[4*f+1]; up = cameras[4*f+2]; forward = cameras[4*f+3];
+    row0 = rows[3*(f*SLOTS+i)]; row1 = rows[3*(f*SLOTS+i)+1]; row2 = rows[3*(f*SLOTS+i)+2];
+    extent = size[i]; albedo = tint; look = finish; at = place;
+    vec2 pixel = mix(rect.xy, rect.zw, corner) + vec2(0.0, place.x * frame_size.y);
+    gl_Position = vec4(2.0 * pixel / atlas_size - 1.0, 0.0, 1.0);
+}
+#else
+flat in vec4 eye, right, up, forward, row0, row1, row2, extent, albedo, look;
+flat in vec2 at;
+layout(location = 0) out vec4 color;
 
 const float FAR = 1e4;
 
-vec3 local(int i, vec3 p) {
-    return vec3(dot(rows[3*i].xyz, p) + rows[3*i].w, dot(rows[3*i+1].xyz, p) + rows[3*i+1].w,
-                dot(rows[3*i+2].xyz, p) + rows[3*i+2].w);
+vec3 local(vec3 p) { return vec3(dot(row0.xyz, p) + row0.w, dot(row1.xyz, p) + row1.w, dot(row2.xyz, p) + row2.w); }
+vec3 turn(vec3 d) { return vec3(dot(row0.xyz, d), dot(row1.xyz, d), dot(row2.xyz, d)); }
+vec3 unturn(vec3 d) { return row0.xyz * d.x + row1.xyz * d.y + row2.xyz * d.z; }
+int base(int i) { return 3 * (int(at.x) * SLOTS + i); }
+vec3 local(int i, vec3 p) { int b = base(i);
+    return vec3(dot(rows[b].xyz, p) + rows[b].w, dot(rows[b+1].xyz, p) + rows[b+1].w,
+                dot(rows[b+2].xyz, p) + rows[b+2].w); }
+vec3 turn(int i, vec3 d) { int b = base(i); return vec3(dot(rows[b].xyz, d), dot(rows[b+1].xyz, d), dot(rows[b+2].xyz, d)); }
+
+vec2 frame_pixel() { return gl_FragCoord.xy - vec2(0.0, at.x * frame_size.y); } // row 0 is the top of the picture
+vec3 ray(vec2 pixel) {
+    vec2 s = 2.0 * pixel / frame_size - 1.0;
+    return normalize(forward.xyz + s.x * right.xyz - s.y * up.xyz);
 }
-vec3 turn(int i, vec3 d) { return vec3(dot(rows[3*i].xyz, d), dot(rows[3*i+1].xyz, d), dot(rows[3*i+2].xyz, d)); }
-vec3 unturn(int i, vec3 d) { return rows[3*i].xyz * d.x + rows[3*i+1].xyz * d.y + rows[3*i+2].xyz * d.z; }
 
 // --- nearest positive ray parameter, FAR when missed (rd need not be of unit length in o, d) ---
 float hit_ball(vec3 o, vec3 d, vec3 s) {
@@ -114,68 +135,36 @@ float sd_cone(vec3 p, vec3 s) {
 }
 float sd_capsule(vec3 p, vec3 s) { return length(vec3(p.xy, p.z - clamp(p.z, -s.z, s.z))) - s.x; }
 
-#define NEAREST(FIRST, LAST, HIT) for (int i = FIRST; i < LAST; i++) { \
-    float t = HIT(local(i, eye.xyz), turn(i, d), size[i].xyz); \
-    bits += t < FAR && albedo[i].w > 0.5 ? exp2(albedo[i].w - 1.0) : 0.0; \
-    slot = t < best ? i : slot; best = min(best, t); }
 
-// The slot that the ray from the eye meets first: -1 the floor, -2 the sky.
-int trace(vec3 d, out float best, out float bits) {
-    best = d.z < -1e-4 ? -eye.z / d.z : FAR;
-    int slot = d.z < -1e-4 ? -1 : -2;
-    bits = 0.0;
-    NEAREST(0, int(ends.x), hit_ball)
-    NEAREST(int(ends.x), int(ends.y), hit_box)
-    NEAREST(int(ends.y), int(ends.z), hit_cylinder)
-    NEAREST(int(ends.z), int(ends.w), hit_cone)
-    NEAREST(int(ends.w), int(light.w), hit_capsule)
-    return slot;
-}
-
-// One soft shadow a slot, multiplied. The march covers the part of the ray inside an inflated bounding sphere,
-// whose length in steps is fixed; the penumbra widens with distance from the occluder (after I. Quilez).
-#define MARCH(FIRST, LAST, SD) for (int i = FIRST; i < LAST; i++) { \
-    vec3 o = local(i, p), d = turn(i, light.xyz); \
-    float r = size[i].w * 1.45 + 0.05, b = dot(o, d), h = b * b - dot(o, o) + r * r, root = sqrt(max(h, 0.0)); \
-    float t = max(-b - root, 0.012), stop = h > 0.0 && i != self ? -b + root : -1.0, least = 1.0; \
-    for (int n = 0; n < 14 && t < stop && least > -0.98; n++) { \
-        float s = SD(o + t * d, size[i].xyz); \
-        least = min(least, key.w * s / (t + 0.12)); t += clamp(s, 0.025, 0.3); } \
-    least = clamp(least, -1.0, 1.0); \
-    lit *= 0.25 * (1.0 + least) * (1.0 + least) * (2.0 - least); }
-
-float shadow(vec3 p, int self) {
-    float lit = 1.0;
-    for (int i = 0; i < int(ends.x); i++) { // ball: the same penumbra in closed form
-        vec3 o = local(i, p);
-        float b = dot(o, turn(i, light.xyz)), t = -b;
-        float s = sqrt(max(dot(o, o) - b * b, 0.0)) - size[i].x;
-        float least = t > 0.0 && i != self ? clamp(key.w * s / (t + 0.12), -1.0, 1.0) : 1.0;
-        lit *= 0.25 * (1.0 + least) * (1.0 + least) * (2.0 - least);
-    }
-    MARCH(int(ends.x), int(ends.y), sd_box)
-    MARCH(int(ends.y), int(ends.z), sd_cylinder)
-    MARCH(int(ends.z), int(ends.w), sd_cone)
-    MARCH(int(ends.w), int(light.w), sd_capsule)
-    return lit;
-}
-
-#define OCCLUDE(FIRST, LAST, SD) for (int i = FIRST; i < LAST; i++) { \
-    vec3 o = local(i, p), d = turn(i, n); \
-    float a = max(SD(o + 0.07 * d, size[i].xyz), 0.0) / 0.07, b = max(SD(o + 0.26 * d, size[i].xyz), 0.0) / 0.26; \
-    open *= i == self ? 1.0 : mix(0.42, 1.0, smoothstep(0.0, 1.0, 0.45 * min(a, 1.0) + 0.55 * min(b, 1.0))); }
 float sd_ball(vec3 p, vec3 s) { return length(p) - s.x; }
+vec3 normal_ball(vec3 p, vec3 s) { return p; }
 
-float openness(vec3 p, vec3 n, int self) { // two taps along the normal: how much of the sky a point sees
-    float open = self < 0 ? 1.0 : mix(0.55, 1.0, smoothstep(0.0, 0.30, p.z + 0.18 * n.z + 0.05));
-    OCCLUDE(0, int(ends.x), sd_ball)
-    OCCLUDE(int(ends.x), int(ends.y), sd_box)
-    OCCLUDE(int(ends.y), int(ends.z), sd_cylinder)
-    OCCLUDE(int(ends.z), int(ends.w), sd_cone)
-    OCCLUDE(int(ends.w), int(light.w), sd_capsule)
-    return open;
+float penumbra(float least) { least = clamp(least, -1.0, 1.0); return 0.25 * (1.0 + least) * (1.0 + least) * (2.0 - least); }
+
+// The part of the key light that an occluder leaves at local point o, towards d. The march covers the stretch of the
+// ray inside an inflated bounding sphere; penumbras widen with the distance from the occluder (after I. Quilez).
+#define MARCH(SD, o, d, s, skip) { \
+    float r = s.w * 1.35 + 0.05, b = dot(o, d), h = b * b - dot(o, o) + r * r, root = sqrt(max(h, 0.0)); \
+    float t = max(-b - root, 0.012), stop = h > 0.0 && !(skip) ? -b + root : -1.0; \
+    for (int n = 0; n < 14 && t < stop && least > -0.98; n++) { \
+        float g = SD(o + t * d, s.xyz); \
+        least = min(least, key.w * g / (t + 0.12)); t += clamp(g, 0.025, 0.3); } }
+
+float ball_least(vec3 o, vec3 d, float radius) { // the same penumbra in closed form
+    float b = dot(o, d), t = -b, g = sqrt(max(dot(o, o) - b * b, 0.0)) - radius;
+    return t > 0.0 ? key.w * g / (t + 0.12) : 1.0;
 }
 
+// How much of the sky an occluder leaves: two taps along the normal.
+#define OPEN(SD, o, d, s) mix(0.42, 1.0, smoothstep(0.0, 1.0, \
+    0.45 * min(max(SD(o + 0.07 * d, s), 0.0) / 0.07, 1.0) + 0.55 * min(max(SD(o + 0.26 * d, s), 0.0) / 0.26, 1.0)))
+
+vec3 fill_light(float up_part) {
+    vec3 above = mix(zenith.rgb, vec3(dot(zenith.rgb, vec3(0.33))), 0.6) + 0.12;
+    return 0.62 * mix(ground.rgb * 0.62, above, 0.5 + 0.5 * up_part);
+}
+
+#ifdef PASS_sky
 vec2 square(vec2 z) { return vec2(z.x * z.x - z.y * z.y, 2.0 * z.x * z.y); }
 
 vec3 sky(vec3 d) {
@@ -190,6 +179,11 @@ vec3 sky(vec3 d) {
     return mix(c, mix(horizon.rgb, hills.rgb, 0.95), smoothstep(0.004, -0.004, d.z - near_ridge));
 }
 
+
+void main() { color = vec4(sky(ray(frame_pixel())), 1.0); }
+#endif
+
+#ifdef PASS_floor
 vec3 floor_albedo(vec3 p, float t) {
     vec2 q = p.xy - rug_place.xy;
     q = abs(vec2(dot(q, rug_place.zw), dot(q, vec2(-rug_place.w, rug_place.z)))) - rug_size.xy + rug.w;
@@ -197,6 +191,42 @@ vec3 floor_albedo(vec3 p, float t) {
     return mix(rug.rgb, ground.rgb, smoothstep(-w, w, s));
 }
 
+
+void main() {
+    vec3 d = ray(frame_pixel());
+    float t = eye.z / max(-d.z, 1e-4);
+    vec3 lit = key.rgb * (0.10 + 0.90 * light.z) + fill_light(1.0);
+    float fade = 1.0 - exp(-(t * t) / (ground.w * ground.w));
+    color = vec4(mix(floor_albedo(eye.xyz + t * d, t) * lit, mix(horizon.rgb, hills.rgb, 0.95), fade), 1.0);
+}
+#endif
+
+#ifdef PASS_shadow // multiplies the floor by what this body leaves of its light
+void main() {
+    vec3 d = ray(frame_pixel());
+    vec3 p = eye.xyz + eye.z / max(-d.z, 1e-4) * d, o = local(p), l = turn(light.xyz), n = turn(vec3(0.0, 0.0, 1.0));
+    float least = 1.0;
+#ifdef BALL
+    least = ball_least(o, l, extent.x);
+#else
+    MARCH(SD, o, l, extent, false)
+#endif
+    vec3 direct = key.rgb * (0.10 + 0.90 * light.z), fill = fill_light(1.0);
+    color = vec4((direct * penumbra(least) + fill * OPEN(SD, o, n, extent.xyz)) / (direct + fill), 1.0);
+}
+#endif
+
+#ifdef PASS_mask
+void main() {
+    vec3 d = ray(frame_pixel());
+    float t = HIT(local(eye.xyz), turn(d), extent.xyz);
+    if (t >= FAR) discard;
+    gl_FragDepth = t / 128.0;
+    color = vec4(exp2(albedo.w - 1.0) * step(0.5, albedo.w), albedo.w, 0.0, 0.0) / 255.0;
+}
+#endif
+
+#ifdef PASS_body
 // What a reflection sees: the sky, a wide soft box above, the floor below.
 vec3 surroundings(vec3 r) {
     vec3 above = mix(horizon.rgb, zenith.rgb, clamp(1.3 * r.z, 0.0, 1.0));
@@ -204,72 +234,66 @@ vec3 surroundings(vec3 r) {
     return mix(ground.rgb * 0.62, above, smoothstep(-0.10, 0.10, r.z));
 }
 
-vec3 shade(vec3 d, int slot, float t) {
-    vec3 p = eye.xyz + t * d, n = vec3(0.0, 0.0, 1.0), l = light.xyz;
-    int i = max(slot, 0);
-    vec3 q = local(i, p), s = size[i].xyz;
-    vec3 m = slot < int(ends.x) ? q : slot < int(ends.y) ? normal_box(q, s) : slot < int(ends.z) ?
-        normal_cylinder(q, s) : slot < int(ends.w) ? normal_cone(q, s) : normal_capsule(q, s);
-    bool on_floor = slot < 0;
-    n = on_floor ? n : normalize(unturn(i, m));
-    vec3 base = on_floor ? floor_albedo(p, t) : albedo[i].rgb;
-    vec4 finish = on_floor ? vec4(0.0) : look[i];
 
-    float direct = max(dot(n, l) * 0.90 + 0.10, 0.0) * shadow(p + 0.004 * n, slot);
-    float open = openness(p, n, slot);
-    vec3 fill = mix(ground.rgb * 0.62, mix(zenith.rgb, vec3(dot(zenith.rgb, vec3(0.33))), 0.6) + 0.12, 0.5 + 0.5 * n.z);
-    vec3 lit = key.rgb * direct + fill * 0.62 * open;
-
-    vec3 r = reflect(d, n);
-    float facing = clamp(1.0 + dot(d, n), 0.0, 1.0), fresnel = facing * facing * facing * facing;
-    float glint = max(dot(r, l), 0.0), gloss = finish.y;
-    float spot = finish.x * 9.0 * pow(glint, gloss) * min(direct * 1.5, 1.0);
-    vec3 mirror = surroundings(r) * mix(0.6, 1.0, open);
-    vec3 dielectric = base * lit + (finish.x + fresnel * finish.x * 5.0) * mirror + spot * key.rgb;
-    vec3 metal = base * (mirror * 1.15 + 0.30 * lit) + fresnel * 0.25 * mirror + base * spot * 0.8;
-    vec3 c = mix(dielectric, metal, finish.z);
-    float fade = on_floor ? 1.0 - exp(-(t * t) / (ground.w * ground.w)) : 0.0;
-    return mix(c, horizon.rgb * 0.5 + 0.5 * mix(horizon.rgb, hills.rgb, 0.9), fade);
-}
-
-vec3 ray(vec2 pixel) {
-    vec2 s = 2.0 * pixel / frame_size - 1.0;
-    return normalize(forward.xyz + s.x * right.xyz - s.y * up.xyz);
-}
-
-vec3 develop(vec3 c) { // exposure, a soft shoulder above 0.7, sRGB
-    c *= rug_size.w;
-    vec3 x = max(c - 0.7, 0.0);
-    c = min(c, 0.7) + 0.3 * x / (x + 0.3);
-    return mix(12.92 * c, 1.055 * pow(max(c, 1e-5), vec3(1.0 / 2.4)) - 0.055, step(0.0031308, c));
-}
+#define SHADE(FIRST, LAST, SD) for (int i = FIRST; i < LAST; i++) { \
+    vec3 o = local(i, p), l = turn(i, light.xyz), m = turn(i, n); vec4 s = size[i]; float least = 1.0; \
+    MARCH(SD, o, l, s, i == self) \
+    lit *= penumbra(least); open *= i == self ? 1.0 : OPEN(SD, o, m, s.xyz); }
 
 void main() {
-    vec2 pixel = vec2(gl_FragCoord.x, gl_FragCoord.y - frame_row); // row 0 is the top of the picture
-    float t, bits, first_bits = 0.0;
-    int a = 0, b = 0, c = 0, d = 0, last = 8;
-    vec3 sum = vec3(0.0);
-    // Turns 0 to 3 ask what four sub-pixels see; if all see the same, turn 4 shades the middle, else 4 to 7 each
-    // shade one. One loop, because the driver compiles every call of trace() and shade() anew.
-    for (int k = 0; k < last; k++) {
+    vec2 pixel = frame_pixel();
+    vec3 o = local(eye.xyz), d = vec3(0.0), q = vec3(0.0);
+    float t = FAR;
+    int covered = 0;
+    for (int k = 0; k < 5; k++) { // four samples for the edge, then the middle, where the surface is shaded
         float j = float(k & 3);
-        vec2 at = k > 3 && last == 5 ? vec2(0.0) : 0.25 * vec2(mod(2.0 * j + 1.0 + floor(j * 0.5), 4.0), j) - 0.375;
-        vec3 way = ray(pixel + at);
-        int slot = trace(way, t, bits);
-        first_bits = k == 0 ? bits : first_bits;
-        a = k == 0 ? slot : a; b = k == 1 ? slot : b; c = k == 2 ? slot : c; d = k == 3 ? slot : d;
-        last = k == 3 && a == b && b == c && c == d ? 5 : last;
-        for (int once = k < 4 ? 1 : 0; once < 1; once++) {
-            vec3 seen = sky(way);
-            for (int shaded = slot == -2 ? 1 : 0; shaded < 1; shaded++) seen = shade(way, slot, t);
-            sum += develop(seen);
-        }
+        vec2 shift = k == 4 ? vec2(0.0) : 0.25 * vec2(mod(2.0 * j + 1.0 + floor(j * 0.5), 4.0), j) - 0.375;
+        vec3 way = ray(pixel + shift);
+        float far = HIT(o, turn(way), extent.xyz);
+        bool hit = far < FAR;
+        covered |= hit && k < 4 ? 1 << k : 0;
+        t = hit ? far : t;
+        d = hit ? way : d;
     }
-    float samples = float(last - 4);
-    vec2 e = 2.0 * pixel / frame_size - 1.0;
-    float edge = 1.0 - rug_size.z * dot(e, e) * 0.5;
-    int most = a == b || a == c ? a : b == c || b == d ? b : c == d ? c : a;
-    float id = most < 0 ? 0.0 : albedo[max(most, 0)].w, front = a < 0 ? 0.0 : albedo[max(a, 0)].w;
-    color = vec4(edge * sum / samples, id / 255.0);
-    coverage = vec4(first_bits / 255.0, front / 255.0, 0.0, 1.0);
+    if (covered == 0) discard;
+    gl_SampleMask[0] = covered;
+    gl_FragDepth = t / 128.0;
+
+    int self = int(at.y);
+    vec3 p = eye.xyz + t * d, n = normalize(unturn(NORMAL(local(p), extent.xyz)));
+    p += 0.004 * n;
+    float lit = 1.0, open = mix(0.55, 1.0, smoothstep(0.0, 0.30, p.z + 0.18 * n.z + 0.05));
+    for (int i = 0; i < int(ends.x); i++) {
+        vec3 o = local(i, p), m = turn(i, n);
+        lit *= i == self ? 1.0 : penumbra(ball_least(o, turn(i, light.xyz), size[i].x));
+        open *= i == self ? 1.0 : OPEN(sd_ball, o, m, size[i].xyz);
+    }
+    SHADE(int(ends.x), int(ends.y), sd_box)
+    SHADE(int(ends.y), int(ends.z), sd_cylinder)
+    SHADE(int(ends.z), int(ends.w), sd_cone)
+    SHADE(int(ends.w), int(light.w), sd_capsule)
+
+    float direct = max(dot(n, light.xyz) * 0.90 + 0.10, 0.0) * lit;
+    vec3 light_in = key.rgb * direct + fill_light(n.z) * open;
+    vec3 r = reflect(d, n), tone = albedo.rgb;
+    float facing = clamp(1.0 + dot(d, n), 0.0, 1.0), fresnel = facing * facing * facing * facing;
+    float spot = look.x * 9.0 * pow(max(dot(r, light.xyz), 1e-3), look.y) * min(direct * 1.5, 1.0);
+    vec3 mirror = surroundings(r) * mix(0.6, 1.0, open);
+    vec3 dielectric = tone * light_in + (look.x + fresnel * look.x * 5.0) * mirror + spot * key.rgb;
+    vec3 metal = tone * (mirror * 1.15 + 0.30 * light_in) + fresnel * 0.25 * mirror + tone * spot * 0.8;
+    color = vec4(mix(dielectric, metal, look.z), 1.0);
 }
+#endif
+
+#ifdef PASS_develop // exposure, a soft shoulder above 0.7, sRGB, vignette
+uniform sampler2D picture;
+void main() {
+    vec3 c = texelFetch(picture, ivec2(gl_FragCoord.xy), 0).rgb * rug_size.w;
+    vec3 x = max(c - 0.7, 0.0);
+    c = min(c, 0.7) + 0.3 * x / (x + 0.3);
+    c = mix(12.92 * c, 1.055 * pow(max(c, 1e-5), vec3(1.0 / 2.4)) - 0.055, step(0.0031308, c));
+    vec2 e = 2.0 * frame_pixel() / frame_size - 1.0;
+    color = vec4(c * (1.0 - rug_size.z * dot(e, e) * 0.5), 1.0);
+}
+#endif
+#endif

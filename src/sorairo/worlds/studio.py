@@ -61,7 +61,7 @@ class Studio:
             view, _ = frame_shot(shot, size, motion.position, radii, nearest=3.6)
             _, depth = project(view, motion.position)
             across = 2 * radii / depth / min(view.tan) / 2  # of the short side
-            if across.min() < 0.13:
+            if across.min() < 0.15:
                 continue
             picture = renderer().draw(scene, motion, view, size)
             body = scene.objects[0]
@@ -105,7 +105,7 @@ class Studio:
             "sun_height": float(looks.uniform(0.05, 0.16)),
             "hill_height": float(looks.uniform(0.025, 0.05)),
             "hill_phase": float(looks.uniform(0.0, 2 * math.pi)),
-            "fade": float(looks.uniform(13.0, 18.0)),
+            "fade": float(looks.uniform(24.0, 34.0)),
         }
         light = Light(
             azimuth=float(looks.choice((-1, 1)) * looks.uniform(0.3, 1.0)),
