@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-__all__ = ["SAMPLERS", "Betas", "Model", "ddim", "ddim_step", "ddpm", "ddpm_step", "guide", "timesteps"]
+__all__ = ["Betas", "Model", "Noise", "ddim", "ddim_step", "ddpm", "ddpm_step", "guide", "timesteps"]
 
 # model(x (b c h w), timestep) -> what `predicts` says (b c h w), or that and the learned variance (b 2c h w)
 Model = Callable[[torch.Tensor, int], torch.Tensor]
@@ -155,9 +155,6 @@ def ddpm(
         if callback:
             callback(step, x)
     return x
-
-
-SAMPLERS = ("ddim", "ddpm")
 
 
 def guide(asked: torch.Tensor, other: torch.Tensor, scale: float, channels: int) -> torch.Tensor:

@@ -1,0 +1,180 @@
+"""Where pulled models live on this machine, what came with each, and whether all of it is there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sorairo.config import from_json, to_json
+from sorairo.types import UserError
+
+__all__ = [
+    "SHORT_NAMES",
+    "Manifest",
+    "PulledFile",
+    "check_complete",
+    "file_hash",
+    "find",
+    "folder_of",
+    "models_home",
+    "pulled",
+    "read_manifest",
+    "remove",
+    "verify",
+    "write_manifest",
+]
+
+MANIFEST = ".sorairo-pull.json"
+SHORT_NAMES = {
+    "dit-xl-2-256": "facebook/DiT-XL-2-256",
+    "dit-xl-2-512": "facebook/DiT-XL-2-512",
+    "wan2.1-1.3b": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
+    "wan2.1-14b": "Wan-AI/Wan2.1-T2V-14B-Diffusers",
+    "wan2.1-i2v-480p": "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers",
+    "wan2.1-i2v-720p": "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers",
+    "wan2.1-flf2v": "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers",
+    "wan2.2-5b": "Wan-AI/Wan2.2-TI2V-5B-Diffusers",
+    "wan2.2-a14b": "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
+    "wan2.2-i2v-a14b": "Wan-AI/Wan2.2-I2V-A14B-Diffusers",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PulledFile:
+    """hash: "sha256:..." of the content, or "blob:...", git's sha1 of a blob (what hubs know of small files)."""
+
+    path: str
+    size: int
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a pull fetches; written before the first byte, and once more, complete, after the last."""
+
+    repo: str
+    revision: str
+    files: tuple[PulledFile, ...]
+    complete: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def models_home() -> Path:
+    """SORAIRO_HOME/models, or sorairo/models in the user's data folder (XDG_DATA_HOME, ~/.local/share)."""
+    own = os.environ.get("SORAIRO_HOME")
+    if own:
+        return Path(own).expanduser() / "models"
+    data = os.environ.get("XDG_DATA_HOME", "")
+    # the XDG rules say to ignore a path that is not absolute
+    base = Path(data) if Path(data).is_absolute() else Path.home() / ".local" / "share"
+    return base / "sorairo" / "models"
+
+
+def check_repo(repo: str) -> str:
+    """The repo itself, if it is "owner/name" and so is a folder's name too."""
+    parts = repo.split("/")
+    if len(parts) != 2 or not all(part and part.strip(".") and "\\" not in part for part in parts):
+        raise UserError(f"{repo!r} is no repository; write owner/name, or one of {', '.join(SHORT_NAMES)}.")
+    return repo
+
+
+def folder_of(repo: str) -> Path:
+    """Where a repository ("owner/name", or a short name) is or would be."""
+    return models_home().joinpath(*check_repo(SHORT_NAMES.get(repo.lower(), repo)).split("/"))
+
+
+def find(name: str) -> Path:
+    """The folder of a model: a folder given as such, a short name or a repository that has been pulled.
+
+    Raises UserError that says how to get it.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    repo = SHORT_NAMES.get(name.lower(), name)
+    known = repo != name or (name.count("/") == 1 and not name.startswith((".", "/", "~")))
+    if known:
+        folder = folder_of(repo)
+        if folder.is_dir():
+            return folder
+        raise UserError(f"{name} is not on this machine; get it with: sorairo models pull {repo}")
+    raise UserError(
+        f"There is no model {name!r}: give a folder, a repository (owner/name) or one of default,"
+        f" {', '.join(SHORT_NAMES)}."
+    )
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """What was pulled into a folder; None for a folder that was not pulled."""
+    path = folder / MANIFEST
+    return from_json(Manifest, path) if path.is_file() else None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Written to a temporary name, then renamed."""
+    part = folder / (MANIFEST + ".part")
+    to_json(manifest, part)
+    os.replace(part, folder / MANIFEST)
+
+
+def check_complete(folder: Path) -> None:
+    """Raise UserError for a folder that is not there, or whose pull has not come to its end."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist.")
+    manifest = read_manifest(folder)
+    if manifest and not manifest.complete:
+        raise UserError(f"{folder} is half pulled; finish it with: sorairo models pull {manifest.repo}")
+
+
+def pulled() -> list[tuple[Path, Manifest]]:
+    """All pulled models, half-pulled ones too, by name."""
+    found = sorted(models_home().glob(f"*/*/{MANIFEST}"))
+    return [(path.parent, manifest) for path in found if (manifest := read_manifest(path.parent))]
+
+
+def file_hash(path: Path, kind: str, progress: Callable[[int], None] | None = None) -> str:
+    """The hash of a file in the form of PulledFile.hash. kind: "sha256" or "blob". progress: of bytes read."""
+    digest = hashlib.sha256() if kind == "sha256" else hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+            if progress:
+                progress(len(chunk))
+    return f"{kind}:{digest.hexdigest()}"
+
+
+def verify(folder: Path, progress: Callable[[int], None] | None = None) -> list[str]:
+    """Read every pulled file again; one sentence for each that is not what was pulled, none if all is well."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise UserError(f"{folder} was not pulled, so there are no hashes to verify it against.")
+    faults = [] if manifest.complete else ["The pull has not come to its end."]
+    for file in manifest.files:
+        path = folder / file.path
+        if not path.is_file():
+            faults.append(f"{file.path} is missing.")
+        elif path.stat().st_size != file.size:
+            faults.append(f"{file.path} has {path.stat().st_size} bytes in place of {file.size}.")
+        elif file_hash(path, file.hash.partition(":")[0], progress) != file.hash:
+            faults.append(f"{file.path} is not what was pulled (its hash differs).")
+    return faults
+
+
+def remove(repo: str) -> int:
+    """Delete a pulled model; returns the bytes freed. Raises UserError where there is none."""
+    folder = folder_of(repo)
+    if read_manifest(folder) is None:
+        raise UserError(f"{repo} has not been pulled, so there is nothing to remove.")
+    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    shutil.rmtree(folder)
+    if not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+    return freed

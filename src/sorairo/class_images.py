@@ -1,0 +1,171 @@
+"""A class of ImageNet -> pictures of it, by a DiT: noise, guided denoising, decoding."""
+
+# Letters: b batch, c channels, h w latent grid or pixels
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from sorairo.checkpoints.class_folder import ClassModel
+from sorairo.flow.ddpm import Noise, ddim, ddpm, guide
+from sorairo.types import Plan, Sample, Span, UserError, Video
+
+__all__ = ["STEPS", "class_number", "denoise", "generate_images"]
+
+GUIDANCE = 4.0
+STEPS = {"ddim": 50, "ddpm": 250}
+# progress(stage, done, total)
+Progress = Callable[[str, int, int], None]
+
+
+def class_number(labels: Mapping[int, tuple[str, ...]], words: str) -> int:
+    """The class that words name: one of its names, in any case, or its number.
+
+    Raises UserError with the nearest names where none fits, and with the numbers where several do.
+    """
+    asked = " ".join(words.lower().split())
+    if asked.isdecimal() and int(asked) in labels:
+        return int(asked)
+    names: dict[str, list[int]] = {}
+    for number, synonyms in labels.items():
+        for name in synonyms:
+            names.setdefault(name.lower(), []).append(number)
+    numbers = names.get(asked, [])
+    if len(numbers) == 1:
+        return numbers[0]
+    if numbers:
+        which = ", ".join(f"{number} ({', '.join(labels[number])})" for number in numbers)
+        raise UserError(f"{words!r} names {len(numbers)} classes: {which}; give the number.")
+    if not names:
+        raise UserError(
+            f"This checkpoint names no classes, so {words!r} is unknown; give a class by its number."
+        )
+    near = [name for name in names if asked and asked in name]
+    near += [name for name in difflib.get_close_matches(asked, names, n=5, cutoff=0.5) if name not in near]
+    hint = (
+        f"; did you mean {', '.join(sorted(near, key=len)[:5])}?"
+        if near
+        else "; see docs/dit.md for the list."
+    )
+    raise UserError(f"There is no class {words!r} in this model{hint}")
+
+
+@torch.inference_mode()
+def denoise(
+    model: ClassModel,
+    latents: torch.Tensor,
+    classes: Sequence[int],
+    *,
+    steps: int,
+    guidance: float,
+    noise: Noise,
+    sampler: str | None = None,
+    callback: Callable[[int], None] | None = None,
+) -> torch.Tensor:
+    """Noise (b c h w) -> latents of pictures of the classes (one for each of b), float32.
+
+    guidance 1 is off, and half the cost. noise: what the sampler adds on the way, where it adds any.
+    """
+    transformer, channels = model.transformer, latents.shape[1]
+    weight = transformer.project.weight
+    label = torch.tensor([*classes, *([transformer.config.null_class] * len(classes))], device=weight.device)
+
+    def predict(x: torch.Tensor, t: int) -> torch.Tensor:
+        timestep = torch.tensor([t], device=weight.device)
+        x = x.to(weight)
+        if guidance == 1:
+            return transformer(x, timestep.expand(len(x)), label[: len(x)]).float()
+        asked, other = transformer(torch.cat([x, x]), timestep.expand(2 * len(x)), label).float().chunk(2)
+        return guide(asked, other, guidance, channels)  # b c' h w
+
+    step: Callable[[int, torch.Tensor], None] | None = (lambda i, _: callback(i + 1)) if callback else None
+    run = ddpm if (sampler or model.sampler) == "ddpm" else ddim
+    x = latents.to(weight.device, torch.float32)
+    return run(predict, x, model.betas, steps, noise=noise, callback=step)
+
+
+@torch.inference_mode()
+def generate_images(
+    model: ClassModel,
+    words: str,
+    seeds: Sequence[int],
+    *,
+    steps: int | None = None,
+    guidance: float | None = None,
+    sampler: str | None = None,
+    batch: int = 4,
+    progress: Progress | None = None,
+) -> list[Sample]:
+    """One picture (a Video of one frame) of a class for each seed; a seed means the same picture in any batch.
+
+    words: a name of the class, or its number. sampler: "ddim" or "ddpm"; the checkpoint's own if not given.
+    Raises UserError for a class, a sampler or a number of steps that there is not.
+    """
+    sampler = sampler or model.sampler
+    if sampler not in STEPS:
+        raise UserError(f"There is no sampler {sampler!r}; choose {' or '.join(STEPS)}.")
+    steps = STEPS[sampler] if steps is None else steps
+    if not 1 <= steps <= model.betas.steps:
+        raise UserError(f"--steps is {steps}; this model takes from 1 to {model.betas.steps}.")
+    guidance = GUIDANCE if guidance is None else guidance
+    number = class_number(model.labels, words)
+    name = model.labels[number][0]
+    side, channels = model.transformer.config.side, model.transformer.config.channels
+    samples: list[Sample] = []
+    done, total = 0, steps * -(-len(seeds) // batch)
+
+    def count(_: int) -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress("denoise", done, total)
+
+    for first in range(0, len(seeds), batch):
+        part = seeds[first : first + batch]
+        noise = per_sample_noise(part)
+        start = time.perf_counter()
+        latents = denoise(
+            model,
+            noise(torch.Size([len(part), channels, side, side])),
+            [number] * len(part),
+            steps=steps,
+            guidance=guidance,
+            noise=noise,
+            sampler=sampler,
+            callback=count,
+        )
+        denoised = time.perf_counter()
+        if progress:
+            progress("decode", first, len(seeds))
+        images = model.codec.decode(latents.to(model.codec.unmix.weight.dtype))  # b 3 h w
+        timings = {"denoise": denoised - start, "decode": time.perf_counter() - denoised}
+        for seed, frame in zip(part, to_uint8(images), strict=True):
+            video = Video(frames=frame[None], fps=1.0)
+            plan = Plan(
+                size=video.size,
+                frames=1,
+                fps=1.0,
+                spans=(Span(text=name),),
+                seed=seed,
+                steps=steps,
+                guidance=guidance,
+            )
+            samples.append(Sample(video=video, plan=plan, model=model.name, timings=timings))
+    return samples
+
+
+def per_sample_noise(seeds: Sequence[int]) -> Noise:
+    """Normal values (b c h w), each sample's from a generator of its own; on the CPU, so alike on every device."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return lambda shape: torch.cat([torch.randn((1, *shape[1:]), generator=g) for g in generators])
+
+
+def to_uint8(images: torch.Tensor) -> np.ndarray:
+    """Images (b 3 h w) in [-1, 1] -> uint8 (b h w 3)."""
+    scaled = (images.float() / 2 + 0.5).clamp(0, 1) * 255
+    return scaled.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
