@@ -17,7 +17,7 @@ ORDER = [
     ["video", "nn", "flow"],
     ["codec", "transformer", "text", "tasks", "worlds", "safety"],
     ["data", "checkpoints"],
-    ["generate", "training"],
+    ["generate", "class_images", "training"],
     ["evaluation", "serving"],
     ["cli"],
 ]

@@ -45,13 +45,10 @@ def class_number(labels: Mapping[int, tuple[str, ...]], words: str) -> int:
         raise UserError(
             f"This checkpoint names no classes, so {words!r} is unknown; give a class by its number."
         )
-    near = [name for name in names if asked and asked in name]
+    written = {name.lower(): name for synonyms in labels.values() for name in synonyms}
+    near = sorted((name for name in names if asked and asked in name), key=len)
     near += [name for name in difflib.get_close_matches(asked, names, n=5, cutoff=0.5) if name not in near]
-    hint = (
-        f"; did you mean {', '.join(sorted(near, key=len)[:5])}?"
-        if near
-        else "; see docs/dit.md for the list."
-    )
+    hint = f"; did you mean {', '.join(written[name] for name in near[:5])}?" if near else "."
     raise UserError(f"There is no class {words!r} in this model{hint}")
 
 
