@@ -54,7 +54,7 @@ class View:
             self._live.stop()
 
     def __call__(self, news: Progress) -> None:
-        values = {
+        values: dict[str, float] = {
             "loss": news.loss,
             "gradient norm": news.norm,
             "clips": news.clips,
