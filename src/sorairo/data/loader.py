@@ -1,0 +1,158 @@
+"""Batches out of shards of latents: batch(step) depends on the seed and the step alone, so a resumed run is exact.
+
+Legend: b clips, c channels, t h w latent grid, l words, d width of a word's state.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sorairo.data.files import write_text
+from sorairo.data.latents import KINDS
+from sorairo.data.shards import Shard, ShardError, read_shard
+from sorairo.types import UserError
+
+__all__ = ["Batch", "Loader", "LoaderConfig"]
+
+log = logging.getLogger(__name__)
+Shape = tuple[int, int, int]  # t h w of latents
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """latents: (b c t h w). text: (b l d), zeros behind the words. lengths: (b)."""
+
+    latents: Tensor
+    text: Tensor
+    lengths: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderConfig:
+    """How batches are put together.
+
+    tokens: what a step costs, in video tokens; a word costs word_cost of one. patch: latent positions per token and
+    side. stills: the share of clips of which only the first frame is taken (the codec is causal, so it is the
+    latent of the still). captions: the shares of data.latents.KINDS. drop: the share of clips without words.
+    refresh: steps between looks for new shards. round_words: l is a multiple of it, so that few shapes occur.
+    """
+
+    seed: int = 0
+    tokens: int = 2880
+    word_cost: float = 0.2
+    patch: int = 2
+    stills: float = 0.1
+    captions: tuple[float, ...] = (0.6, 0.25, 0.1, 0.05)
+    drop: float = 0.1
+    refresh: int = 250
+    round_words: int = 16
+
+
+class Loader:
+    """Batches of one shape each; every clip has the same chance, whatever its shape.
+
+    folder: where the shards are, more may join while it runs. lists: where it records which of them each stretch of
+    `refresh` steps drew from. empty: (l d), the states of the empty sentence, for clips without words.
+    """
+
+    def __init__(self, folder: Path, lists: Path, config: LoaderConfig, empty: Tensor):
+        self.folder, self.lists, self.config, self.empty = folder, lists, config, empty
+        self.skipped: set[str] = set()
+        self._shards: dict[str, Shard] = {}
+        self._stretch: tuple[int, dict[Shape, list[Shard]]] = (-1, {})
+        self._lock = threading.Lock()
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step. Raises UserError when the folder holds no shard."""
+        config, rng = self.config, np.random.default_rng((self.config.seed, step, 7))
+        buckets = self._buckets(step // config.refresh)
+        shape, still = self._draw_shape(buckets, rng)
+        shards = buckets[shape]
+        size = self._batch_size((1, *shape[1:]) if still else shape)
+        ends = np.cumsum([len(shard) for shard in shards])
+        picks = rng.choice(int(ends[-1]), size=min(size, int(ends[-1])), replace=False)
+        rows = [(shards[i], int(pick - (ends[i - 1] if i else 0))) for pick in picks for i in [_place(ends, pick)]]
+        latents = torch.stack([shard["latents"][row] for shard, row in rows])  # b c t h w
+        text, lengths = self._words(rows, rng)
+        return Batch(latents=latents[:, :, :1] if still else latents, text=text, lengths=lengths)
+
+    def _batch_size(self, shape: Shape) -> int:
+        t, h, w = shape
+        cost = t * h * w / self.config.patch**2 + self.config.word_cost * 40  # 40: a usual caption, rounded up
+        return max(4, 4 * round(self.config.tokens / cost / 4))
+
+    def _draw_shape(self, buckets: dict[Shape, list[Shard]], rng: np.random.Generator) -> tuple[Shape, bool]:
+        """A shape, and whether only the first frame is taken. Fewer, larger batches where clips are small."""
+        choices = [(shape, still) for shape in sorted(buckets) for still in (False, True) if shape[0] > 1 or not still]
+        weights = []
+        for shape, still in choices:
+            share = 1.0 if shape[0] == 1 else self.config.stills if still else 1 - self.config.stills
+            size = self._batch_size((1, *shape[1:]) if still else shape)
+            weights.append(share * sum(len(shard) for shard in buckets[shape]) / size)
+        return choices[rng.choice(len(choices), p=np.array(weights) / sum(weights))]
+
+    def _words(self, rows: list[tuple[Shard, int]], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        shares = np.array(self.config.captions) / sum(self.config.captions)
+        kinds = rng.choice(len(KINDS), size=len(rows), p=shares)
+        dropped = rng.random(len(rows)) < self.config.drop
+        states = []
+        for (shard, row), kind, drop in zip(rows, kinds, dropped, strict=True):
+            length = int(shard["text_lengths"][row, kind])
+            states.append(self.empty if drop else shard[f"text_{KINDS[kind]}"][row, :length])
+        lengths = torch.tensor([len(state) for state in states])
+        unit = self.config.round_words
+        text = torch.zeros(len(rows), -(-int(lengths.max()) // unit) * unit, self.empty.shape[-1], dtype=torch.bfloat16)
+        for index, state in enumerate(states):
+            text[index, : len(state)] = state
+        return text, lengths
+
+    def _buckets(self, stretch: int) -> dict[Shape, list[Shard]]:
+        """Shards by shape, as recorded for this stretch of steps; recorded now if it never was."""
+        with self._lock:
+            if self._stretch[0] == stretch:
+                return self._stretch[1]
+            path = self.lists / f"{stretch:06d}.json"
+            if path.exists():
+                names = json.loads(path.read_text())
+            else:
+                names = [file.name for file in sorted(self.folder.glob("*.safetensors")) if self._open(file.name)]
+                if names:
+                    write_text(path, json.dumps(names))
+            buckets: dict[Shape, list[Shard]] = {}
+            for name in names:
+                shard = self._open(name)
+                if shard:
+                    buckets.setdefault(_shape(shard), []).append(shard)
+            if not buckets:
+                raise UserError(f"{self.folder} holds no shards of latents: make them first (docs/training.md).")
+            self._stretch = stretch, buckets
+            return buckets
+
+    def _open(self, name: str) -> Shard | None:
+        """A shard, or None where it is damaged: said once, counted in `skipped`, left out."""
+        if name not in self._shards and name not in self.skipped:
+            try:
+                shard = read_shard(self.folder / name)
+                shard["latents"], shard["text_lengths"]
+                self._shards[name] = shard
+            except (ShardError, KeyError) as error:
+                self.skipped.add(name)
+                log.warning("%s Left out (%d so far).", error, len(self.skipped))
+        return self._shards.get(name)
+
+
+def _shape(shard: Shard) -> Shape:
+    t, h, w = shard["latents"].shape[2:]
+    return int(t), int(h), int(w)
+
+
+def _place(ends: np.ndarray, pick: int) -> int:
+    return int(np.searchsorted(ends, pick, side="right"))

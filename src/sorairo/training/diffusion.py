@@ -1,0 +1,98 @@
+"""The Transformer's objective: rectified flow over latents, each frame with its own noise level.
+
+Legend: b clips, c channels, t h w latent grid, l words, d width of a word's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sorairo.data.loader import Batch, Loader
+from sorairo.flow.loss import velocity_loss
+from sorairo.flow.path import interpolate
+from sorairo.flow.times import TimesConfig, draw_times
+from sorairo.training.rng import torch_rng
+from sorairo.transformer.model import Transformer, forward_flops
+
+__all__ = ["Diffusion", "DiffusionConfig"]
+
+Sampler = Callable[[Transformer, Path, int], dict[str, float]]
+Exporter = Callable[[Transformer, Path], None]
+
+NOISE = 2  # the stream of random numbers; the loop and the loader have others
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """times: which noise levels are drawn; half of the clips have one for all frames, half one per frame.
+
+    compile: whether blocks are compiled, dynamic: once for all shapes.
+    """
+
+    seed: int = 0
+    times: TimesConfig = field(default_factory=lambda: TimesConfig(per_frame=0.5, known=0.3, shift=1.5))
+    compile: bool = True
+    dynamic: bool = True
+
+
+class Diffusion:
+    """An Objective. sampler(transformer, folder, step) -> scores and exporter(transformer, folder) are handed in."""
+
+    def __init__(
+        self, transformer: Transformer, loader: Loader, config: DiffusionConfig, sampler: Sampler, exporter: Exporter
+    ):
+        self.transformer, self.loader, self.config = transformer, loader, config
+        self._sampler, self._exporter = sampler, exporter
+        if config.compile:
+            for block in transformer.blocks:
+                block.compile(dynamic=config.dynamic)
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        return {"transformer": self.transformer}
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "transformer": asdict(self.transformer.config),
+            "data": asdict(self.loader.config),
+            "diffusion": asdict(self.config),
+        }
+
+    def batch(self, step: int) -> Batch:
+        return self.loader.batch(step)
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        generator = torch_rng(self.config.seed, step, NOISE)
+        data = batch.latents.float()                                            # b c t h w
+        b, _, t = data.shape[:3]
+        times = draw_times(b, t, self.config.times, generator)                  # b t, b t
+        noise = torch.randn(data.shape, generator=generator)                    # b c t h w
+        noisy = interpolate(data, noise, times.sigma)                           # b c t h w
+        dtype = self.transformer.head.project.weight.dtype
+        velocity = self.transformer(noisy.to(dtype), 1000 * times.sigma, batch.text.to(dtype), batch.lengths)
+        return velocity_loss(velocity, data, noise, times.weight), {}
+
+    def count(self, batch: Batch) -> tuple[int, int]:
+        b, _, t, h, w = batch.latents.shape
+        return b, b * self._tokens(t, h, w)
+
+    def flops(self, batch: Batch) -> float:
+        b, _, t, h, w = batch.latents.shape
+        words = batch.text.shape[1] + 1
+        one = forward_flops(self.transformer.config, tokens=self._tokens(t, h, w), words=words, times=t)
+        return 3.0 * b * one
+
+    def sample(self, folder: Path, step: int) -> dict[str, float]:
+        return self._sampler(self.transformer, folder, step)
+
+    def export(self, folder: Path) -> None:
+        self._exporter(self.transformer, folder)
+
+    def _tokens(self, t: int, h: int, w: int) -> int:
+        return t * h * w // self.transformer.config.patch_side**2
