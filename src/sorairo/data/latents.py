@@ -30,7 +30,12 @@ __all__ = ["Bucket", "LatentPlan", "Made", "make_latents", "render_with_world", 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-KINDS = ("long", "short", "paraphrase", "paraphrase2")  # one tensor text_<kind> and a column of text_lengths each
+KINDS = (
+    "long",
+    "short",
+    "paraphrase",
+    "paraphrase2",
+)  # one tensor text_<kind> and a column of text_lengths each
 
 Render = Callable[[Iterable[int], "Bucket"], Iterator[WorldClip]]
 Encode = Callable[[np.ndarray], Tensor]  # uint8 (n t h w 3) -> normalised latents (n c t h w)
@@ -69,7 +74,10 @@ class LatentPlan:
         given = [0.0] * len(self.buckets)
         order: list[Bucket] = []
         while len(order) < self.shards:
-            lag = [(len(order) + self.run) * b.share / total - g for b, g in zip(self.buckets, given, strict=True)]
+            lag = [
+                (len(order) + self.run) * b.share / total - g
+                for b, g in zip(self.buckets, given, strict=True)
+            ]
             index = lag.index(max(lag))
             given[index] += self.run
             order += [self.buckets[index]] * self.run

@@ -79,19 +79,28 @@ class Loader:
         size = self._batch_size((1, *shape[1:]) if still else shape)
         ends = np.cumsum([len(shard) for shard in shards])
         picks = rng.choice(int(ends[-1]), size=min(size, int(ends[-1])), replace=False)
-        rows = [(shards[i], int(pick - (ends[i - 1] if i else 0))) for pick in picks for i in [_place(ends, pick)]]
+        rows = [
+            (shards[i], int(pick - (ends[i - 1] if i else 0))) for pick in picks for i in [_place(ends, pick)]
+        ]
         latents = torch.stack([shard["latents"][row] for shard, row in rows])  # b c t h w
         text, lengths = self._words(rows, rng)
         return Batch(latents=latents[:, :, :1] if still else latents, text=text, lengths=lengths)
 
     def _batch_size(self, shape: Shape) -> int:
         t, h, w = shape
-        cost = t * h * w / self.config.patch**2 + self.config.word_cost * 40  # 40: a usual caption, rounded up
+        cost = (
+            t * h * w / self.config.patch**2 + self.config.word_cost * 40
+        )  # 40: a usual caption, rounded up
         return max(4, 4 * round(self.config.tokens / cost / 4))
 
     def _draw_shape(self, buckets: dict[Shape, list[Shard]], rng: np.random.Generator) -> tuple[Shape, bool]:
         """A shape, and whether only the first frame is taken. Fewer, larger batches where clips are small."""
-        choices = [(shape, still) for shape in sorted(buckets) for still in (False, True) if shape[0] > 1 or not still]
+        choices = [
+            (shape, still)
+            for shape in sorted(buckets)
+            for still in (False, True)
+            if shape[0] > 1 or not still
+        ]
         weights = []
         for shape, still in choices:
             share = 1.0 if shape[0] == 1 else self.config.stills if still else 1 - self.config.stills
@@ -109,7 +118,9 @@ class Loader:
             states.append(self.empty if drop else shard[f"text_{KINDS[kind]}"][row, :length])
         lengths = torch.tensor([len(state) for state in states])
         unit = self.config.round_words
-        text = torch.zeros(len(rows), -(-int(lengths.max()) // unit) * unit, self.empty.shape[-1], dtype=torch.bfloat16)
+        text = torch.zeros(
+            len(rows), -(-int(lengths.max()) // unit) * unit, self.empty.shape[-1], dtype=torch.bfloat16
+        )
         for index, state in enumerate(states):
             text[index, : len(state)] = state
         return text, lengths
@@ -123,7 +134,9 @@ class Loader:
             if path.exists():
                 names = json.loads(path.read_text())
             else:
-                names = [file.name for file in sorted(self.folder.glob("*.safetensors")) if self._open(file.name)]
+                names = [
+                    file.name for file in sorted(self.folder.glob("*.safetensors")) if self._open(file.name)
+                ]
                 if names:
                     write_text(path, json.dumps(names))
             buckets: dict[Shape, list[Shard]] = {}
@@ -132,7 +145,9 @@ class Loader:
                 if shard:
                     buckets.setdefault(_shape(shard), []).append(shard)
             if not buckets:
-                raise UserError(f"{self.folder} holds no shards of latents: make them first (docs/training.md).")
+                raise UserError(
+                    f"{self.folder} holds no shards of latents: make them first (docs/training.md)."
+                )
             self._stretch = stretch, buckets
             return buckets
 

@@ -45,7 +45,12 @@ class Diffusion:
     """An Objective. sampler(transformer, folder, step) -> scores and exporter(transformer, folder) are handed in."""
 
     def __init__(
-        self, transformer: Transformer, loader: Loader, config: DiffusionConfig, sampler: Sampler, exporter: Exporter
+        self,
+        transformer: Transformer,
+        loader: Loader,
+        config: DiffusionConfig,
+        sampler: Sampler,
+        exporter: Exporter,
     ):
         self.transformer, self.loader, self.config = transformer, loader, config
         self._sampler, self._exporter = sampler, exporter
@@ -69,11 +74,11 @@ class Diffusion:
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         generator = torch_rng(self.config.seed, step, NOISE)
-        data = batch.latents.float()                                            # b c t h w
+        data = batch.latents.float()  # b c t h w
         b, _, t = data.shape[:3]
-        times = draw_times(b, t, self.config.times, generator)                  # b t, b t
-        noise = torch.randn(data.shape, generator=generator)                    # b c t h w
-        noisy = interpolate(data, noise, times.sigma)                           # b c t h w
+        times = draw_times(b, t, self.config.times, generator)  # b t, b t
+        noise = torch.randn(data.shape, generator=generator)  # b c t h w
+        noisy = interpolate(data, noise, times.sigma)  # b c t h w
         dtype = self.transformer.head.project.weight.dtype
         velocity = self.transformer(noisy.to(dtype), 1000 * times.sigma, batch.text.to(dtype), batch.lengths)
         return velocity_loss(velocity, data, noise, times.weight), {}

@@ -1,0 +1,71 @@
+"""sorairo train: run a recipe, continue it, or bring a held run to its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sorairo.types import UserError
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A name in recipes/, or a .py file.")],
+    run: Annotated[
+        Path, typer.Option("--run", help="Where the run lives; the same folder again continues it.")
+    ],
+    hours: Annotated[
+        float | None, typer.Option(help="Stop after this many hours of training in all.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Stop at this step, in place of the recipe's own end.")
+    ] = None,
+    decay: Annotated[int | None, typer.Option(help="Let the rate fall to zero over so many steps.")] = None,
+    to: Annotated[Path | None, typer.Option(help="With --decay: the folder of the decayed copy.")] = None,
+    linear: Annotated[
+        bool, typer.Option("--linear", help="With --decay: a straight fall, not 1-sqrt.")
+    ] = False,
+    data_only: Annotated[
+        bool, typer.Option("--data-only", help="Make what it learns from, and stop.")
+    ] = False,
+    export: Annotated[Path | None, typer.Option(help="Write the averaged weights here, and stop.")] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Continue although settings differ.")
+    ] = False,
+) -> None:
+    """Train RECIPE in the folder --run. Killed at any moment, the same command continues it, bit for bit."""
+    import logging
+
+    logging.getLogger("sorairo").setLevel(logging.INFO)
+    from sorairo.training.decay import begin_decay
+    from sorairo.training.decay import decay as run_decay
+    from sorairo.training.loop import Trainer
+    from sorairo.training.loop import train as run_train
+    from sorairo.training.recipes import load_recipe
+
+    found = load_recipe(recipe)
+    if (decay is None) != (to is None):
+        raise UserError("--decay STEPS and --to DIR go together.")
+    if found.data and export is None:
+        found.data(to or run)
+    if data_only:
+        return
+    if decay is not None and to is not None:
+        first = begin_decay(run, to)
+        objective, config = found.build(to)
+        outcome = run_decay(
+            objective, config, to, first=first, steps=decay, shape="linear" if linear else "1-sqrt"
+        )
+    else:
+        objective, config = found.build(run)
+        if export is not None:
+            Trainer(objective, config, run, accept_changes=accept_changes).export(export)
+            return
+        config = config if steps is None else replace(config, steps=steps)
+        outcome = run_train(objective, config, run, hours=hours, accept_changes=accept_changes)
+    if outcome.signal is not None:
+        raise typer.Exit(128 + outcome.signal)

@@ -1,0 +1,76 @@
+"""Samples during a run: fixed prompts and seeds, made with a short solver, as one contact sheet.
+
+Legend: b prompts, c channels, t h w latent grid, l words, d width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sorairo.codec.model import Codec
+from sorairo.flow.guidance import cfg
+from sorairo.flow.schedule import unipc_sigmas
+from sorairo.flow.solvers import unipc
+from sorairo.text.encoder import TextEncoder
+from sorairo.training.rng import torch_rng
+from sorairo.transformer.model import Transformer
+from sorairo.types import Video
+from sorairo.video import contact_sheet, write_video
+
+__all__ = ["SheetConfig", "sheet_sampler"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SheetConfig:
+    """What is made: size (width, height), frames, and how: steps, guidance, shift of the noise levels."""
+
+    size: tuple[int, int] = (96, 96)
+    frames: int = 17
+    fps: float = 8.0
+    steps: int = 16
+    guidance: float = 2.0
+    shift: float = 3.0
+
+
+def sheet_sampler(
+    codec: Codec, text: TextEncoder, prompts: Sequence[str], config: SheetConfig
+) -> Callable[[Transformer, Path, int], dict[str, float]]:
+    """A sampler for Diffusion: writes sheet.png and one .mp4 per prompt. Prompt i always begins at the same noise."""
+    asked, empty = text.encode(list(prompts)), text.encode([""])
+
+    @torch.inference_mode()
+    def sample(transformer: Transformer, folder: Path, step: int) -> dict[str, float]:
+        b, (w, h) = len(prompts), config.size
+        shape = (transformer.config.channels, 1 + (config.frames - 1) // 4, h // 16, w // 16)  # c t h w
+        x = torch.stack([torch.randn(shape, generator=torch_rng(0, i, 9)) for i in range(b)])  # b c t h w
+        states = torch.cat([asked.states, empty.states.expand(b, -1, -1)])  # 2b l d
+        lengths = torch.cat([asked.lengths, empty.lengths.expand(b)])  # 2b
+        states = states[:, : int(lengths.max())]
+        dtype = next(transformer.parameters()).dtype
+
+        def velocity(x: Tensor, sigma: float) -> Tensor:
+            times = torch.full((2 * b, x.shape[2]), 1000 * sigma)  # 2b t
+            both = transformer(torch.cat([x, x]).to(dtype), times, states.to(dtype), lengths).float()
+            return cfg(*both.chunk(2), config.guidance)
+
+        latents = unipc(velocity, x, unipc_sigmas(config.steps, config.shift))
+        videos = [decoded(codec, one, config.fps) for one in latents]
+        contact_sheet(videos, list(prompts), folder / "sheet.png", columns=2, frames_per=5)
+        for index, video in enumerate(videos):
+            write_video(video, folder / f"{index:02d}.mp4")
+        return {}
+
+    return sample
+
+
+def decoded(codec: Codec, latents: Tensor, fps: float) -> Video:
+    """Normalised latents (c t h w) -> the Video."""
+    dtype = next(codec.parameters()).dtype
+    pixels = codec.decode(latents[None].to(dtype))[0].float()  # 3 t h w
+    frames = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0)  # t h w 3
+    return Video(frames=frames.cpu().numpy(), fps=fps)
