@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sorairo.codec.model import Codec
-from sorairo.text.encoder import TextEncoder
+if TYPE_CHECKING:
+    from sorairo.codec.model import Codec
+    from sorairo.text.encoder import TextEncoder
 
 __all__ = ["clip_encoder", "words_encoder"]
 

@@ -156,9 +156,11 @@ class Loader:
         if name not in self._shards and name not in self.skipped:
             try:
                 shard = read_shard(self.folder / name)
-                shard["latents"], shard["text_lengths"]
+                missing = {"latents", "text_lengths"} - shard.tensors.keys()
+                if missing:
+                    raise ShardError(f"{shard.path} has no {min(missing)}: it is no shard of latents.")
                 self._shards[name] = shard
-            except (ShardError, KeyError) as error:
+            except ShardError as error:
                 self.skipped.add(name)
                 log.warning("%s Left out (%d so far).", error, len(self.skipped))
         return self._shards.get(name)

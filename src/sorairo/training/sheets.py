@@ -8,19 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from sorairo.codec.model import Codec
 from sorairo.flow.guidance import cfg
 from sorairo.flow.schedule import unipc_sigmas
 from sorairo.flow.solvers import unipc
-from sorairo.text.encoder import TextEncoder
 from sorairo.training.rng import torch_rng
 from sorairo.transformer.model import Transformer
 from sorairo.types import Video
 from sorairo.video import contact_sheet, write_video
+
+if TYPE_CHECKING:
+    from sorairo.codec.model import Codec
+    from sorairo.text.encoder import TextEncoder
 
 __all__ = ["SheetConfig", "sheet_sampler"]
 
@@ -56,7 +59,8 @@ def sheet_sampler(
         def velocity(x: Tensor, sigma: float) -> Tensor:
             times = torch.full((2 * b, x.shape[2]), 1000 * sigma)  # 2b t
             both = transformer(torch.cat([x, x]).to(dtype), times, states.to(dtype), lengths).float()
-            return cfg(*both.chunk(2), config.guidance)
+            with_words, without = both.chunk(2)
+            return cfg(with_words, without, config.guidance)
 
         latents = unipc(velocity, x, unipc_sigmas(config.steps, config.shift))
         videos = [decoded(codec, one, config.fps) for one in latents]
