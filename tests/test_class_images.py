@@ -129,6 +129,9 @@ def test_classes_are_found_by_name_or_number():
         class_number(labels, "zzzzqq")
     with pytest.raises(UserError, match="names no classes"):
         class_number({}, "tench")
+    assert class_number({}, "999") == 999
+    with pytest.raises(UserError, match="no class '1000'"):
+        class_number(labels, "1000")
 
 
 def test_bad_asks_are_one_sentence(folder, tmp_path):

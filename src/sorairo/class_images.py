@@ -23,13 +23,13 @@ STEPS = {"ddim": 50, "ddpm": 250}
 Progress = Callable[[str, int, int], None]
 
 
-def class_number(labels: Mapping[int, tuple[str, ...]], words: str) -> int:
-    """The class that words name: one of its names, in any case, or its number.
+def class_number(labels: Mapping[int, tuple[str, ...]], words: str, classes: int = 1000) -> int:
+    """The class that words name: one of its names, in any case, or its number, which is below `classes`.
 
     Raises UserError with the nearest names where none fits, and with the numbers where several do.
     """
     asked = " ".join(words.lower().split())
-    if asked.isdecimal() and int(asked) in labels:
+    if asked.isdecimal() and int(asked) < classes:
         return int(asked)
     names: dict[str, list[int]] = {}
     for number, synonyms in labels.items():
@@ -110,8 +110,8 @@ def generate_images(
     if not 1 <= steps <= model.betas.steps:
         raise UserError(f"--steps is {steps}; this model takes from 1 to {model.betas.steps}.")
     guidance = GUIDANCE if guidance is None else guidance
-    number = class_number(model.labels, words)
-    name = model.labels[number][0]
+    number = class_number(model.labels, words, model.transformer.config.classes)
+    name = model.labels.get(number, (str(number),))[0]
     side, channels = model.transformer.config.side, model.transformer.config.channels
     samples: list[Sample] = []
     done, total = 0, steps * -(-len(seeds) // batch)
