@@ -1,0 +1,145 @@
+"""`sorairo eval`: score a model on held-out prompts of a world."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sorairo.types import UserError
+
+app = typer.Typer(help="Score a model on prompts that it never saw.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `world` a command of its own."""
+
+
+@app.command()
+def world(
+    model: Annotated[str, typer.Option("--model", "-m", help="A model's name or folder; `real` for none.")] = "default",
+    prompts: Annotated[int, typer.Option(help="How many held-out prompts.")] = 200,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "96x96",
+    frames: Annotated[int, typer.Option(help="Frames per clip.")] = 17,
+    seed: Annotated[int, typer.Option(help="Which suite of prompts: another number is another set.")] = 0,
+    circle: Annotated[int, typer.Option(help="How much of the world: 1 is the core, 0 all of it.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for clips, scorecard and contact sheet.")] = Path("runs/eval"),
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance; the model's own if not given.")] = None,
+    distances: Annotated[bool, typer.Option(help="Frechet distances (two thirds of the scoring time).")] = True,
+    update: Annotated[Path | None, typer.Option(help="Put the table between the markers of this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
+) -> None:
+    """Held-out prompts -> clips -> read back from pixels -> a scorecard beside its floor and ceiling."""
+    from sorairo.evaluation.evaluate import evaluate
+    from sorairo.evaluation.parse import load_parser
+    from sorairo.evaluation.report import markdown, scorecard, splice
+    from sorairo.evaluation.suites import Suite
+    from sorairo.video.files import replacing
+
+    suite = Suite(circle=circle, count=prompts, size=_size(size), frames=frames, seed=seed)
+    parser = load_parser()
+    model_fn, codec_fn = (None, None) if model == "real" else _wire(model, suite, out, steps, guidance)
+    with _bars() as progress:
+        evaluation = evaluate(
+            suite, parser, model_fn=model_fn, codec_fn=codec_fn, distances=distances, progress=progress
+        )
+    card = {"model": model, "steps": steps, "guidance": guidance} | scorecard(evaluation)
+    table = markdown(card)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in (("scorecard.json", json.dumps(card, indent=2) + "\n"), ("scorecard.md", table)):
+        with replacing(out / name) as temporary:
+            temporary.write_text(text)
+    _sheet(evaluation, out / "first.png")
+    if update:
+        splice(table, update)
+    typer.echo(json.dumps(card) if as_json else table)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise UserError(f"A size is written WIDTHxHEIGHT, for example 96x96, not {text!r}.")
+    return int(width), int(height)
+
+
+def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float | None) -> tuple[Any, Any]:
+    """(prompts -> clips, clip -> clip through the codec) of a checkpoint, both from its one loaded copy."""
+    import torch
+
+    import sorairo
+    from sorairo.evaluation.clips import ClipStore
+    from sorairo.evaluation.suites import Prompt
+    from sorairo.generate import generate
+    from sorairo.types import Plan, Span, Video
+
+    loaded = sorairo.load(model)
+    codec = loaded.codec
+
+    def make(prompts: Sequence[Prompt]) -> list[Video]:
+        plans = [
+            Plan(size=p.size, frames=p.frames, fps=p.fps, spans=(Span(text=p.text),), seed=p.seed, steps=steps,
+                 guidance=guidance)
+            for p in prompts
+        ]  # fmt: skip
+        return [sample.video for sample in generate(plans, loaded)]
+
+    @torch.inference_mode()
+    def through(video: Video) -> Video:
+        weight = next(codec.parameters())
+        x = torch.from_numpy(video.frames).permute(3, 0, 1, 2)[None].to(weight) / 127.5 - 1  # b c t h w
+        y = codec.decode(codec.encode(x)).float().clamp(-1, 1)
+        return Video(frames=((y[0].permute(1, 2, 3, 0) + 1) * 127.5).round().byte().numpy(), fps=video.fps)
+
+    store = ClipStore(out, suite, f"{model} {_fingerprint(loaded)} steps={steps} guidance={guidance}")
+
+    def clips(prompts: Sequence[Prompt]) -> Iterable[Video]:
+        return store.fill(prompts, make)
+
+    return clips, through
+
+
+def _fingerprint(loaded: Any) -> str:
+    """Sixteen hex digits that change when any weight of the transformer or the codec does."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for part in (loaded.transformer, loaded.codec):
+        for name, tensor in sorted(part.state_dict().items()):
+            digest.update(f"{name} {tensor.double().sum().item():.12g} {tensor.double().norm().item():.12g}".encode())
+    return digest.hexdigest()[:16]
+
+
+class _bars:
+    """A progress bar per stage on the error stream: `with _bars() as progress: progress(stage, done, total)`."""
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.view = Progress(*columns, console=Console(stderr=True))
+        self.view.start()
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = self.view.add_task(stage, total=total)
+            self.view.update(tasks[stage], completed=done)
+
+        return progress
+
+    def __exit__(self, *_: object) -> None:
+        self.view.stop()
+
+
+def _sheet(evaluation: Any, path: Path) -> None:
+    """The first seeds, not chosen ones: the generated clips, or the real ones where there is no model."""
+    from sorairo.video import contact_sheet
+
+    videos = evaluation.first.get("model") or evaluation.first["real"]
+    contact_sheet(videos, [p.text for p in evaluation.prompts[: len(videos)]], path, columns=2, frames_per=6)

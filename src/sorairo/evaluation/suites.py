@@ -1,0 +1,104 @@
+"""What is asked: held-out clips of a world, decided by seeds alone, with their prompts and their facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sorairo.types import UserError
+
+__all__ = ["Facts", "Prompt", "Suite", "facts_of", "prompt_of"]
+
+SPACING = 1_000_000  # seeds between two suites
+REFERENCE = 500_000  # where a suite's second, disjoint set of clips begins
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is true of a clip. objects: (colour, shape) of each. emerges: whether all that goes behind a wall comes
+    out again; None without a wall.
+    """
+
+    objects: tuple[tuple[str, str], ...]
+    event: str
+    camera: str
+    emerges: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One question to a model: make this clip. size: (width, height)."""
+
+    text: str
+    seed: int
+    size: tuple[int, int]
+    frames: int
+    fps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """`count` held-out clips of a world. Another seed is another, disjoint suite."""
+
+    world: str = "studio"
+    circle: int = 1
+    count: int = 200
+    size: tuple[int, int] = (96, 96)
+    frames: int = 17
+    fps: float = 8.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= REFERENCE:
+            raise UserError(f"A suite has 1 to {REFERENCE} prompts, not {self.count}.")
+        if self.frames < 2:
+            raise UserError(f"A clip of {self.frames} frame shows no event; score at least 5 frames.")
+
+    def clips(self) -> Iterator[Any]:
+        """The clips that prompts and facts are taken from, in order."""
+        return self._render(self.seed * SPACING)
+
+    def reference(self) -> Iterator[Any]:
+        """As many other clips of the same kind: what Frechet distances are measured to."""
+        return self._render(self.seed * SPACING + REFERENCE)
+
+    def _render(self, first: int) -> Iterator[Any]:
+        from sorairo.worlds import get_world
+
+        world = get_world(self.world)
+        for seed in range(first, first + self.count):
+            yield world.clip(
+                seed, size=self.size, frames=self.frames, fps=self.fps, circle=self.circle, split="heldout"
+            )
+
+    def shuffle(self) -> np.ndarray:
+        """For each clip the index of another one (count,): the prompts that give the ceiling."""
+        order = np.random.default_rng(self.seed).permutation(self.count)
+        other = np.empty(self.count, dtype=int)
+        other[order] = np.roll(order, 1)  # one cycle, so no prompt meets its own clip
+        return other
+
+
+def facts_of(clip: Any) -> Facts:
+    """The facts of a world's clip, from its state."""
+    state = clip.state
+    return Facts(
+        objects=tuple((str(body["colour"]), str(body["shape"])) for body in state["objects"]),
+        event=str(state["event"]),
+        camera=str(state["camera"]),
+    )
+
+
+def prompt_of(clip: Any, suite: Suite) -> Prompt:
+    """The question for a clip, in one of the wordings that are kept out of training, chosen by its seed."""
+    wordings = clip.captions.heldout_paraphrases
+    return Prompt(
+        text=wordings[clip.seed % len(wordings)],
+        seed=clip.seed,
+        size=suite.size,
+        frames=suite.frames,
+        fps=suite.fps,
+    )
