@@ -89,7 +89,10 @@ def render(run: Path, clips: int, circle: int, workers: int) -> None:
                 masks[at] = clip.masks[:, 1::2, 1::2]
                 facts.append(asdict(facts_of(clip)))
         (pool / f"{group.name}.json").write_text(json.dumps(facts))
-        print(f"{group.name}: {count} clips, {count * group.frames / (time.time() - start):.0f} frames/s", flush=True)
+        print(
+            f"{group.name}: {count} clips, {count * group.frames / (time.time() - start):.0f} frames/s",
+            flush=True,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -198,10 +201,16 @@ def loss_of(reading: Reading, batch: Batch) -> tuple[Tensor, dict[str, float]]:
     weight = weight / weight.sum()
     parts = {
         "object": 4 * F.binary_cross_entropy_with_logits(reading.object, inside.float()),
-        "colour": (F.cross_entropy(reading.colour[inside], batch.colour[inside], reduction="none") * weight).sum(),
-        "shape": (F.cross_entropy(reading.shape[inside], batch.shape[inside], reduction="none") * weight).sum(),
+        "colour": (
+            F.cross_entropy(reading.colour[inside], batch.colour[inside], reduction="none") * weight
+        ).sum(),
+        "shape": (
+            F.cross_entropy(reading.shape[inside], batch.shape[inside], reduction="none") * weight
+        ).sum(),
         "centre": (
-            F.smooth_l1_loss(reading.centre[inside] / CENTRE_SCALE, batch.centre[inside] / CENTRE_SCALE, reduction="none")
+            F.smooth_l1_loss(
+                reading.centre[inside] / CENTRE_SCALE, batch.centre[inside] / CENTRE_SCALE, reduction="none"
+            )
             .sum(dim=-1)
             .mul(weight)
             .sum()
@@ -210,11 +219,15 @@ def loss_of(reading: Reading, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         "event": F.cross_entropy(reading.event, batch.event),
         "camera": F.cross_entropy(reading.camera, batch.camera),
     }
-    right = (reading.event.argmax(1) == batch.event).float().mean(), (
-        reading.camera.argmax(1) == batch.camera
-    ).float().mean()
+    right = (
+        (reading.event.argmax(1) == batch.event).float().mean(),
+        (reading.camera.argmax(1) == batch.camera).float().mean(),
+    )
     shown = {name: float(value) for name, value in parts.items()}
-    return torch.stack(list(parts.values())).sum(), shown | {"event right": float(right[0]), "camera right": float(right[1])}
+    return torch.stack(list(parts.values())).sum(), shown | {
+        "event right": float(right[0]),
+        "camera right": float(right[1]),
+    }
 
 
 def train(run: Path, steps: int, pixels: int, threads: int, start: Path | None) -> None:
@@ -311,7 +324,9 @@ def _words(objects: dict[tuple[str, str], int]) -> str:
 
 def main() -> None:
     """The command line of this recipe."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("what", choices=("render", "train", "score"))
     options.add_argument("--run", type=Path, default=Path("runs/parser"))
     options.add_argument("--clips", type=int, default=6000)

@@ -21,17 +21,25 @@ def _group() -> None:
 
 @app.command()
 def world(
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name or folder; `real` for none.")] = "default",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A model's name or folder; `real` for none.")
+    ] = "default",
     prompts: Annotated[int, typer.Option(help="How many held-out prompts.")] = 200,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "96x96",
     frames: Annotated[int, typer.Option(help="Frames per clip.")] = 17,
     seed: Annotated[int, typer.Option(help="Which suite of prompts: another number is another set.")] = 0,
     circle: Annotated[int, typer.Option(help="How much of the world: 1 is the core, 0 all of it.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for clips, scorecard and contact sheet.")] = Path("runs/eval"),
+    out: Annotated[Path, typer.Option(help="Folder for clips, scorecard and contact sheet.")] = Path(
+        "runs/eval"
+    ),
     steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance; the model's own if not given.")] = None,
-    distances: Annotated[bool, typer.Option(help="Frechet distances (two thirds of the scoring time).")] = True,
-    update: Annotated[Path | None, typer.Option(help="Put the table between the markers of this file.")] = None,
+    distances: Annotated[
+        bool, typer.Option(help="Frechet distances (two thirds of the scoring time).")
+    ] = True,
+    update: Annotated[
+        Path | None, typer.Option(help="Put the table between the markers of this file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
 ) -> None:
     """Held-out prompts -> clips -> read back from pixels -> a scorecard beside its floor and ceiling."""
@@ -110,7 +118,9 @@ def _fingerprint(loaded: Any) -> str:
     digest = hashlib.sha256()
     for part in (loaded.transformer, loaded.codec):
         for name, tensor in sorted(part.state_dict().items()):
-            digest.update(f"{name} {tensor.double().sum().item():.12g} {tensor.double().norm().item():.12g}".encode())
+            digest.update(
+                f"{name} {tensor.double().sum().item():.12g} {tensor.double().norm().item():.12g}".encode()
+            )
     return digest.hexdigest()[:16]
 
 

@@ -135,7 +135,9 @@ def _judged(suite: Suite, columns: dict[str, Column], facts: list[Facts]) -> Any
     mistakes: dict[str, dict[str, int]] = {}
     for name, (parsed, truth) in asked.items():
         rows = [judge(p, f) for p, f in zip(parsed, truth, strict=True)]
-        if name == "shuffled":  # the laws of motion do not depend on what was asked for: shuffle time in its place
+        if (
+            name == "shuffled"
+        ):  # the laws of motion do not depend on what was asked for: shuffle time in its place
             rows = [r | motion(_shaken(p), suite.size) for r, p in zip(rows, parsed, strict=True)]
         else:
             rows = [r | physics(p, f, suite.size) for r, p, f in zip(rows, parsed, truth, strict=True)]

@@ -91,7 +91,7 @@ class TransNetV2Features:
     """Time: TransNetV2's three dilated space-time stages (Soucek and Lokoc 2020), pooled over a clip.
 
     The 512 features of a clip are the mean over time of its last stage, and the mean absolute change from frame to
-    frame, which a frozen clip has none of.
+    frame, which a frozen clip has none of: beyond its ends a clip stands still, where TransNetV2 itself sees black.
     """
 
     name = "FD-TransNetV2"
@@ -124,6 +124,9 @@ class TransNetV2Features:
         for dilation in (1, 2, 4, 8):
             y = F.conv3d(x, w[f"{name}.Conv3D_{dilation}.layers.0.weight"], padding=(0, 1, 1))
             kernel = w[f"{name}.Conv3D_{dilation}.layers.1.weight"]
-            parts.append(F.conv3d(y, kernel, padding=(dilation, 0, 0), dilation=(dilation, 1, 1)))
-        norm = [w[f"{name}.bn.{key}"] for key in ("running_mean", "running_var", "weight", "bias")]
-        return F.batch_norm(torch.cat(parts, dim=1), *norm, eps=1e-3)
+            y = F.pad(y, (0, 0, 0, 0, dilation, dilation), mode="replicate")
+            parts.append(F.conv3d(y, kernel, dilation=(dilation, 1, 1)))
+        mean, var, scale, shift = (
+            w[f"{name}.bn.{k}"] for k in ("running_mean", "running_var", "weight", "bias")
+        )
+        return F.batch_norm(torch.cat(parts, dim=1), mean, var, scale, shift, eps=1e-3)

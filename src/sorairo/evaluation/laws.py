@@ -1,10 +1,10 @@
 """The laws of the scene, checked on the paths that objects take across the picture.
 
-Free flight, rolling, sliding to a stop and running down a ramp all have a constant acceleration between two contacts.
-Seen by a camera that moves smoothly, such a path is near enough a quadratic in time; a contact, which falls between
-two frames, starts a new one. So a path is cut into as few quadratics as explain it; what they leave unexplained, and
-how they disagree with each other, are the errors. Lengths are in object sizes (the square root of an object's area), times in frames; y points down, as in the
-picture.
+Free flight, rolling, sliding to a stop and running down a ramp all have a constant acceleration between two
+contacts. Seen by a camera that moves smoothly, such a path is near enough a quadratic in time; a contact, which falls
+between two frames, starts a new one. So a path is cut into as few quadratics as explain it; what they leave
+unexplained, and how they disagree with each other, are the errors. Lengths are in object sizes (the square root of an
+object's area), times in frames; y points down, as in the picture.
 
 Compare with "How far is video generation from world model" (Kang et al. 2024), which parses velocities from pixels.
 """
@@ -12,6 +12,7 @@ Compare with "How far is video generation from world model" (Kang et al. 2024), 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,9 +54,10 @@ class Arc:
 class MotionErrors:
     """What one clip's paths leave unexplained; NaN where the question does not arise.
 
-    motion: mean distance of a position from what its four neighbours in time predict (no arcs needed). gravity: the spread of the
-    downward accelerations of one object's flights (a share of their mean) plus the distance from them. velocity: the
-    distance over what is not free flight. bounce: by how much rebounds gain speed, and how unequal their ratios are.
+    motion: mean distance of a position from what its four neighbours in time predict (no arcs needed). gravity: the
+    spread of the downward accelerations of one object's flights (a share of their mean) plus the distance from them.
+    velocity: the distance over what is not free flight. bounce: by how much rebounds gain speed, and how unequal
+    their ratios are.
     """
 
     motion: float
@@ -148,7 +150,7 @@ def _gravity_error(flights: list[Arc]) -> float | None:
 def _bounce_error(arcs: list[Arc]) -> float | None:
     """Rebounds are where a fast descent turns into a rise. None without one."""
     ratios = []
-    for before, after in zip(arcs, arcs[1:], strict=False):
+    for before, after in pairwise(arcs):
         touch = after.start - 0.5
         down, up = before.velocity(touch)[1], -after.velocity(touch)[1]
         if before.stop == after.start and min(len(before), len(after)) >= 3 and down > LANDING and up > 0:

@@ -56,7 +56,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
 
 def _shorten(a: np.ndarray) -> np.ndarray:
     """A matrix with the same A'A and at most d rows."""
-    return np.linalg.qr(a, mode="r") if len(a) > a.shape[1] else a
+    return np.asarray(np.linalg.qr(a, mode="r")) if len(a) > a.shape[1] else a
 
 
 def frechet_estimate(

@@ -122,14 +122,14 @@ class Story(nn.Module):
     def __init__(self, c: int, width: int, classes: int) -> None:
         super().__init__()
         self.enter = nn.Conv1d(c, width, 1)
-        self.layers = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=d) for d in (1, 2, 4, 8))
+        self.steps = (1, 2, 4, 8)
+        self.layers = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=step) for step in self.steps)
         self.out = nn.Linear(4 * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x.transpose(1, 2))
-        for layer in self.layers:
-            d = layer.dilation[0]  # pyright: ignore[reportIndexIssue, reportAttributeAccessIssue]
-            x = x + layer(F.pad(F.relu(x), (d, d), mode="replicate"))
+        for layer, step in zip(self.layers, self.steps, strict=True):
+            x = x + layer(F.pad(F.relu(x), (step, step), mode="replicate"))
         x = F.relu(x)
         return self.out(torch.cat([x.mean(dim=2), x.amax(dim=2), x[:, :, 0], x[:, :, -1]], dim=1))
 

@@ -14,14 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from sorairo.config import from_dict
+from sorairo.config import from_dict, to_dict
 from sorairo.evaluation.network import ParserConfig, ParserNetwork, Reading
 from sorairo.evaluation.tracks import Track, Tracklet, blobs_of, link, merge
 from sorairo.types import UserError, Video
+from sorairo.video.files import replacing
 
-__all__ = ["Parsed", "Parser", "load_parser"]
+__all__ = ["Parsed", "Parser", "load_parser", "save_weights"]
 
 WEIGHTS = "weights/studio.safetensors"
 UNIT = 16  # pixels: sizes are padded to a multiple of it
@@ -46,13 +49,13 @@ class Parser:
     """A trained network with the rules that turn its votes into objects."""
 
     def __init__(self, network: ParserNetwork) -> None:
-        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.network = network.eval()
         self.config = network.config
 
     @torch.inference_mode()
     def __call__(self, video: Video) -> Parsed:
         """Parse one clip of any size (at least 32 pixels a side) and length."""
-        t, h, w, _ = video.frames.shape
+        h, w = video.frames.shape[1:3]
         x = torch.from_numpy(np.ascontiguousarray(video.frames)).permute(0, 3, 1, 2).float() / 255
         x = F.pad(x, (0, -w % UNIT, 0, -h % UNIT), mode="replicate")
         return self.decode(self.network(x[None]), (h, w))
@@ -95,20 +98,13 @@ class Parser:
 
 def save_weights(network: ParserNetwork, path: Path) -> None:
     """Write the network in half precision with its config in the metadata, atomically."""
-    import os
-
-    from safetensors.torch import save_file
-
-    from sorairo.config import to_dict
-
     tensors = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
+        name: tensor.half().contiguous()
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"config": json.dumps(to_dict(network.config))})
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"config": json.dumps(to_dict(network.config))})
 
 
 def load_parser(path: Path | None = None) -> Parser:
@@ -118,8 +114,6 @@ def load_parser(path: Path | None = None) -> Parser:
 
 @cache
 def _load(path: Path) -> Parser:
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(str(path), framework="pt") as file:
             config = from_dict(ParserConfig, json.loads((file.metadata() or {})["config"]), where=str(path))

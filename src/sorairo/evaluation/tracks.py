@@ -100,7 +100,9 @@ def blobs_of(inside: np.ndarray, centre: np.ndarray, colour: np.ndarray, shape: 
             continue
         at = ys[mine], xs[mine]
         middle = np.array([at[1].mean(), at[0].mean()])
-        blobs.append(Blob(centre=middle, area=area, colour=colour[at].mean(axis=0), shape=shape[at].mean(axis=0)))
+        blobs.append(
+            Blob(centre=middle, area=area, colour=colour[at].mean(axis=0), shape=shape[at].mean(axis=0))
+        )
     return _join(blobs)
 
 
@@ -111,7 +113,7 @@ def _peaks(votes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     cells = np.clip(np.rint(votes).astype(int), -pad + 1, np.array([w, h]) + pad - 2) + pad
     heap = np.zeros((h + 2 * pad, w + 2 * pad))
     np.add.at(heap, (cells[:, 1], cells[:, 0]), 1.0)
-    smooth = sum(np.roll(heap, (i, j), (0, 1)) * k for i, j, k in _KERNEL)
+    smooth = np.sum([np.roll(heap, (i, j), (0, 1)) * k for i, j, k in _KERNEL], axis=0)
     peaks = []
     while smooth.max() >= SMALLEST / 2 and len(peaks) < 12:
         y, x = np.unravel_index(int(smooth.argmax()), smooth.shape)
@@ -139,7 +141,10 @@ def _join(blobs: list[Blob]) -> list[Blob]:
 
 def _sum(a: Blob, b: Blob) -> Blob:
     share = b.area / (a.area + b.area)
-    values = {name: (1 - share) * getattr(a, name) + share * getattr(b, name) for name in ("centre", "colour", "shape")}
+    values = {
+        name: (1 - share) * getattr(a, name) + share * getattr(b, name)
+        for name in ("centre", "colour", "shape")
+    }
     return Blob(area=a.area + b.area, **values)
 
 
