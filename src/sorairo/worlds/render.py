@@ -126,18 +126,17 @@ class Renderer:
 
         atlas.masks.use()
         atlas.masks.clear(depth=1.0)
-        atlas.masks.color_mask = False, True, False, False
         gl.enable_only(flags.DEPTH_TEST)
         for shape, instances in layout.bodies.items():
             self._run("mask", shape, instances[:, frames], *sizes)
-        atlas.masks.color_mask = True, False, False, False
+        masks = np.frombuffer(atlas.masks.read(components=2, alignment=1), np.uint8).copy()
+        atlas.masks.clear()
         gl.enable_only(flags.BLEND)
         gl.blend_func = flags.ONE, flags.ONE
         for shape, instances in layout.bodies.items():
             self._run("mask", shape, instances[:, frames], *sizes)
-        atlas.masks.color_mask = True, True, True, True
+        masks[0::2] = np.frombuffer(atlas.masks.read(components=2, alignment=1), np.uint8)[0::2]
         color = np.frombuffer(atlas.developed.read(components=3, alignment=1), np.uint8)
-        masks = np.frombuffer(atlas.masks.read(components=2, alignment=1), np.uint8)
         return color.reshape(count, height, width, 3), masks.reshape(count, height, width, 2)
 
     def _run(self, name: str, shape: str, instances: np.ndarray, frame: Any, atlas: Any) -> None:
