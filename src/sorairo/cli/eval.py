@@ -82,10 +82,10 @@ def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float 
     import sorairo
     from sorairo.evaluation.clips import ClipStore
     from sorairo.evaluation.suites import Prompt
-    from sorairo.generate import generate
+    from sorairo.generate import generate  # pyright: ignore[reportMissingImports]
     from sorairo.types import Plan, Span, Video
 
-    loaded = sorairo.load(model)
+    loaded = sorairo.load(model)  # pyright: ignore[reportAttributeAccessIssue]
     codec = loaded.codec
 
     def make(prompts: Sequence[Prompt]) -> list[Video]:
