@@ -1,0 +1,120 @@
+"""How much memory a model needs, said before anything of it is loaded: weights by headers, the rest by a dry run."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from sorairo.checkpoints.tensors import weight_entries
+
+__all__ = ["Part", "Stage", "folder_parts", "module_part", "needs", "working_memory"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One component's weights. dtype: of most of them as saved ("bf16"); None where they are not here yet."""
+
+    name: str
+    parameters: int
+    dtype: str | None
+
+    def bytes_in(self, dtype: torch.dtype) -> int:
+        """Bytes once loaded in a dtype."""
+        return self.parameters * dtype.itemsize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of making something. parts: the components it uses. working: bytes beside their weights."""
+
+    name: str
+    parts: tuple[str, ...]
+    working: int
+
+
+def folder_parts(folder: Path) -> list[Part]:
+    """The components of a checkpoint's folder, counted from the headers of their files."""
+    parts = []
+    for sub in sorted(path.parent for path in folder.glob("*/config.json")):
+        if not any(sub.glob("*.safetensors")):
+            continue
+        by_dtype: dict[torch.dtype, int] = {}
+        for entry in weight_entries(sub).values():
+            by_dtype[entry.dtype] = by_dtype.get(entry.dtype, 0) + entry.numel
+        most = max(by_dtype, key=lambda dtype: by_dtype[dtype])
+        parts.append(Part(name=sub.name, parameters=sum(by_dtype.values()), dtype=short_name(most)))
+    return parts
+
+
+def module_part(name: str, module: nn.Module) -> Part:
+    """The same of a module, for instance one on the meta device."""
+    return Part(name=name, parameters=sum(p.numel() for p in module.parameters()), dtype=None)
+
+
+def short_name(dtype: torch.dtype) -> str:
+    """bf16, fp32 and the like."""
+    return str(dtype).removeprefix("torch.").replace("bfloat", "bf").replace("float", "fp")
+
+
+def needs(parts: Sequence[Part], stages: Sequence[Stage], dtype: torch.dtype) -> tuple[int, int]:
+    """(bytes with all weights kept, bytes with each stage's weights freed after it), each at its worst moment."""
+    weights = {part.name: part.bytes_in(dtype) for part in parts}
+    kept = sum(weights.values()) + max(stage.working for stage in stages)
+    freed = max(stage.working + sum(weights.get(name, 0) for name in stage.parts) for stage in stages)
+    return kept, freed
+
+
+def working_memory(
+    module: nn.Module, run: Callable[[Any], object], dtype: torch.dtype, device: str = "cpu"
+) -> int:
+    """Bytes of all that `run(module)` holds at its worst moment, beside the weights.
+
+    The forward pass itself is run, on tensors that have shapes and no content: milliseconds, no memory. module: on
+    the meta device, changed in place. What libraries allocate inside one operation is not seen, nor what the C
+    library keeps of freed memory: up to 40% more was measured where the total is below 200 MB, 10% above.
+    """
+    with FakeTensorMode(), torch.device(device), torch.inference_mode():
+        for part in module.modules():
+            for name, value in part._parameters.items():
+                if value is not None:
+                    part._parameters[name] = nn.Parameter(torch.empty(value.shape, dtype=dtype), False)
+            for name, value in part._buffers.items():
+                if value is not None:
+                    part._buffers[name] = torch.empty(value.shape, dtype=value.dtype)
+        with _Live() as live:
+            run(module)
+    return live.peak
+
+
+class _Live(TorchDispatchMode):
+    """Counts the bytes of all storages that live, each from the operation that makes it until it is freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self.known:
+                    self.known.add(storage._cdata)
+                    self.now += storage.nbytes()
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(storage, self._freed, storage._cdata, storage.nbytes())
+        return made
+
+    def _freed(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
