@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "src" / "sorairo"
 
 # A file imports from rows above its own and from its own package; nothing else of ours.
 ORDER = [
-    ["types"],
+    ["types", "version"],
     ["config"],
     ["video", "nn", "flow"],
     ["codec", "transformer", "text", "tasks", "worlds", "safety"],
@@ -20,6 +20,7 @@ ORDER = [
     ["generate", "class_images", "training"],
     ["evaluation", "serving"],
     ["cli"],
+    ["__main__"],
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 FILES = sorted(ROOT.rglob("*.py"))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from sorairo.types import Video
-from sorairo.video.files import replacing
+from sorairo.types import UserError, Video
+from sorairo.video.files import check_folder, replacing
 
-__all__ = ["contact_sheet", "frames_sheet", "sheet"]
+__all__ = ["check_sheet", "contact_sheet", "frames_sheet", "sheet"]
 
 PAPER, INK = (250, 249, 246), (38, 38, 42)
 MARGIN, GAP, LEADING = 20, 4, 1.35
@@ -31,9 +31,18 @@ def contact_sheet(
     UserError for a place that cannot be written.
     """
     path = Path(path)
+    check_sheet(path)
     image = sheet(videos, captions, columns=columns, frames_per=frames_per)
     with replacing(path) as temporary:
         image.save(temporary)
+
+
+def check_sheet(path: str | Path) -> None:
+    """Raise UserError for a name that `contact_sheet` would refuse, before the work is done."""
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise UserError(f"{path} must end in one of .png .jpg .webp.")
+    check_folder(path)
 
 
 def sheet(

@@ -1,0 +1,86 @@
+"""Whatever goes wrong becomes one line and an exit code: 2 for what the user can mend, 130 for Ctrl-C."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+from typer import Abort
+from typer.exceptions import TyperException
+
+from sorairo.types import UserError
+
+__all__ = ["exit_code", "guarded"]
+
+USER, INTERRUPTED, TERMINATED, PIPE = 2, 130, 143, 141
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def guarded(command: Callable[[], object]) -> NoReturn:
+    """Run `command` and leave the process with its exit code; errors of ours keep their traceback."""
+    # SIGTERM becomes an exception, so that temporary files are removed then too.
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        code = command()
+        sys.stdout.flush()
+        if code == INTERRUPTED:  # typer has caught it already
+            said("stopped.", INTERRUPTED)
+    except BaseException as error:
+        known = exit_code(error)
+        if known is None:
+            raise
+        code = known
+    # Threads of the libraries may not hold the process back, and what they say about it may not be seen.
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def exit_code(error: BaseException) -> int | None:
+    """Say `error` in one line on stderr and return the exit code; None for what is a fault of ours."""
+    match error:
+        case KeyboardInterrupt() | Abort():
+            return said("stopped.", INTERRUPTED)
+        case UserError():
+            return said(str(error), USER)
+        case TyperException() if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+            print(error.format_message())
+            return 0
+        case TyperException():
+            return said(usage(error), USER)
+        case BrokenPipeError():
+            # The reader has gone (`sorairo models list | head -1`). Python flushes at exit: let it flush nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE
+        case OSError() if error.errno in FULL:
+            return said(f"no space is left{place(error)}; free some and try again.", USER)
+        case OSError() if error.errno is not None:
+            return said(f"{error.strerror or error}{place(error)}.", USER)
+        case MemoryError():
+            return said("there is not enough memory; choose a smaller size or fewer frames.", USER)
+        case RuntimeError() if "allocate memory" in str(error):
+            return said("there is not enough memory; choose a smaller size or fewer frames.", USER)
+    return None
+
+
+def said(sentence: str, code: int) -> int:
+    print("sorairo: " + " ".join(sentence.split()), file=sys.stderr, flush=True)
+    return code
+
+
+def usage(error: TyperException) -> str:
+    """What was wrong on the command line, and where to read what is right."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "sorairo"
+    return f"{error.format_message().rstrip('.')}; see {command} --help."
+
+
+def place(error: OSError) -> str:
+    return f": {error.filename}" if error.filename else ""
+
+
+def terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(TERMINATED)

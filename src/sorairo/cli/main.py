@@ -1,0 +1,55 @@
+"""The `sorairo` command: one file per verb, all of them light to import (see tests/cli/test_main.py)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from typing import Annotated, NoReturn
+
+import typer
+
+from sorairo.cli import eval as evaluation
+from sorairo.cli import models
+from sorairo.cli.errors import guarded
+from sorairo.cli.generate import EXAMPLES, generate
+from sorairo.cli.train import train
+from sorairo.version import VERSION
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="sorairo",
+    help="Words in, video out; trained, run and scored on this machine.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command(epilog=EXAMPLES)(generate)
+app.command()(train)
+app.add_typer(models.app, name="models")
+app.add_typer(evaluation.app, name="eval")
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sorairo {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> NoReturn:
+    """The entry point: quiet libraries, one line for an error, no traceback for what the user can mend."""
+    logging.basicConfig(level=logging.WARNING, format="sorairo: %(message)s")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    guarded(lambda: app(prog_name="sorairo", standalone_mode=False))

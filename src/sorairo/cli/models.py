@@ -1,0 +1,87 @@
+"""`sorairo models`: which models there are, and what one of them knows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="The models in the package, and what a model knows.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """The models that ship in the package."""
+    from sorairo.checkpoints.folder import find_folder, model_names
+
+    models = [facts(find_folder(name)) for name in model_names()]
+    if as_json:
+        print(json.dumps({"models": models}))
+        return
+    if not models:
+        print("No model is in the package; `sorairo train` makes one.")
+    for model in models:
+        width, height = model["sizes"][0]
+        print(
+            f"{model['name']:<12} {width}x{height}, up to {model['seconds']:g} s, "
+            f"{model['megabytes']:.0f} MB, {model['licence']}"
+        )
+
+
+@app.command()
+def info(
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|FOLDER", help="A model's name or its folder.")
+    ] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """What a model can make, which words it knows, and how it scores."""
+    from sorairo.checkpoints.folder import find_folder
+
+    known = facts(find_folder(model))
+    if as_json:
+        print(json.dumps(known))
+        return
+    sizes = ", ".join(f"{width}x{height}" for width, height in known["sizes"])
+    lines = {
+        "name": known["name"],
+        "folder": known["folder"],
+        "size": f"{known['megabytes']:.0f} MB on disk",
+        "makes": f"{sizes}; 1 to {known['max_frames']} frames at {known['fps']:g} a second",
+        "unsaid": f"{known['default_frames']} frames, {known['default_steps']} steps, "
+        f"guidance {known['default_guidance']:g}",
+        "trained": f"{known['steps_trained']} steps of {known['recipe']}" if known["recipe"] else "not said",
+        "scores": ", ".join(f"{name} {value}" for name, value in known["scorecard"].items())
+        or "not measured",
+        "licence": known["licence"],
+        "words": " ".join(known["vocabulary"]) or "not listed",
+    }
+    for name, text in lines.items():
+        print(paragraph(name, text))
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """sorairo.json, where it is, and how large."""
+    from sorairo.checkpoints.folder import read_info
+    from sorairo.config import to_dict
+
+    values = to_dict(read_info(folder))
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return values | {
+        "folder": str(folder),
+        "megabytes": round(size / 1e6, 1),
+        "seconds": values["max_frames"] / values["fps"],
+    }
+
+
+def paragraph(name: str, text: str, width: int = 100) -> str:
+    """`text` wrapped behind its name."""
+    import textwrap
+
+    return textwrap.fill(text, width, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)

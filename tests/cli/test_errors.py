@@ -1,0 +1,75 @@
+"""What each kind of failure says and how the process ends."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sorairo.cli.errors import exit_code
+from sorairo.types import UserError
+
+SRC = Path(__file__).parent.parent.parent / "src"
+CASES = {
+    "ours": (
+        UserError("The prompt is empty; say what happens."),
+        2,
+        "The prompt is empty; say what happens.",
+    ),
+    "two lines": (UserError("first\nsecond"), 2, "first second"),
+    "Ctrl-C": (KeyboardInterrupt(), 130, "stopped."),
+    "full disk": (OSError(errno.ENOSPC, "No space left on device", "a.bin"), 2, "no space is left: a.bin"),
+    "forbidden": (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "Permission denied: /x"),
+    "memory": (MemoryError(), 2, "not enough memory"),
+    "torch's memory": (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "not enough memory"),
+}
+
+
+@pytest.mark.parametrize(("error", "code", "words"), CASES.values(), ids=CASES)
+def test_one_line(error: BaseException, code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(error) == code
+    said = capsys.readouterr().err
+    assert words in said and said.startswith("sorairo: ") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a fault"), KeyError("a"), SystemExit(3), AssertionError()])
+def test_our_faults_keep_their_traceback(error: BaseException) -> None:
+    assert exit_code(error) is None
+
+
+PROGRAM = """
+import sys, time
+sys.path.insert(0, {src!r})
+from sorairo.cli.errors import guarded
+guarded(lambda: {body})
+"""
+
+
+def process(body: str) -> subprocess.Popen[str]:
+    program = PROGRAM.format(src=str(SRC), body=body)
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_reader_that_goes_away() -> None:
+    with process("[print('line', flush=True) for _ in range(100000)]") as child:
+        assert child.stdout and child.stderr
+        child.stdout.readline()
+        child.stdout.close()
+        assert child.stderr.read() == ""
+        assert child.wait(20) == 141
+
+
+@pytest.mark.parametrize(("signal", "code"), [(2, 130), (15, 143)])
+def test_signals_end_it_without_a_traceback(signal: int, code: int) -> None:
+    with process("[print('up', flush=True), time.sleep(60)]") as child:
+        assert child.stdout
+        child.stdout.readline()
+        child.send_signal(signal)
+        out, err = child.communicate(timeout=20)
+    assert child.returncode == code
+    assert "Traceback" not in err and err.count("\n") <= 1 and not out
