@@ -1,0 +1,127 @@
+"""Convolutions over time that never look ahead, and the channel norm that goes with them.
+
+Everything here expects and keeps the channels_last_3d layout (memory order b t h w c): it is what processors
+convolve fastest, and in it a norm over channels is a norm over the innermost dimension, with no copy.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = [
+    "CausalConv3d",
+    "ChannelRMSNorm",
+    "NormSiLU",
+    "TimeCache",
+    "channels_innermost",
+    "frames_to_images",
+    "images_to_frames",
+    "pad_front",
+]
+
+
+class TimeCache:
+    """What each causal layer remembers of the frames before, so that a clip can be processed in pieces.
+
+    One cache belongs to one clip and one pass (encoding or decoding it). `started` is False during the first piece,
+    whose first frame stands alone in time.
+    """
+
+    def __init__(self) -> None:
+        self.started = False
+        self._tails: dict[nn.Module, Tensor] = {}
+
+    def tail(self, layer: nn.Module) -> Tensor | None:
+        """The last frames that `layer` saw (b c t h w), or None if it has seen none."""
+        return self._tails.get(layer)
+
+    def keep(self, layer: nn.Module, frames: Tensor) -> None:
+        """Remember `frames` (b c t h w) for `layer`. They are copied: a view would hold the whole piece alive."""
+        self._tails[layer] = frames.detach().clone(memory_format=torch.channels_last_3d)
+
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(tail.nbytes for tail in self._tails.values())
+
+
+class CausalConv3d(nn.Conv3d):
+    """A 3-D convolution whose output frame t depends on input frames <= t (Wan 2.1, arXiv 2503.20314, 4.1).
+
+    Space is padded by the convolution itself; time is padded in front, with zeros at the start of a clip and with the
+    cached frames later on.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int | tuple[int, int, int]) -> None:
+        t, h, w = (kernel,) * 3 if isinstance(kernel, int) else kernel
+        super().__init__(in_channels, out_channels, (t, h, w), padding=(0, h // 2, w // 2))
+        self.memory = t - 1
+
+    def forward(self, x: Tensor, cache: TimeCache | None = None) -> Tensor:
+        """b c t h w -> b c' t h w"""
+        if self.memory == 0:
+            return super().forward(x)
+        tail = cache.tail(self) if cache is not None else None
+        missing = self.memory - (0 if tail is None else tail.shape[2])
+        if tail is not None:
+            x = torch.cat([tail.to(x.dtype), x], dim=2)
+        if cache is not None:
+            cache.keep(self, x[:, :, -self.memory :])
+        return super().forward(pad_front(x, missing))
+
+
+def pad_front(x: Tensor, frames: int) -> Tensor:
+    """Zero frames before the clip, in the layout that convolutions like: b c t h w -> b c (frames + t) h w."""
+    if frames == 0:
+        return x
+    zeros = x.new_zeros(x.shape[0], x.shape[1], frames, x.shape[3], x.shape[4])
+    return torch.cat([zeros.contiguous(memory_format=torch.channels_last_3d), x], dim=2)
+
+
+class ChannelRMSNorm(nn.Module):
+    """x / rms(x over channels) * weight, position by position; statistics in fp32.
+
+    Wan divides by the length clamped to 1e-12, whose gradient at an all-zero position is 1e12. Here 1e-12 joins the
+    mean square: equal to rounding for real activations, and a gradient of at most 1e6.
+    """
+
+    eps = 1e-12
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """b c ... -> b c ..., channels innermost in memory"""
+        y = x.movedim(1, -1).float()
+        y = F.rms_norm(y, (y.shape[-1],), self.weight.float(), self.eps)
+        return y.to(x.dtype).movedim(-1, 1)
+
+
+class NormSiLU(ChannelRMSNorm):
+    """SiLU of the channel norm, as one module so that a compiler (`.compile()` from outside) makes it one kernel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """b c ... -> b c ..., channels innermost in memory"""
+        y = x.movedim(1, -1).float()
+        y = F.silu(F.rms_norm(y, (y.shape[-1],), self.weight.float(), self.eps))
+        return y.to(x.dtype).movedim(-1, 1)
+
+
+def frames_to_images(x: Tensor) -> Tensor:
+    """b c t h w -> (b t) c h w; in channels_last_3d a view, already channels_last."""
+    return x.transpose(1, 2).flatten(0, 1)
+
+
+def images_to_frames(x: Tensor, batch: int) -> Tensor:
+    """(b t) c h w -> b c t h w; in channels_last a view, already channels_last_3d."""
+    return x.unflatten(0, (batch, -1)).transpose(1, 2)
+
+
+def channels_innermost(module: nn.Module) -> None:
+    """Lay every convolution's kernel out as its input will be, channels innermost."""
+    for parameter in module.parameters():
+        if parameter.ndim in (4, 5):
+            layout = torch.channels_last if parameter.ndim == 4 else torch.channels_last_3d
+            parameter.data = parameter.data.contiguous(memory_format=layout)
