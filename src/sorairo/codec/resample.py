@@ -74,8 +74,10 @@ def average_down(x: Tensor, out_channels: int, *, time: int, space: int) -> Tens
     x = pad_front(x, -x.shape[2] % time)
     fold = (time, space, space)
     pool = innermost(fold, x.shape[1] * time * space * space // out_channels)
-    if max(pool) > 1:
-        x = F.avg_pool3d(x, pool, pool)
+    for axis, size in zip((4, 3, 2), reversed(pool), strict=True):
+        if size > 1:
+            even, odd = x.unflatten(axis, (-1, 2)).unbind(axis + 1)
+            x = (even + odd) * 0.5
     rt, rh, rw = (f // p for f, p in zip(fold, pool, strict=True))
     if rt * rh * rw == 1:
         return x
