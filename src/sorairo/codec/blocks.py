@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sorairo.nn.causal_conv import CausalConv3d, ChannelRMSNorm, NormSiLU, TimeCache
+from sorairo.codec.norm import ChannelRMSNorm, NormSiLU
+from sorairo.nn.causal_conv import CausalConv3d, TimeCache
 
 __all__ = ["FrameAttention", "Middle", "ResidualBlock"]
 

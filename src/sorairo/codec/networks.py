@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from sorairo.codec.blocks import Middle
+from sorairo.codec.norm import NormSiLU
 from sorairo.codec.stages import DownStage, UpStage
-from sorairo.nn.causal_conv import CausalConv3d, NormSiLU, TimeCache
+from sorairo.nn.causal_conv import CausalConv3d, TimeCache
 
 __all__ = ["Decoder", "Encoder"]
 

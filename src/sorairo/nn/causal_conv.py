@@ -1,19 +1,16 @@
-"""Convolutions over time that never look ahead, and the channel norm that goes with them.
+"""Convolutions over time that never look ahead.
 
 Everything here expects and keeps the channels_last_3d layout (memory order b t h w c): it is what processors
-convolve fastest, and in it a norm over channels is a norm over the innermost dimension, with no copy.
+convolve fastest, and frames can be read as images, or positions as rows of channels, with no copy.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
     "CausalConv3d",
-    "ChannelRMSNorm",
-    "NormSiLU",
     "TimeCache",
     "channels_innermost",
     "frames_to_images",
@@ -77,36 +74,6 @@ def pad_front(x: Tensor, frames: int) -> Tensor:
         return x
     zeros = x.new_zeros(x.shape[0], x.shape[1], frames, x.shape[3], x.shape[4])
     return torch.cat([zeros.contiguous(memory_format=torch.channels_last_3d), x], dim=2)
-
-
-class ChannelRMSNorm(nn.Module):
-    """x / rms(x over channels) * weight, position by position; statistics in fp32.
-
-    Wan divides by the length clamped to 1e-12, whose gradient at an all-zero position is 1e12. Here 1e-12 joins the
-    mean square: equal to rounding for real activations, and a gradient of at most 1e6.
-    """
-
-    eps = 1e-12
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """b c ... -> b c ..., channels innermost in memory"""
-        y = x.movedim(1, -1).float()
-        y = F.rms_norm(y, (y.shape[-1],), self.weight.float(), self.eps)
-        return y.to(x.dtype).movedim(-1, 1)
-
-
-class NormSiLU(ChannelRMSNorm):
-    """SiLU of the channel norm, as one module so that a compiler (`.compile()` from outside) makes it one kernel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """b c ... -> b c ..., channels innermost in memory"""
-        y = x.movedim(1, -1).float()
-        y = F.silu(F.rms_norm(y, (y.shape[-1],), self.weight.float(), self.eps))
-        return y.to(x.dtype).movedim(-1, 1)
 
 
 def frames_to_images(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sorairo.checkpoints.adapters.wan_codec import config_to_wan, state_to_wan
 from sorairo.codec.losses import charbonnier, edges, halve, psnr, scale_penalty
 from sorairo.codec.model import Codec, CodecConfig
-from sorairo.nn.causal_conv import ChannelRMSNorm
+from sorairo.codec.norm import compile_norms
 from sorairo.training.codec_data import Crops, CropShape, as_model_video
 from sorairo.training.codec_sheet import side_by_side
 
@@ -59,9 +59,7 @@ class CodecObjective:
         for module in frozen:
             module.requires_grad_(False)
         if self.config.compiled:
-            for module in self.codec.modules():
-                if isinstance(module, ChannelRMSNorm):
-                    module.compile(dynamic=True)
+            compile_norms(self.codec)
 
     def settings(self) -> dict[str, Any]:
         """What decides the losses."""
