@@ -14,6 +14,7 @@ from sorairo.flow.solvers import Velocity
 __all__ = ["cfg", "cfg_zero_star", "guided", "with_known"]
 
 Rule = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+Levels = torch.Tensor | float  # one for all, or (b t)
 
 
 def cfg(asked: torch.Tensor, other: torch.Tensor, scale: float) -> torch.Tensor:
@@ -29,23 +30,24 @@ def cfg_zero_star(asked: torch.Tensor, other: torch.Tensor, scale: float) -> tor
 
 
 def guided(
-    both: Callable[[torch.Tensor, float], tuple[torch.Tensor, torch.Tensor]],
-    asked: Velocity,
+    both: Callable[[torch.Tensor, Levels], tuple[torch.Tensor, torch.Tensor]],
+    asked: Callable[[torch.Tensor, Levels], torch.Tensor],
     scale: float,
     *,
     interval: tuple[float, float] = (0.0, 1.0),
     rule: Rule = cfg,
-) -> Velocity:
+) -> Callable[[torch.Tensor, Levels], torch.Tensor]:
     """A velocity under guidance.
 
     both: gives (as asked, otherwise) in one call. asked: the first alone, used outside the interval of sigma
-    (low, high) and where scale is 1, at half the cost.
+    (low, high) and where scale is 1, at half the cost. Of frames with levels of their own the highest counts.
     Source of the interval: Kynkaanniemi et al. 2024.
     """
     low, high = interval
 
-    def velocity(x: torch.Tensor, sigma: float) -> torch.Tensor:
-        if scale == 1 or not low <= sigma <= high:
+    def velocity(x: torch.Tensor, sigma: Levels) -> torch.Tensor:
+        top = sigma.max().item() if isinstance(sigma, torch.Tensor) else sigma
+        if scale == 1 or not low <= top <= high:
             return asked(x, sigma)
         return rule(*both(x, sigma), scale)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from sorairo.nn.blank import Blank
+from sorairo.nn.weights import Blank, check_fit, read_weights
 from sorairo.text.bert import Bert, BertConfig, from_bert
 from sorairo.text.prompt import clean
 from sorairo.types import UserError
@@ -49,14 +49,11 @@ class TextEncoder:
         if not model.is_dir():
             model = tokens = folder
         config = read_bert_config(model / "config.json")
-        tensors = from_bert(read_tensors(model / "model.safetensors"))
         with Blank():
             bert = Bert(config)
-        try:
-            bert.load_state_dict(tensors, strict=True, assign=True)
-        except RuntimeError as error:
-            detail = str(error).split("\n")[1].strip()
-            raise UserError(f"{model}: the weights do not fit its config.json: {detail}") from error
+        tensors = from_bert(read_weights(model, "model"))
+        check_fit(bert.state_dict(), tensors, model)
+        bert.load_state_dict(tensors)
         return cls(bert, read_tokenizer(tokens / "tokenizer.json"), max_length)
 
     @property
@@ -103,18 +100,6 @@ def read_bert_config(path: Path) -> BertConfig:
     return BertConfig(
         **{field.name: values[field.name] for field in fields(BertConfig) if field.name in values}
     )
-
-
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; a text encoder needs it.") from error
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is damaged or not a safetensors file; copy it again.") from error
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

@@ -1,0 +1,144 @@
+"""Writing a checkpoint folder: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sorairo.checkpoints.adapters import wan, wan_codec
+from sorairo.checkpoints.folder import WEIGHTS, read_json
+from sorairo.checkpoints.info import ModelInfo
+from sorairo.codec.model import Codec
+from sorairo.config import to_json
+from sorairo.nn.weights import read_weights
+from sorairo.transformer.model import Transformer
+from sorairo.types import UserError
+
+__all__ = ["save_checkpoint"]
+
+INDEX = {
+    "_class_name": "WanPipeline",
+    "_diffusers_version": "0.36.0",
+    "boundary_ratio": None,
+    "expand_timesteps": True,
+    "scheduler": ["diffusers", "UniPCMultistepScheduler"],
+    "text_encoder": ["transformers", "BertModel"],
+    "tokenizer": ["transformers", "BertTokenizerFast"],
+    "transformer": ["diffusers", "WanTransformer3DModel"],
+    "transformer_2": [None, None],
+    "vae": ["diffusers", "AutoencoderKLWan"],
+}
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+
+def save_checkpoint(
+    folder: Path | str,
+    codec: Codec,
+    transformer: Transformer,
+    text_source: Path | str,
+    info: ModelInfo,
+    *,
+    shift: float = 1.0,
+    dtype: torch.dtype = torch.bfloat16,
+) -> None:
+    """Write `folder`, in place of what it was, so that both we and diffusers.WanPipeline can load it.
+
+    text_source: a folder that TextEncoder.load reads, a checkpoint or a published BERT. shift: the sampler's.
+    dtype: what the weights of codec and transformer are stored in; the text encoder's are always bf16.
+    Raises UserError where the folder cannot be written or is not a checkpoint's to replace.
+    """
+    folder, text_source = Path(folder), Path(text_source)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model_index.json").is_file():
+        raise UserError(f"{folder} holds something else than a checkpoint; choose another folder.")
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        fresh.mkdir(parents=True)
+        _write_parts(fresh, codec, transformer, text_source, info, shift, dtype)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(fresh, folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder} could not be written ({error.strerror or error}); choose another place."
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_parts(
+    folder: Path,
+    codec: Codec,
+    transformer: Transformer,
+    text_source: Path,
+    info: ModelInfo,
+    shift: float,
+    dtype: torch.dtype,
+) -> None:
+    _write_json(folder / "model_index.json", INDEX)
+    to_json(info, folder / "sorairo.json")
+
+    state = wan.to_wan(_plain(transformer), transformer.config)
+    _write_model(folder / "transformer", wan.to_wan_config(transformer.config), state, WEIGHTS, dtype)
+    state = wan_codec.state_to_wan(_plain(codec), codec.config)
+    _write_model(folder / "vae", wan_codec.config_to_wan(codec.config), state, WEIGHTS, dtype)
+
+    model, tokens = text_source / "text_encoder", text_source / "tokenizer"
+    if not model.is_dir():
+        model = tokens = text_source
+    config = {key: value for key, value in read_json(model / "config.json").items() if key != "_name_or_path"}
+    state = {
+        name: tensor for name, tensor in read_weights(model, "model").items() if tensor.is_floating_point()
+    }
+    _write_model(folder / "text_encoder", config | {"dtype": "bfloat16"}, state, "model", torch.bfloat16)
+
+    (folder / "tokenizer").mkdir()
+    for name in TOKENIZER_FILES:
+        if (tokens / name).is_file():
+            shutil.copyfile(tokens / name, folder / "tokenizer" / name)
+    _write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(shift))
+
+
+def scheduler_config(shift: float) -> dict[str, Any]:
+    """scheduler_config.json of Wan's UniPC with this shift."""
+    return {
+        "_class_name": "UniPCMultistepScheduler",
+        "_diffusers_version": "0.36.0",
+        "num_train_timesteps": 1000,
+        "prediction_type": "flow_prediction",
+        "use_flow_sigmas": True,
+        "flow_shift": shift,
+        "solver_order": 2,
+        "solver_type": "bh2",
+        "predict_x0": True,
+        "lower_order_final": True,
+        "final_sigmas_type": "zero",
+        "timestep_spacing": "linspace",
+    }
+
+
+def _plain(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A state dict without the prefix that a compiled module adds to its names."""
+    return {name.replace("_orig_mod.", ""): tensor for name, tensor in module.state_dict().items()}
+
+
+def _write_model(
+    folder: Path, config: dict[str, Any], state: dict[str, torch.Tensor], stem: str, dtype: torch.dtype
+) -> None:
+    from safetensors.torch import save_file
+
+    _write_json(folder / "config.json", config)
+    stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
+    save_file(stored, folder / f"{stem}.safetensors", metadata={"format": "pt"})
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(values, indent=2) + "\n")
