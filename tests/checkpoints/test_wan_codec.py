@@ -3,14 +3,24 @@
 import pytest
 import torch
 
-from sorairo.checkpoints.adapters.wan_codec import config_from_wan, config_to_wan, state_from_wan, state_to_wan
+from sorairo.checkpoints.adapters.wan_codec import (
+    config_from_wan,
+    config_to_wan,
+    state_from_wan,
+    state_to_wan,
+)
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.types import UserError
 
 SHAPES = {
     "patch 4": CodecConfig(base_dim=8, decoder_base_dim=12, z_dim=6, dim_mult=(1, 4, 4), num_res_blocks=1),
     "patch 2": CodecConfig(
-        base_dim=8, z_dim=6, dim_mult=(1, 2, 4, 4), num_res_blocks=2, halve_time=(False, True, True), patch_size=2
+        base_dim=8,
+        z_dim=6,
+        dim_mult=(1, 2, 4, 4),
+        num_res_blocks=2,
+        halve_time=(False, True, True),
+        patch_size=2,
     ),
     "wan 2.1": CodecConfig(
         base_dim=8,

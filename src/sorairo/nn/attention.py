@@ -11,9 +11,9 @@ import torch.nn.functional as F
 
 __all__ = ["FEW", "attention"]
 
-# Up to this many scores a head (n * m), two products and a softmax beat the fused kernel on a CPU: its
-# backward is nearly half of a training step at 80 tokens. Measured by bench/attention.py.
-FEW = 512 * 512
+# Up to this many scores a head (n * m), two products and a softmax beat the fused kernel on a CPU, whose backward is
+# nearly half of a training step at 80 tokens: 5 times at 45 tokens, 1.1 at 320 (bench/attention.py); compiled, 1.5.
+FEW = 400 * 400
 
 
 def attention(
