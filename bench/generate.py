@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -179,9 +178,7 @@ def report(args: argparse.Namespace) -> None:
                 old = best.get((who, dtype), marks)
                 best[who, dtype] = {key: min(old[key], marks[key]) for key in marks}
         truth = np.load(folder / "diffusers-fp32.npy")
-        print(
-            f"{args.size[0]}x{args.size[1]}, {args.frames} frames, {args.steps} steps, {os.cpu_count()} cores; seconds, MiB"
-        )
+        print(f"{args.size[0]}x{args.size[1]}, {args.frames} frames, {args.steps} steps; seconds, MiB")
         print(f"{'':16}" + "".join(f"{column:>9}" for column in COLUMNS) + f"{'PSNR dB':>9}")
         for (who, dtype), marks in best.items():
             quality = psnr(np.load(folder / f"{who}-{dtype}.npy"), truth)
