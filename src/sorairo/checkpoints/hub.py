@@ -107,7 +107,7 @@ def pull(
     target.mkdir(parents=True, exist_ok=True)
     with _alone(target):
         _forget_others(target, before, manifest)
-        have = {file.path for file in files if (target / file.path).is_file()}
+        have = {file.path for file in files if _is_whole(target / file.path, file.size)}
         _check_space(target, [file for file in files if file.path not in have])
         write_manifest(target, manifest)
         fetched, done = 0, sum(file.size for file in files if file.path in have)
@@ -129,6 +129,11 @@ def pull(
 def folder(path: str) -> str:
     """The folder that a file of a repository is in; "" is the repository itself."""
     return path.rpartition("/")[0]
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """A file got its name once its hash was right, so its size is enough; what was cut since is fetched again."""
+    return path.is_file() and path.stat().st_size == size
 
 
 def _part(target: Path, hash_: str) -> Path:
