@@ -95,12 +95,13 @@ def generate_images(
     steps: int | None = None,
     guidance: float | None = None,
     sampler: str | None = None,
-    batch: int = 4,
+    batch: int = 1,
     progress: Progress | None = None,
 ) -> list[Sample]:
-    """One picture (a Video of one frame) of a class for each seed; a seed means the same picture in any batch.
+    """One picture (a Video of one frame) of a class for each seed.
 
-    words: a name of the class, or its number. sampler: "ddim" or "ddpm"; the checkpoint's own if not given.
+    words: a name of the class, or its number. sampler: "ddim" or "ddpm"; the checkpoint's own if not given. batch:
+    how many are made at once; more is faster on a GPU, and the same picture but for rounding.
     Raises UserError for a class, a sampler or a number of steps that there is not.
     """
     sampler = sampler or model.sampler
