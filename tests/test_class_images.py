@@ -8,6 +8,7 @@ from sorairo.checkpoints.adapters.betas import from_scheduler_config, to_schedul
 from sorairo.checkpoints.adapters.dit import to_dit_config
 from sorairo.checkpoints.adapters.kl_image import to_kl_image_config
 from sorairo.checkpoints.class_folder import is_class_folder, load_class_model
+from sorairo.checkpoints.estimates import blueprint
 from sorairo.class_images import class_number, denoise, generate_images, per_sample_noise
 from sorairo.codec import kl_image
 from sorairo.flow.ddpm import Betas
@@ -146,6 +147,14 @@ def test_bad_asks_are_one_sentence(folder, tmp_path):
         load_class_model(tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         load_class_model(tmp_path / "no")
+
+
+def test_the_needs_of_a_folder_are_told_without_loading_it(folder):
+    model = load_class_model(folder)
+    plan = blueprint("tiny", folder)
+    for part, module in zip(plan.parts, (model.transformer, model.codec), strict=True):
+        assert part.parameters == sum(p.numel() for p in module.parameters()) and part.dtype == "fp32"
+    assert plan.asks[0].size == model.size
 
 
 def test_scheduler_configs_go_there_and_back():

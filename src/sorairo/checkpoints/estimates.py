@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +72,14 @@ def meta(build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-def class_blueprint(config: DiTConfig, codec: KLImageConfig, parts: list[Part] | None = None) -> Blueprint:
-    """Of a DiT with its autoencoder. parts: as counted in a folder, if it is in one."""
+def class_blueprint(
+    config: DiTConfig, codec: KLImageConfig, saved: Mapping[str, str | None] | None = None
+) -> Blueprint:
+    """Of a DiT with its autoencoder. saved: the dtype of each part's file, if it is here.
+
+    Parameters are counted in the modules: the files hold what all blocks share once for each block.
+    """
+    saved = saved or {}
     side = config.side * codec.factor
 
     def stages(ask: Ask, dtype: torch.dtype) -> list[Stage]:
@@ -96,12 +102,12 @@ def class_blueprint(config: DiTConfig, codec: KLImageConfig, parts: list[Part] |
             Stage(name="decode", parts=("vae",), working=last),
         ]
 
-    by_shape = parts or [
-        module_part("transformer", meta(lambda: DiT(config))),
-        module_part("vae", meta(lambda: KLImage(codec))),
-    ]
+    parts = (
+        module_part("transformer", meta(lambda: DiT(config)), saved.get("transformer")),
+        module_part("vae", meta(lambda: KLImage(codec)), saved.get("vae")),
+    )
     asks = (Ask(size=(side, side)), Ask(size=(side, side), count=4), Ask(size=(side, side), count=16))
-    return Blueprint(parts=tuple(by_shape), asks=asks, stages=stages)
+    return Blueprint(parts=parts, asks=asks, stages=stages)
 
 
 def read_class_folder(folder: Path) -> Blueprint:
@@ -110,7 +116,7 @@ def read_class_folder(folder: Path) -> Blueprint:
     config = from_dit_config(read_json(where), where=str(where))
     where = folder / "vae" / "config.json"
     codec = from_kl_image_config(read_json(where), where=str(where))
-    return class_blueprint(config, codec, folder_parts(folder))
+    return class_blueprint(config, codec, {part.name: part.dtype for part in folder_parts(folder)})
 
 
 FAMILIES: dict[str, Callable[[Path], Blueprint]] = {"DiTPipeline": read_class_folder}

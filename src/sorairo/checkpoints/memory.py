@@ -55,9 +55,9 @@ def folder_parts(folder: Path) -> list[Part]:
     return parts
 
 
-def module_part(name: str, module: nn.Module) -> Part:
+def module_part(name: str, module: nn.Module, dtype: str | None = None) -> Part:
     """The same of a module, for instance one on the meta device."""
-    return Part(name=name, parameters=sum(p.numel() for p in module.parameters()), dtype=None)
+    return Part(name=name, parameters=sum(p.numel() for p in module.parameters()), dtype=dtype)
 
 
 def short_name(dtype: torch.dtype) -> str:
