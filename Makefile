@@ -39,7 +39,7 @@ test-all: lint opengl
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.installed-dev
 	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
