@@ -11,8 +11,10 @@ The default model is replaced by a tiny one with random weights and `make` by `m
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -72,12 +74,28 @@ def commands(block: Block) -> str:
 
 
 @pytest.fixture(scope="session")
-def bin_folder(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Path:
+def models(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
+    """A folder of models in which the tiny one is called default and allows what the pages ask for."""
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copytree(tiny_folder, folder / "default")
+    info = json.loads((folder / "default" / "sorairo.json").read_text())
+    info |= {
+        "name": "default",
+        "sizes": [[96, 96], [128, 96], [96, 128]],
+        "max_frames": 33,
+        "default_steps": 1,
+    }
+    (folder / "default" / "sorairo.json").write_text(json.dumps(info))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bin_folder(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     """`sorairo`, `python` and `make` as the pages call them."""
     folder = tmp_path_factory.mktemp("bin")
     start = f"import sys; sys.path[:0] = [{str(ROOT / 'src')!r}, {str(ROOT)!r}]\n"
     start += "from pathlib import Path\nimport sorairo.checkpoints.folder as folder\n"
-    start += f"folder.MODELS = Path({str(tiny_models)!r})\n"
+    start += f"folder.models_folder = lambda: Path({str(models)!r})\n"
     scripts = {
         "sorairo": f"#!{sys.executable}\n{start}from sorairo.cli.main import run\nrun()\n",
         "python": f"#!{sys.executable}\n{start}exec(compile(open(sys.argv[1]).read(), sys.argv[1], 'exec'))\n",

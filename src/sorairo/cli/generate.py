@@ -24,7 +24,7 @@ AT_ONCE = 4
 EXAMPLES = """\b
 Examples:
   sorairo generate "A red ball drops onto the floor and bounces."
-  sorairo generate "A blue cube slides to the left." --size 160x96 --seconds 4 -o slide.gif
+  sorairo generate "A blue cube slides to the left." --size 128x96 --seconds 4 -o slide.gif
   sorairo generate "A tower of cubes collapses." --seed 7 -n 4 --sheet towers.png
 """
 
@@ -137,7 +137,7 @@ def parsed_size(text: str | None) -> tuple[int, int] | None:
         return None
     found = re.fullmatch(r"(\d{1,6})[xX\u00d7](\d{1,6})", text.strip())
     if not found:
-        raise UserError(f"A size is WIDTHxHEIGHT in pixels, such as 160x96, not {text!r}.")
+        raise UserError(f"A size is WIDTHxHEIGHT in pixels, such as 128x96, not {text!r}.")
     return int(found[1]), int(found[2])
 
 

@@ -243,8 +243,7 @@ def test_unwritable_folder(sorairo: Callable[..., Done], tmp_path_factory: pytes
     refused(done, "may write", closed)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_in_mid_run(tmp_path: Path, tiny_folder: Path, number: int, code: int) -> None:
+def test_ctrl_c_in_mid_run(tmp_path: Path, tiny_folder: Path) -> None:
     (tmp_path / "out.mp4").write_bytes(b"the old one")
     program = f"import sys; sys.path.insert(0, {str(SRC)!r}); from sorairo.cli.main import run; run()"
     arguments = ["generate", PROMPT, "--model", str(tiny_folder), "--steps", "1000", "--frames", "17"]
@@ -254,10 +253,10 @@ def test_stopped_in_mid_run(tmp_path: Path, tiny_folder: Path, number: int, code
         assert child.stderr
         while not child.stderr.readline().startswith("text"):  # the words are read, now it denoises
             assert child.poll() is None
-        child.send_signal(number)
+        child.send_signal(signal.SIGINT)
         rest = child.stderr.read()
-    assert child.returncode == code
-    assert "Traceback" not in rest and len(rest.splitlines()) <= 1
+    assert child.returncode == 130
+    assert rest == "sorairo: stopped.\n"
     assert names(tmp_path) == ["out.mp4"] and (tmp_path / "out.mp4").read_bytes() == b"the old one"
 
 
