@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = ["CAMERAS", "Shot", "View", "frame_shot", "project"]
 
+
 CAMERAS = ("still", "pan", "orbit", "dolly", "crane")
 MARGIN = 0.05  # of half the picture, kept free at each side
 
@@ -43,7 +44,7 @@ class View:
 def _view(shot: Shot, target: np.ndarray, distance: float, frames: int, tan: tuple[float, float]) -> View:
     s = np.linspace(-0.5, 0.5, frames) if frames > 1 else np.zeros(1)
     azimuth, elevation = np.full(frames, shot.azimuth), np.full(frames, shot.elevation)
-    reach, yaw = np.full(frames, distance), np.zeros(frames)
+    reach, yaw = np.full(frames, distance), np.zeros(frames)  # yaw > 0 turns to the right
     match shot.move:
         case "pan":
             yaw = shot.amount * s
@@ -57,7 +58,7 @@ def _view(shot: Shot, target: np.ndarray, distance: float, frames: int, tan: tup
         [np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)], axis=1
     )
     eye = target + away * reach[:, None]
-    heading, pitch = -azimuth - yaw, -elevation  # looking at the target, then turned by the pan
+    heading, pitch = yaw - azimuth, -elevation  # looking at the target, then turned by the pan
     forward = np.stack(
         [np.sin(heading) * np.cos(pitch), np.cos(heading) * np.cos(pitch), np.sin(pitch)], axis=1
     )

@@ -1,147 +1,251 @@
-"""The events: each draws the bodies that make it come about. All scales are metres, seconds, kilograms.
+"""The events: each stages the bodies that should make it come about; story.py then sees whether it did.
 
-The stage is a strip a few metres wide around the origin; the camera looks along +y, so +x is right in the picture.
+Metres, seconds, kilograms. The action is a strip along x around the origin; the camera looks along +y, so +x is right
+in the picture. Numbers are drawn from continuous ranges that fill the frame within two seconds.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
+from sorairo.worlds.scene import Body
+from sorairo.worlds.staging import Hand, Staged, moving, prop, resting, times, turned, upright_height
 
-from sorairo.worlds.palette import SIZES
-from sorairo.worlds.scene import UPRIGHT, Body, Quaternion, Vector, half_extents
+__all__ = ["ACTORS", "STAGINGS", "add_bystanders"]
 
-__all__ = ["STAGINGS", "Staged"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Staged:
-    """Bodies of an event. nearest: least camera distance for a pleasing frame. azimuth: limits of the camera's."""
-
-    objects: tuple[Body, ...]
-    props: tuple[Body, ...] = ()
-    gravity: float = 6.0
-    azimuth: float = 0.45
-    elevation: tuple[float, float] = (0.13, 0.26)
+# How many objects act in each event, at least.
+ACTORS = {"collide": 2, "crash": 2, "topple": 2, "collapse": 3}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hand:
-    """What an event draws from: a generator and the shapes and sizes of the circle."""
-
-    rng: np.random.Generator
-    shapes: tuple[str, ...]
-
-    def uniform(self, low: float, high: float) -> float:
-        return float(self.rng.uniform(low, high))
-
-    def side(self) -> float:
-        return -1.0 if self.rng.random() < 0.5 else 1.0
-
-    def body(
-        self, shapes: tuple[str, ...], sizes: tuple[str, ...] = ("small", "medium", "large"), **facts: object
-    ) -> Body:
-        """A body of one of `shapes` that the circle knows, standing at the origin."""
-        shape = str(self.rng.choice([s for s in shapes if s in self.shapes]))
-        size_name = str(self.rng.choice(sizes))
-        radius = self.uniform(*SIZES[size_name])
-        size = half_extents(shape, radius)
-        body = Body(
-            shape=shape, size=size, position=(0.0, 0.0, rest_height(shape, size)), size_name=size_name
-        )
-        return replace(body, **facts)  # pyright: ignore[reportArgumentType]
-
-
-def rest_height(shape: str, size: Vector) -> float:
-    """Height of the local origin when the shape stands upright on the floor."""
-    return {"ball": size[0], "cone": size[1], "capsule": size[0] + size[2]}.get(shape, size[2])
-
-
-def turned(axis: str, angle: float) -> Quaternion:
-    """Rotation by `angle` radians about x, y or z."""
-    half, sine = math.cos(angle / 2), math.sin(angle / 2)
-    return (half, *(sine if axis == a else 0.0 for a in "xyz"))  # pyright: ignore[reportReturnType]
-
-
-def times(a: Quaternion, b: Quaternion) -> Quaternion:
-    """Rotation b, then a."""
-    w, x, y, z = a
-    e, f, g, h = b
-    return (
-        w * e - x * f - y * g - z * h,
-        w * f + x * e + y * h - z * g,
-        w * g - x * h + y * e + z * f,
-        w * h + x * g - y * f + z * e,
+def falling(hand: Hand, body: Body, x: float, height: float) -> Body:
+    """The body in the air, about to fall."""
+    ball = body.shape == "ball"
+    tilt = times(turned("z", hand.uniform(0.0, 6.28)), turned("x", hand.uniform(-0.5, 0.5)))
+    drift = hand.uniform(-0.45, 0.45)
+    return replace(
+        body,
+        position=(x - 0.5 * drift, hand.uniform(-0.2, 0.2), height),
+        rotation=(1.0, 0.0, 0.0, 0.0) if ball else tilt,
+        velocity=(drift, 0.0, 0.0),
+        spin=(0.0, hand.uniform(-1.5, 1.5), 0.0),
+        restitution=hand.uniform(0.55, 0.86) if ball else hand.uniform(0.25, 0.55),
+        friction=hand.uniform(0.4, 0.8),
+        role="falls",
     )
 
 
 def drop(hand: Hand) -> Staged:
-    """Falls from above the floor and bounces."""
-    body = hand.body(("ball", "cube", "cylinder", "cone", "capsule"))
-    ball = body.shape == "ball"
-    bounce = hand.uniform(0.55, 0.86) if ball else hand.uniform(0.25, 0.55)
-    tilt = (
-        UPRIGHT if ball else times(turned("z", hand.uniform(0, 6.28)), turned("x", hand.uniform(-0.5, 0.5)))
-    )
-    drift = hand.uniform(-0.5, 0.5)
-    position = (-0.6 * drift, hand.uniform(-0.2, 0.2), hand.uniform(1.5, 2.2))
-    moved = replace(
-        body,
-        position=position,
-        rotation=tilt,
-        velocity=(drift, 0.0, 0.0),
-        spin=(0.0, hand.uniform(-1.5, 1.5), 0.0),
-        restitution=bounce,
-        friction=hand.uniform(0.4, 0.8),
-        role="falls",
-    )
-    return Staged(objects=(moved,), gravity=hand.uniform(5.0, 7.5))
+    """One falls and bounces; with two or more objects, sometimes two fall from different heights."""
+    gravity = hand.uniform(5.0, 7.5)
+    shapes = ("ball", "cube", "cylinder", "cone", "capsule")
+    if hand.count > 1 and hand.chance(0.5):
+        gap, high = hand.uniform(0.5, 0.75), hand.uniform(0.45, 0.8)
+        low = hand.uniform(0.9, 1.2)
+        sides = hand.side()
+        first = falling(hand, hand.body(*shapes, sizes=("small", "medium")), -sides * gap, low)
+        second = falling(hand, hand.body(*shapes, sizes=("small", "medium")), sides * gap, low + high)
+        return Staged(objects=(first, second), gravity=gravity, beside=True)
+    body = falling(hand, hand.body(*shapes), 0.0, hand.uniform(1.4, 2.0))
+    return Staged(objects=(body,), gravity=gravity, beside=True)
 
 
 def roll(hand: Hand) -> Staged:
-    """Rolls along the floor at nearly constant speed."""
-    body = hand.body(("ball", "cylinder"))
-    side, speed = hand.side(), hand.uniform(0.75, 1.5)
-    depth = hand.uniform(-0.25, 0.25)
-    radius = body.size[0]
-    lying = (
-        UPRIGHT
-        if body.shape == "ball"
-        else times(turned("z", hand.uniform(-0.15, 0.15)), turned("x", math.pi / 2))
-    )
-    moved = replace(
-        body,
-        position=(-side * speed * hand.uniform(0.8, 1.05), depth, radius),
-        rotation=lying,
-        velocity=(side * speed, 0.0, 0.0),
-        spin=(0.0, side * speed / radius, 0.0),
-        friction=hand.uniform(0.5, 0.9),
-        restitution=0.1,
-        role="rolls",
-    )
-    return Staged(objects=(moved,), gravity=hand.uniform(5.0, 7.5))
+    """One rolls along the floor at nearly constant speed."""
+    body = replace(hand.body("ball", "cylinder", "capsule"), friction=hand.uniform(0.5, 0.9), restitution=0.1)
+    side, path = hand.side(), hand.uniform(1.4, 2.3)
+    speed = path / hand.seconds
+    actor = moving(hand, body, -side * path / 2, hand.uniform(-0.15, 0.15), side * speed)
+    return Staged(objects=(replace(actor, role="rolls"),), gravity=hand.uniform(5.0, 7.5))
 
 
 def slide(hand: Hand) -> Staged:
-    """Slides and comes to rest by friction within the clip."""
-    body = hand.body(("cube", "cylinder", "cone"))
+    """One slides and comes to rest by friction."""
     gravity, side = hand.uniform(5.0, 7.5), hand.side()
-    stop, friction = hand.uniform(1.1, 1.7), hand.uniform(0.12, 0.24)  # seconds; sliding friction
-    speed = friction * gravity * stop
-    reach = speed * stop / 2
-    moved = replace(
+    stop, path = hand.uniform(0.55, 0.8) * min(hand.seconds, 2.6), hand.uniform(0.9, 1.6)
+    speed = 2.0 * path / stop
+    body = replace(hand.body("cube", "cylinder", "cone"), friction=speed / stop / gravity, restitution=0.05)
+    actor = moving(hand, body, -side * path / 2, hand.uniform(-0.15, 0.15), side * speed)
+    return Staged(objects=(replace(actor, role="slides"),), gravity=gravity)
+
+
+def ramp(hand: Hand) -> Staged:
+    """One rolls or slides down a ramp and on along the floor."""
+    side, angle, length = hand.side(), hand.uniform(0.34, 0.5), hand.uniform(1.25, 1.55)
+    body = replace(hand.body("ball", "cylinder", "capsule", "cube", sizes=("small", "medium")), restitution=0.05)
+    rolls = body.shape != "cube"
+    body = replace(body, friction=hand.uniform(0.6, 0.9) if rolls else hand.uniform(0.08, 0.18))
+    # The ramp is a thick block, turned about y and sunk into the floor, its upper face meeting it at `foot`.
+    foot, down = 0.0, -side * angle  # rotation about y that lowers the +side end
+    slope = (side * math.cos(angle), -math.sin(angle))
+    normal = (side * math.sin(angle), math.cos(angle))
+    thick, width = 0.6, hand.uniform(0.42, 0.6)
+    middle = (foot - slope[0] * length / 2, -slope[1] * length / 2)
+    spot = (middle[0] - thick * normal[0], middle[1] - thick * normal[1])
+    turn = turned("y", -down)
+    block = prop(hand, "ramp", (length / 2, width, thick), (spot[0], 0.0, spot[1]), turn)
+    up = length * hand.uniform(0.80, 0.88)
+    rest = body.size[0] + 0.002 if rolls else body.size[2] + 0.002
+    x = foot - slope[0] * up + normal[0] * rest
+    z = -slope[1] * up + normal[1] * rest
+    start = hand.uniform(0.0, 0.4)
+    lie = turned("x", math.pi / 2) if body.shape in ("cylinder", "capsule") else (1.0, 0.0, 0.0, 0.0)
+    actor = replace(
         body,
-        position=(-side * reach / 2, hand.uniform(-0.25, 0.25), body.position[2]),
-        rotation=turned("z", hand.uniform(-0.6, 0.6)),
-        velocity=(side * speed, 0.0, 0.0),
-        friction=friction,
-        restitution=0.05,
-        role="slides",
+        position=(x, 0.0, z),
+        rotation=lie if rolls else turn,
+        velocity=(start * slope[0], 0.0, start * slope[1]),
+        spin=(0.0, side * start / body.size[0], 0.0) if rolls else (0.0, 0.0, 0.0),
+        role="descends",
     )
-    return Staged(objects=(moved,), gravity=gravity)
+    return Staged(objects=(actor,), props=(block,), gravity=hand.uniform(6.0, 8.5), azimuth=0.3)
 
 
-STAGINGS: dict[str, Callable[[Hand], Staged]] = {"drop": drop, "roll": roll, "slide": slide}
+def collide(hand: Hand) -> Staged:
+    """One moves into another that stands, and sets it in motion."""
+    side, speed, wait = hand.side(), hand.uniform(1.3, 1.9), hand.uniform(0.5, 0.75)
+    mover = hand.body("ball", "cube", "cylinder", "capsule")
+    mover = replace(mover, friction=hand.uniform(0.5, 0.8) if mover.shape == "ball" else hand.uniform(0.04, 0.10))
+    other = replace(hand.body("ball", "cube", "cylinder"), friction=hand.uniform(0.10, 0.25))
+    bounce = hand.uniform(0.3, 0.75)
+    gap = speed * wait + mover.size[0] + other.size[0]
+    first = moving(hand, replace(mover, restitution=bounce), -side * gap, 0.0, side * speed)
+    second = resting(replace(other, restitution=bounce), 0.0, hand.uniform(-0.06, 0.06), hand.uniform(-0.5, 0.5))
+    actors = (replace(first, role="hits"), replace(second, role="is hit"))
+    return Staged(objects=actors, gravity=hand.uniform(5.0, 7.5))
+
+
+def crash(hand: Hand) -> Staged:
+    """Two move towards each other and collide."""
+    side, wait = hand.side(), hand.uniform(0.6, 0.85)
+    actors = []
+    bounce, fast = hand.uniform(0.5, 0.85), (hand.uniform(0.9, 1.4), hand.uniform(0.9, 1.4))
+    for sign, speed in zip((-side, side), fast, strict=True):
+        body = hand.body("ball", "cube", "cylinder", "capsule")
+        grip = hand.uniform(0.5, 0.8) if body.shape == "ball" else hand.uniform(0.04, 0.10)
+        body = replace(body, friction=grip, restitution=bounce)
+        x = sign * (speed * wait + body.size[0])
+        actors.append(replace(moving(hand, body, x, hand.uniform(-0.05, 0.05), -sign * speed), role="hits"))
+    return Staged(objects=tuple(actors), gravity=hand.uniform(5.0, 7.5))
+
+
+def topple(hand: Hand) -> Staged:
+    """One runs into a tall one and knocks it over."""
+    side, speed, wait = hand.side(), hand.uniform(1.7, 2.5), hand.uniform(0.4, 0.6)
+    mover = replace(hand.body("ball", "cube", sizes=("medium", "large")), density=1200.0)
+    mover = replace(mover, friction=hand.uniform(0.5, 0.8) if mover.shape == "ball" else 0.06, restitution=0.2)
+    tall = hand.body("cylinder", "cone", sizes=("medium",))
+    radius, half = hand.uniform(0.15, 0.19), hand.uniform(0.42, 0.55)
+    cone = tall.shape == "cone"
+    size = (radius * 1.35, half * 0.5, half * 1.5) if cone else (radius, radius, half)
+    tall = replace(tall, size=size, density=300.0, friction=hand.uniform(0.6, 0.9), restitution=0.1)
+    gap = speed * wait + mover.size[0] + size[0]
+    first = moving(hand, mover, -side * gap, 0.0, side * speed)
+    second = resting(tall, 0.0, hand.uniform(-0.04, 0.04), 0.0)
+    actors = (replace(first, role="knocks"), replace(second, role="is knocked"))
+    return Staged(objects=actors, gravity=hand.uniform(5.5, 8.0))
+
+
+def collapse(hand: Hand) -> Staged:
+    """A leaning tower of three or four falls over."""
+    side, levels = hand.side(), max(3, min(hand.count, 4))
+    shape = "cube" if hand.chance(0.6) else "cylinder"
+    base = hand.body(shape, sizes=("medium",) if levels == 3 else ("small",))
+    lean, push = hand.uniform(0.62, 0.85) * base.size[0], hand.uniform(0.2, 0.5)
+    yaw, height, actors = hand.uniform(-0.3, 0.3), 0.0, []
+    for level in range(levels):
+        block = replace(base, friction=hand.uniform(0.5, 0.8), restitution=hand.uniform(0.05, 0.25), density=500.0)
+        put = resting(block, side * lean * (level - 1), hand.uniform(-0.02, 0.02), yaw, height)
+        actors.append(replace(put, velocity=(side * push * level, 0.0, 0.0), role="falls over"))
+        height += 2.0 * upright_height(base.shape, base.size)
+    return Staged(objects=tuple(actors), gravity=hand.uniform(5.0, 7.0), beside=True)
+
+
+def swing(hand: Hand) -> Staged:
+    """One swings on a string from a beam."""
+    side, length, angle = hand.side(), hand.uniform(1.0, 1.35), hand.uniform(0.6, 1.0)
+    body = replace(hand.body("ball", "cube", "cylinder", "cone", sizes=("small", "medium")), role="swings")
+    low = upright_height(body.shape, body.size) + hand.uniform(0.12, 0.3)
+    pivot = low + length
+    tilt = turned("y", side * angle)  # the local z axis leans, so the body hangs out to the other side
+    at = (-side * length * math.sin(angle), 0.0, pivot - length * math.cos(angle))
+    actor = replace(body, position=at, rotation=tilt, hangs=length)
+    string = Body(
+        shape="capsule", size=(0.014, 0.014, length / 2), position=at, colour="#e9e4da", role="string", prop=True
+    )
+    beam = prop(hand, "beam", (2.6, 0.06, 0.05), (0.0, 0.0, pivot + 0.05))
+    return Staged(
+        objects=(actor,), props=(string, beam), gravity=hand.uniform(7.0, 9.8), beside=True, azimuth=0.3
+    )
+
+
+def hide(hand: Hand) -> Staged:
+    """One goes behind a wall, and comes out at the other side or stays there."""
+    side, stays = hand.side(), hand.chance(0.4)
+    body = hand.body("ball", "cube", "cylinder", sizes=("small", "medium"))
+    gravity = hand.uniform(5.0, 7.5)
+    reach = max(body.size)
+    half = reach + hand.uniform(0.22, 0.4)
+    start = half + reach + hand.uniform(0.25, 0.5)
+    if stays:
+        stop = hand.uniform(0.5, 0.7) * min(hand.seconds, 2.6)
+        speed = 2.0 * start / stop
+        slow = speed / stop / gravity
+        body = replace(body, friction=slow) if body.shape != "ball" else replace(body, friction=0.8, rolling=slow * reach)
+    else:
+        speed = 2.0 * start / (hand.uniform(0.8, 0.95) * min(hand.seconds, 3.0))
+        body = replace(body, friction=0.8) if body.shape != "cube" else replace(body, friction=0.004)
+    actor = replace(moving(hand, body, -side * start, 0.0, side * speed), role="hides", restitution=0.05)
+    tall = reach + hand.uniform(0.18, 0.3)
+    wall = prop(hand, "wall", (half, 0.06, tall), (0.0, -reach - hand.uniform(0.15, 0.25), tall))
+    return Staged(
+        objects=(actor,), props=(wall,), gravity=gravity, azimuth=0.12, elevation=(0.10, 0.17), hidden=True
+    )
+
+
+def edge(hand: Hand) -> Staged:
+    """One is pushed off the edge of a table and falls to the floor."""
+    side, height = hand.side(), hand.uniform(0.6, 0.85)
+    body = hand.body("ball", "cube", "cylinder", "cone", sizes=("small", "medium"))
+    grip = 0.7 if body.shape == "ball" else hand.uniform(0.05, 0.12)
+    body = replace(body, friction=grip, restitution=hand.uniform(0.25, 0.65))
+    half, speed = hand.uniform(0.55, 0.75), hand.uniform(0.9, 1.4)
+    actor = moving(hand, body, side * half - side * speed * hand.uniform(0.35, 0.55), 0.0, side * speed, 2 * (height / 2))
+    table = prop(hand, "table", (half, hand.uniform(0.4, 0.55), height / 2), (0.0, 0.0, height / 2))
+    return Staged(objects=(replace(actor, role="goes over"),), props=(table,), gravity=hand.uniform(5.5, 8.0))
+
+
+STAGINGS: dict[str, Callable[[Hand], Staged]] = {
+    "drop": drop,
+    "roll": roll,
+    "slide": slide,
+    "ramp": ramp,
+    "collide": collide,
+    "crash": crash,
+    "topple": topple,
+    "collapse": collapse,
+    "swing": swing,
+    "hide": hide,
+    "edge": edge,
+}
+
+
+def add_bystanders(hand: Hand, staged: Staged) -> Staged:
+    """The scene with standing objects up to the hand's count, out of the way of what happens."""
+    objects = list(staged.objects)
+    width = max(max(body.size) for body in staged.objects)
+    for prop_body in staged.props:
+        width = max(width, prop_body.size[1] if prop_body.role in ("ramp", "table") else 0.0)
+    while len(objects) < hand.count:
+        body = hand.body("ball", "cube", "cylinder", "cone", "capsule", sizes=("small", "medium", "large"))
+        side, own = hand.side(), max(body.size)
+        if staged.beside:
+            x, y = side * hand.uniform(0.75, 1.15), hand.uniform(-0.25, 0.5)
+        else:
+            behind = staged.hidden or hand.chance(0.7)
+            away = width + own + hand.uniform(0.12, 0.5)
+            x, y = side * hand.uniform(0.0, 0.9), away if behind else -away
+        put = resting(body, x, y, hand.uniform(-0.6, 0.6))
+        objects.append(replace(put, role="stands", friction=0.7))
+    return replace(staged, objects=tuple(objects))

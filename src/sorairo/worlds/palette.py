@@ -34,18 +34,17 @@ SIZES = {"small": (0.20, 0.235), "medium": (0.27, 0.315), "large": (0.36, 0.42)}
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """How a surface answers light and motion. density: kg/m3; reflect, gloss, metal: see studio.glsl."""
+    """How a surface answers light. reflect, gloss, metal: see studio.glsl."""
 
     reflect: float
     gloss: float
     metal: float
-    density: float
 
 
 MATERIALS = {
-    "matte": Material(reflect=0.012, gloss=6.0, metal=0.0, density=600.0),
-    "shiny": Material(reflect=0.065, gloss=70.0, metal=0.0, density=900.0),
-    "metal": Material(reflect=0.10, gloss=36.0, metal=1.0, density=2500.0),
+    "matte": Material(reflect=0.012, gloss=6.0, metal=0.0),
+    "shiny": Material(reflect=0.065, gloss=70.0, metal=0.0),
+    "metal": Material(reflect=0.10, gloss=36.0, metal=1.0),
 }
 
 

@@ -13,18 +13,17 @@ from sorairo.worlds.scene import Body, Scene
 
 __all__ = ["Trajectory", "simulate"]
 
-STEP = 1.0 / 960  # seconds
+STEP = 1.0 / 720  # seconds
 STIFFNESS = 60_000.0  # 1/s2 per unit of effective mass: a contact lasts about 13 ms
-LOOK = 8  # steps between two looks at the contacts
+LOOK = 6  # steps between two looks at the contacts; a frame's time is met to the nearest look
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
     """Exact motion at the frame times. n objects, m props; units m, s, rad; world frame, z up.
 
-    position (t n 3), rotation (t n 4) as w x y z, velocity and spin (t n 3), contacts (t n n+2): touched since the
-    frame before: other objects, then the floor, then any prop. impacts: (time, object, other) of each first touch,
-    other = -1 for the floor, -2 for a prop.
+    position (t n 3), rotation (t n 4) as w x y z, velocity and spin (t n 3), touch (looks n n+2): who touches whom at
+    120 looks a second: other objects, then the floor, then any prop. contacts (t n n+2): touched since the frame before.
     """
 
     position: np.ndarray
@@ -32,7 +31,7 @@ class Trajectory:
     velocity: np.ndarray
     spin: np.ndarray
     contacts: np.ndarray
-    impacts: tuple[tuple[float, int, int], ...]
+    touch: np.ndarray
 
 
 def _mujoco() -> Any:
@@ -74,7 +73,7 @@ def _geom(body: Body, name: str) -> tuple[str, str]:
             asset = f'<mesh name="m{name}" vertex="{_numbers(points.ravel())}"/>'
             form = f'type="mesh" mesh="m{name}"'
     surface = (
-        f'friction="{body.friction:.6g} 0.004 0.0006" solref="{_contact(body.restitution)}" '
+        f'friction="{body.friction:.6g} 0.004 {body.rolling:.6g}" solref="{_contact(body.restitution)}" '
         f'density="{body.density:.6g}" priority="{0 if body.prop else 1}"'
     )
     return asset, f'<geom name="g{name}" {form} {surface}/>'
@@ -129,36 +128,31 @@ def simulate(scene: Scene, frames: int, fps: float) -> Trajectory:
     rotation = np.zeros((frames, count, 4))
     velocity = np.zeros((frames, count, 3))
     spin = np.zeros((frames, count, 3))
+    goals = [LOOK * round(frame / fps / STEP / LOOK) for frame in range(frames)]
+    touch = np.zeros((goals[-1] // LOOK + 1, count, count + 2), dtype=bool)
     contacts = np.zeros((frames, count, count + 2), dtype=bool)
-    impacts: list[tuple[float, int, int]] = []
-    touching: set[tuple[int, int]] = set()
     motion = np.zeros(6)
 
-    def look(frame: int) -> None:
-        nonlocal touching
-        now: set[tuple[int, int]] = set()
-        if data.ncon:
-            pairs = owner[model.geom_bodyid[data.contact.geom]]
-            for a, b in pairs.tolist():
-                a, b = max(a, b), min(a, b)
-                if a >= 0:
-                    now.add((a, b))
-                    contacts[frame, a, b if b >= 0 else count - 1 - b] = True
-                    if b >= 0:
-                        contacts[frame, b, a] = True
-        impacts.extend((float(data.time), a, b) for a, b in sorted(now - touching))
-        touching = now
+    def look(into: np.ndarray) -> None:
+        if not data.ncon:
+            return
+        for a, b in owner[model.geom_bodyid[data.contact.geom]].tolist():
+            a, b = max(a, b), min(a, b)
+            if a >= 0:
+                into[a, b if b >= 0 else count - 1 - b] = True
+                if b >= 0:
+                    into[b, a] = True
 
-    look(0)
     done = 0
-    for frame in range(frames):
-        goal = round(frame / fps / STEP)
-        while done < goal:
-            steps = min(LOOK, goal - done)
-            mujoco.mj_step(model, data, steps)
-            done += steps
-            look(frame)
+    for frame, goal in enumerate(goals):
+        while done + LOOK <= goal:
+            look(touch[done // LOOK])
+            mujoco.mj_step(model, data, LOOK)
+            done += LOOK
+        since = goals[frame - 1] // LOOK + 1 if frame else 0
         mujoco.mj_forward(model, data)
+        look(touch[done // LOOK])
+        contacts[frame] = touch[since : done // LOOK + 1].any(axis=0)
         for index, body in enumerate(body_of):
             position[frame, index] = data.xpos[body]
             rotation[frame, index] = data.xquat[body]
@@ -170,5 +164,5 @@ def simulate(scene: Scene, frames: int, fps: float) -> Trajectory:
         velocity=velocity,
         spin=spin,
         contacts=contacts,
-        impacts=tuple(impacts),
+        touch=touch,
     )

@@ -55,7 +55,8 @@ class Body:
 
     size: see half_extents. colour: a name of the palette for objects, '#rrggbb' for props. Lengths in metres,
     velocity m/s, spin rad/s in the world frame. hangs: length of the string, if it swings from one; the body's
-    position is then where it starts, and the pivot lies `hangs` along its local z axis.
+    position is then where it starts, and the pivot lies `hangs` along its local z axis. rolling: MuJoCo's coefficient
+    of rolling friction, metres.
     """
 
     shape: str
@@ -70,6 +71,7 @@ class Body:
     density: float = 600.0
     friction: float = 0.6
     restitution: float = 0.3
+    rolling: float = 0.0006
     role: str = ""
     prop: bool = False
     hangs: float = 0.0

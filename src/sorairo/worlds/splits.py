@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sorairo.worlds.palette import COLOURS, SHAPES
 
-__all__ = ["EVENTS", "held_out"]
+__all__ = ["EVENTS", "SPLITS", "held_out"]
+
+SPLITS = ("train", "heldout")
 
 # Append only: the rule below counts by position.
 EVENTS = ("drop", "roll", "slide", "ramp", "collide", "crash", "topple", "collapse", "swing", "hide", "edge")

@@ -136,6 +136,9 @@ float sd_cone(vec3 p, vec3 s) {
 float sd_capsule(vec3 p, vec3 s) { return length(vec3(p.xy, p.z - clamp(p.z, -s.z, s.z))) - s.x; }
 
 
+// Where a ray meets the floor, a little below it: what a body buries there is not seen.
+float ground_at(vec3 d) { return d.z < -1e-4 ? (eye.z + 0.02) / -d.z : FAR; }
+
 float sd_ball(vec3 p, vec3 s) { return length(p) - s.x; }
 vec3 normal_ball(vec3 p, vec3 s) { return p; }
 
@@ -220,7 +223,7 @@ void main() {
 void main() {
     vec3 d = ray(frame_pixel());
     float t = HIT(local(eye.xyz), turn(d), extent.xyz);
-    if (t >= FAR) discard;
+    if (t >= ground_at(d)) discard;
     gl_FragDepth = t / 128.0;
     color = vec4(exp2(albedo.w - 1.0) * step(0.5, albedo.w), albedo.w, 0.0, 0.0) / 255.0;
 }
@@ -250,7 +253,7 @@ void main() {
         vec2 shift = k == 4 ? vec2(0.0) : 0.25 * vec2(mod(2.0 * j + 1.0 + floor(j * 0.5), 4.0), j) - 0.375;
         vec3 way = ray(pixel + shift);
         float far = HIT(o, turn(way), extent.xyz);
-        bool hit = far < FAR;
+        bool hit = far < ground_at(way);
         covered |= hit && k < 4 ? 1 << k : 0;
         t = hit ? far : t;
         d = hit ? way : d;

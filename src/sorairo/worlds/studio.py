@@ -9,21 +9,33 @@ from typing import Any
 import numpy as np
 
 from sorairo.types import UserError, Video
-from sorairo.worlds.cameras import Shot, frame_shot, project
-from sorairo.worlds.captions import Captions
-from sorairo.worlds.events import STAGINGS, Hand
-from sorairo.worlds.palette import COLOURS, FLOORS, SHAPES, SKIES
-from sorairo.worlds.physics import simulate
+from sorairo.worlds.cameras import Shot, View, frame_shot, project
+from sorairo.worlds.captions import Captions, caption, vocabulary
+from sorairo.worlds.circles import Circle, get_circle
+from sorairo.worlds.events import ACTORS, STAGINGS, add_bystanders
+from sorairo.worlds.physics import Trajectory, simulate
 from sorairo.worlds.render import renderer
-from sorairo.worlds.scene import Light, Scene, bounding_radius
-from sorairo.worlds.splits import held_out
+from sorairo.worlds.scene import Body, Light, Scene, bounding_radius
+from sorairo.worlds.splits import SPLITS, held_out
+from sorairo.worlds.staging import Hand, Staged
+from sorairo.worlds.state import describe
+from sorairo.worlds.story import Story, tell, well_seen
 
 __all__ = ["Studio", "WorldClip"]
+
+ENTROPY = 0x57D10  # of this world, beside the seed and the try
+TRIES = 400
+NEAREST = 3.6  # metres from the lens to the middle of the action
+SMALLEST = 0.125  # an actor's width as a part of the short side
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WorldClip:
-    """A clip with all that is known of it. masks: uint8 (t h w), the object seen, from 1, or None if not asked for."""
+    """A clip with all that is known of it. state: see docs/world.md.
+
+    masks: uint8 (t h w), the number of the object seen, from 1 in the order of the state, 0 elsewhere; None unless
+    asked for.
+    """
 
     video: Video
     captions: Captions
@@ -33,7 +45,7 @@ class WorldClip:
 
 
 class Studio:
-    """The world of the default model; see docs/world.md."""
+    """The world that the default model learns from; see docs/world.md."""
 
     name = "studio"
 
@@ -47,88 +59,162 @@ class Studio:
         split: str = "train",
         masks: bool = False,
     ) -> WorldClip:
-        """One clip at (width, height), the same for the same arguments in any process."""
-        if split not in ("train", "heldout"):
-            raise UserError(f"A world has the splits train and heldout, not {split!r}.")
-        if not all(16 <= side <= 512 for side in size):
-            raise UserError(f"A clip is 16 to 512 pixels wide and high, not {size[0]}x{size[1]}.")
-        for attempt in range(100):
-            rng = np.random.default_rng(np.random.SeedSequence((0x57D10, seed, attempt)))
-            looks, moves = rng.spawn(2)
-            scene, shot = self._scene(moves, looks, split)
-            motion = simulate(scene, frames, fps)
-            radii = np.array([bounding_radius(b.shape, b.size) for b in scene.objects])
-            view, _ = frame_shot(shot, size, motion.position, radii, nearest=3.6)
-            _, depth = project(view, motion.position)
-            across = 2 * radii / depth / min(view.tan) / 2  # of the short side
-            if across.min() < 0.15:
+        """One clip at (width, height), the same for the same arguments in any process.
+
+        frames is 1 (a still) or at least 13. split: train never shows a held-out combination of colour, shape and
+        event, heldout always does. Raises UserError for what the world cannot make.
+        """
+        _check(seed, size, frames, fps, split)
+        table = get_circle(circle)
+        length = max(frames, 17)
+        for attempt in range(TRIES):
+            streams = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed, attempt))).spawn(4)
+            moves, looks, lens, words = streams
+            event = str(moves.choice(table.events))
+            hand = _hand(moves, table, event, (length - 1) / fps)
+            staged = STAGINGS[event](hand)
+            staged = add_bystanders(hand, staged)
+            objects = paint(staged.objects, looks, table, event, split)
+            if objects is None or len(objects) not in table.objects:
                 continue
+            shot = aim(lens, staged, str(lens.choice(table.cameras)) if frames > 1 else "still")
+            scene = dress(replace(staged, objects=objects), looks, table, event, name_of(shot))
+            motion = simulate(scene, length, fps)
+            radii = np.array([bounding_radius(body.shape, body.size) for body in objects])
+            view = frame_shot(shot, size, motion.position, radii, NEAREST)[0]
+            story = tell(scene, motion, view)
+            if story is None or not _large_enough(scene, story, motion, view):
+                continue
+            if frames == 1:
+                motion, view = _moment(motion, view, int(lens.integers(length)))
+                story = replace(story, event="still", variant="still")
+                at, depth = project(view, motion.position)
             picture = renderer().draw(scene, motion, view, size)
-            body = scene.objects[0]
-            words = {"drop": "dropping", "roll": "rolling", "slide": "sliding"}[scene.event]
-            name = f"{body.colour} {body.shape}"
-            captions = Captions(
-                long=f"A {body.size_name} {body.material} {name} is {words} on a {scene.floor} floor under "
-                f"{SKIES[scene.sky].words}. The camera is still.",
-                short=f"a {name} {words}",
-            )
-            state = {"event": scene.event, "position": motion.position, "velocity": motion.velocity}
+            state = describe(scene, story, motion, view, picture, size, fps)
+            if not well_seen(scene, state["visibility"]):
+                continue
+            if event == "hide" and frames > 1 and tell(scene, motion, view, state["visibility"]) is None:
+                continue
             return WorldClip(
                 video=Video(frames=picture.frames, fps=fps),
-                captions=captions,
+                captions=caption(scene, story, words),
                 state=state,
                 seed=seed,
                 masks=picture.masks if masks else None,
             )
-        raise AssertionError(f"seed {seed}: no scene in 100 tries")
+        raise UserError(f"Seed {seed} of circle {circle} gave no clip of {frames} frames; take another seed.")
 
-    def _scene(
-        self, moves: np.random.Generator, looks: np.random.Generator, split: str
-    ) -> tuple[Scene, Shot]:
-        event = str(moves.choice(list(STAGINGS)))
-        hand = Hand(rng=moves, shapes=SHAPES)
-        staged = STAGINGS[event](hand)
-        objects = []
-        for index, body in enumerate(staged.objects):
-            kept_out = split == "heldout" and index == 0
-            choices = [c for c in COLOURS if held_out(c, body.shape, event) == kept_out]
-            material = str(looks.choice(("matte", "shiny", "metal")))
-            objects.append(replace(body, colour=str(looks.choice(choices)), material=material))
-        facts = {
-            "mat_turn": float(looks.uniform(-0.5, 0.5)),
-            "mat_x": float(looks.uniform(-0.5, 0.5)),
-            "mat_y": float(looks.uniform(-0.2, 0.8)),
-            "mat_width": float(looks.uniform(1.7, 2.4)),
-            "mat_depth": float(looks.uniform(1.0, 1.5)),
-            "mat_corner": float(looks.uniform(0.25, 0.9)),
-            "sun_azimuth": float(looks.uniform(-0.22, 0.22)),
-            "sun_height": float(looks.uniform(0.05, 0.16)),
-            "hill_height": float(looks.uniform(0.025, 0.05)),
-            "hill_phase": float(looks.uniform(0.0, 2 * math.pi)),
-            "fade": float(looks.uniform(24.0, 34.0)),
-        }
-        light = Light(
-            azimuth=float(looks.choice((-1, 1)) * looks.uniform(0.3, 1.0)),
-            elevation=float(looks.uniform(0.8, 1.1)),
-            softness=float(looks.uniform(0.10, 0.22)),
-        )
-        scene = Scene(
-            event=event,
-            objects=tuple(objects),
-            props=staged.props,
-            floor=str(looks.choice(list(FLOORS))),
-            sky=str(looks.choice(list(SKIES))),
-            gravity=staged.gravity,
-            light=light,
-            camera="still",
-            facts=facts,
-        )
-        shot = Shot(
-            move="still",
-            amount=0.0,
-            azimuth=float(moves.uniform(-staged.azimuth, staged.azimuth)),
-            elevation=float(moves.uniform(*staged.elevation)),
-            field=float(moves.uniform(0.56, 0.66)),
-            sky=0.05,
-        )
-        return scene, shot
+    def vocabulary(self, circle: int) -> frozenset[str]:
+        """The words, in small letters, that captions of this circle can hold."""
+        return vocabulary(get_circle(circle))
+
+
+def _check(seed: int, size: tuple[int, int], frames: int, fps: float, split: str) -> None:
+    if seed < 0:
+        raise UserError(f"A seed is 0 or more, not {seed}.")
+    if split not in SPLITS:
+        raise UserError(f"A world has the splits {' and '.join(SPLITS)}, not {split!r}.")
+    if not all(32 <= side <= 512 for side in size):
+        raise UserError(f"A clip of this world is 32 to 512 pixels wide and high, not {size[0]}x{size[1]}.")
+    if frames != 1 and not 13 <= frames <= 257:
+        raise UserError(f"A clip of this world has 1 frame or 13 to 257, not {frames}.")
+    if not 4.0 <= fps <= 60.0:
+        raise UserError(f"This world is filmed at 4 to 60 frames a second, not {fps:g}.")
+
+
+def _hand(rng: np.random.Generator, table: Circle, event: str, seconds: float) -> Hand:
+    least = ACTORS.get(event, 1)
+    counts = [count for count in table.objects if count >= least]
+    count = int(rng.choice(counts))
+    return Hand(rng=rng, shapes=table.shapes, sizes=table.sizes, seconds=seconds, count=count)
+
+
+def paint(
+    objects: tuple[Body, ...], rng: np.random.Generator, table: Circle, event: str, split: str
+) -> tuple[Body, ...] | None:
+    """The bodies in colours of the split, no two alike; None if these shapes leave no choice."""
+    painted: list[Body] = []
+    for index, body in enumerate(objects):
+        kept_out = split == "heldout" and index == 0
+        used = {other.colour for other in painted}
+        free = [c for c in table.colours if c not in used]
+        choices = [c for c in free if held_out(c, body.shape, event) == kept_out]
+        if split == "heldout" and index > 0:
+            choices = free
+        if not choices:
+            return None
+        colour, material = str(rng.choice(choices)), str(rng.choice(table.materials))
+        painted.append(replace(body, colour=colour, material=material))
+    return tuple(painted)
+
+
+def aim(rng: np.random.Generator, staged: Staged, move: str) -> Shot:
+    """A camera move of clearly visible size, from a place that the event allows."""
+    sign = 1.0 if rng.random() < 0.5 else -1.0
+    span = {"still": (0.0, 0.0), "pan": (0.16, 0.30), "orbit": (0.5, 0.9), "dolly": (0.38, 0.62), "crane": (0.26, 0.42)}
+    low, high = staged.elevation
+    if move == "crane":
+        low, high = 0.28, 0.36
+    return Shot(
+        move=move,
+        amount=sign * float(rng.uniform(*span[move])),
+        azimuth=float(rng.uniform(-staged.azimuth, staged.azimuth)),
+        elevation=float(rng.uniform(low, high)),
+        field=float(rng.uniform(0.56, 0.66)),
+        sky=0.05,
+    )
+
+
+def name_of(shot: Shot) -> str:
+    """'pan right', 'dolly in', 'still'..."""
+    ways = {"pan": ("left", "right"), "orbit": ("left", "right"), "dolly": ("out", "in"), "crane": ("down", "up")}
+    return f"{shot.move} {ways[shot.move][shot.amount > 0]}" if shot.move in ways else shot.move
+
+
+def dress(staged: Staged, rng: np.random.Generator, table: Circle, event: str, camera: str) -> Scene:
+    """The staged bodies on a floor, under a sky, in a light."""
+    facts = {
+        "mat_turn": rng.uniform(-0.5, 0.5),
+        "mat_x": rng.uniform(-0.5, 0.5),
+        "mat_y": rng.uniform(-0.2, 0.8),
+        "mat_width": rng.uniform(1.7, 2.4),
+        "mat_depth": rng.uniform(1.0, 1.5),
+        "mat_corner": rng.uniform(0.25, 0.9),
+        "sun_azimuth": rng.uniform(-0.22, 0.22),
+        "sun_height": rng.uniform(0.05, 0.16),
+        "hill_height": rng.uniform(0.025, 0.05),
+        "hill_phase": rng.uniform(0.0, 2 * math.pi),
+        "fade": rng.uniform(24.0, 34.0),
+    }
+    light = Light(
+        azimuth=float(rng.choice((-1, 1)) * rng.uniform(0.3, 1.0)),
+        elevation=float(rng.uniform(0.8, 1.1)),
+        softness=float(rng.uniform(0.10, 0.22)),
+    )
+    return Scene(
+        event=event,
+        objects=staged.objects,
+        props=staged.props,
+        floor=str(rng.choice(table.floors)),
+        sky=str(rng.choice(table.skies)),
+        gravity=staged.gravity,
+        light=light,
+        camera=camera,
+        facts={name: float(value) for name, value in facts.items()},
+    )
+
+
+def _large_enough(scene: Scene, story: Story, motion: Trajectory, view: View) -> bool:
+    _, depth = project(view, motion.position)
+    widths = np.array([max(body.size) for body in scene.objects])
+    across = (widths / depth / min(view.tan))[:, list(story.actors)]
+    return bool(across.min() >= SMALLEST)
+
+
+def _moment(motion: Trajectory, view: View, frame: int) -> tuple[Trajectory, View]:
+    """One frame of a clip, as a clip of one frame."""
+    here = slice(frame, frame + 1)
+    fields = ("position", "rotation", "velocity", "spin", "contacts")
+    still = replace(motion, **{name: getattr(motion, name)[here] for name in fields})
+    turned = {name: getattr(view, name)[here] for name in ("eye", "right", "up", "forward")}
+    return still, replace(view, **turned)
