@@ -111,7 +111,11 @@ def caption(scene: Scene, story: Story, rng: np.random.Generator) -> Captions:
 
 def _clause(template: str, slots: dict[str, str], tail: str) -> str:
     words = template.format(**slots)
-    return f"{words},{tail}" if tail and ("," in template or " and " in template or ";" in template) else words + tail
+    return (
+        f"{words},{tail}"
+        if tail and ("," in template or " and " in template or ";" in template)
+        else words + tail
+    )
 
 
 def _paraphrases(speaker: Speaker, lines: tuple[str, ...], many: int, heldout: bool) -> tuple[str, ...]:
@@ -133,7 +137,14 @@ def _paraphrases(speaker: Speaker, lines: tuple[str, ...], many: int, heldout: b
 
 def vocabulary(circle: Circle) -> frozenset[str]:
     """Every word, in small letters, that trained captions of the circle can hold."""
-    texts: list[str] = [*circle.colours, *circle.materials, *circle.floors, *circle.sizes, *PLACES, *RELATIONS]
+    texts: list[str] = [
+        *circle.colours,
+        *circle.materials,
+        *circle.floors,
+        *circle.sizes,
+        *PLACES,
+        *RELATIONS,
+    ]
     texts += [word for shape in circle.shapes for word in SYNONYMS.get(shape, (shape,))]
     texts += [SKIES[sky].words for sky in circle.skies]
     texts += [*TIMES, "several times a an and the under to left right away from towards camera"]

@@ -23,7 +23,7 @@ def falling(hand: Hand, body: Body, x: float, height: float) -> Body:
     """The body in the air, about to fall."""
     ball = body.shape == "ball"
     tilt = times(turned("z", hand.uniform(0.0, 6.28)), turned("x", hand.uniform(-0.5, 0.5)))
-    drift = hand.uniform(-0.45, 0.45)
+    drift = hand.uniform(-0.45, 0.45) if hand.count == 1 else hand.uniform(-0.15, 0.15)
     return replace(
         body,
         position=(x - 0.5 * drift, hand.uniform(-0.2, 0.2), height),
@@ -42,12 +42,12 @@ def drop(hand: Hand) -> Staged:
     shapes = ("ball", "cube", "cylinder", "cone", "capsule")
     if hand.count > 1 and hand.chance(0.5):
         gap, high = hand.uniform(0.5, 0.75), hand.uniform(0.45, 0.8)
-        low = hand.uniform(0.9, 1.2)
+        low = hand.uniform(0.75, 1.0)
         sides = hand.side()
         first = falling(hand, hand.body(*shapes, sizes=("small", "medium")), -sides * gap, low)
         second = falling(hand, hand.body(*shapes, sizes=("small", "medium")), sides * gap, low + high)
         return Staged(objects=(first, second), gravity=gravity, beside=True)
-    body = falling(hand, hand.body(*shapes), 0.0, hand.uniform(1.4, 2.0))
+    body = falling(hand, hand.body(*shapes), 0.0, hand.uniform(1.25, 1.8))
     return Staged(objects=(body,), gravity=gravity, beside=True)
 
 
@@ -72,8 +72,10 @@ def slide(hand: Hand) -> Staged:
 
 def ramp(hand: Hand) -> Staged:
     """One rolls or slides down a ramp and on along the floor."""
-    side, angle, length = hand.side(), hand.uniform(0.34, 0.5), hand.uniform(1.25, 1.55)
-    body = replace(hand.body("ball", "cylinder", "capsule", "cube", sizes=("small", "medium")), restitution=0.05)
+    side, angle, length = hand.side(), hand.uniform(0.36, 0.52), hand.uniform(1.05, 1.3)
+    body = replace(
+        hand.body("ball", "cylinder", "capsule", "cube", sizes=("small", "medium")), restitution=0.05
+    )
     rolls = body.shape != "cube"
     body = replace(body, friction=hand.uniform(0.6, 0.9) if rolls else hand.uniform(0.08, 0.18))
     # The ramp is a thick block, turned about y and sunk into the floor, its upper face meeting it at `foot`.
@@ -99,28 +101,32 @@ def ramp(hand: Hand) -> Staged:
         spin=(0.0, side * start / body.size[0], 0.0) if rolls else (0.0, 0.0, 0.0),
         role="descends",
     )
-    return Staged(objects=(actor,), props=(block,), gravity=hand.uniform(6.0, 8.5), azimuth=0.3)
+    return Staged(objects=(actor,), props=(block,), gravity=hand.uniform(4.2, 6.0), azimuth=0.3)
 
 
 def collide(hand: Hand) -> Staged:
     """One moves into another that stands, and sets it in motion."""
-    side, speed, wait = hand.side(), hand.uniform(1.3, 1.9), hand.uniform(0.5, 0.75)
-    mover = hand.body("ball", "cube", "cylinder", "capsule")
-    mover = replace(mover, friction=hand.uniform(0.5, 0.8) if mover.shape == "ball" else hand.uniform(0.04, 0.10))
-    other = replace(hand.body("ball", "cube", "cylinder"), friction=hand.uniform(0.10, 0.25))
+    side, speed, wait = hand.side(), hand.uniform(1.15, 1.65), hand.uniform(0.45, 0.65)
+    mover = replace(hand.body("ball", "cube", "cylinder", "capsule"), density=800.0)
+    mover = replace(
+        mover, friction=hand.uniform(0.5, 0.8) if mover.shape == "ball" else hand.uniform(0.04, 0.10)
+    )
+    other = replace(hand.body("ball", "cube", "cylinder"), friction=hand.uniform(0.06, 0.16), density=450.0)
     bounce = hand.uniform(0.3, 0.75)
     gap = speed * wait + mover.size[0] + other.size[0]
     first = moving(hand, replace(mover, restitution=bounce), -side * gap, 0.0, side * speed)
-    second = resting(replace(other, restitution=bounce), 0.0, hand.uniform(-0.06, 0.06), hand.uniform(-0.5, 0.5))
+    second = resting(
+        replace(other, restitution=bounce), 0.0, hand.uniform(-0.06, 0.06), hand.uniform(-0.5, 0.5)
+    )
     actors = (replace(first, role="hits"), replace(second, role="is hit"))
     return Staged(objects=actors, gravity=hand.uniform(5.0, 7.5))
 
 
 def crash(hand: Hand) -> Staged:
     """Two move towards each other and collide."""
-    side, wait = hand.side(), hand.uniform(0.6, 0.85)
+    side, wait = hand.side(), hand.uniform(0.5, 0.7)
     actors = []
-    bounce, fast = hand.uniform(0.5, 0.85), (hand.uniform(0.9, 1.4), hand.uniform(0.9, 1.4))
+    bounce, fast = hand.uniform(0.5, 0.85), (hand.uniform(0.8, 1.25), hand.uniform(0.8, 1.25))
     for sign, speed in zip((-side, side), fast, strict=True):
         body = hand.body("ball", "cube", "cylinder", "capsule")
         grip = hand.uniform(0.5, 0.8) if body.shape == "ball" else hand.uniform(0.04, 0.10)
@@ -133,13 +139,12 @@ def crash(hand: Hand) -> Staged:
 def topple(hand: Hand) -> Staged:
     """One runs into a tall one and knocks it over."""
     side, speed, wait = hand.side(), hand.uniform(1.7, 2.5), hand.uniform(0.4, 0.6)
-    mover = replace(hand.body("ball", "cube", sizes=("medium", "large")), density=1200.0)
-    mover = replace(mover, friction=hand.uniform(0.5, 0.8) if mover.shape == "ball" else 0.06, restitution=0.2)
-    tall = hand.body("cylinder", "cone", sizes=("medium",))
-    radius, half = hand.uniform(0.15, 0.19), hand.uniform(0.42, 0.55)
-    cone = tall.shape == "cone"
-    size = (radius * 1.35, half * 0.5, half * 1.5) if cone else (radius, radius, half)
-    tall = replace(tall, size=size, density=300.0, friction=hand.uniform(0.6, 0.9), restitution=0.1)
+    mover = replace(hand.body("ball", sizes=("large",)), density=1500.0)
+    mover = replace(mover, friction=hand.uniform(0.5, 0.8), restitution=0.2)
+    tall = hand.body("cylinder", sizes=("medium",))
+    radius, half = hand.uniform(0.125, 0.155), hand.uniform(0.46, 0.58)
+    size = (radius, radius, half)
+    tall = replace(tall, size=size, density=300.0, friction=hand.uniform(1.0, 1.5), restitution=0.1)
     gap = speed * wait + mover.size[0] + size[0]
     first = moving(hand, mover, -side * gap, 0.0, side * speed)
     second = resting(tall, 0.0, hand.uniform(-0.04, 0.04), 0.0)
@@ -155,7 +160,9 @@ def collapse(hand: Hand) -> Staged:
     lean, push = hand.uniform(0.62, 0.85) * base.size[0], hand.uniform(0.2, 0.5)
     yaw, height, actors = hand.uniform(-0.3, 0.3), 0.0, []
     for level in range(levels):
-        block = replace(base, friction=hand.uniform(0.5, 0.8), restitution=hand.uniform(0.05, 0.25), density=500.0)
+        block = replace(
+            base, friction=hand.uniform(0.5, 0.8), restitution=hand.uniform(0.05, 0.25), density=500.0
+        )
         put = resting(block, side * lean * (level - 1), hand.uniform(-0.02, 0.02), yaw, height)
         actors.append(replace(put, velocity=(side * push * level, 0.0, 0.0), role="falls over"))
         height += 2.0 * upright_height(base.shape, base.size)
@@ -172,12 +179,15 @@ def swing(hand: Hand) -> Staged:
     at = (-side * length * math.sin(angle), 0.0, pivot - length * math.cos(angle))
     actor = replace(body, position=at, rotation=tilt, hangs=length)
     string = Body(
-        shape="capsule", size=(0.014, 0.014, length / 2), position=at, colour="#e9e4da", role="string", prop=True
+        shape="capsule",
+        size=(0.014, 0.014, length / 2),
+        position=at,
+        colour="#e9e4da",
+        role="string",
+        prop=True,
     )
     beam = prop(hand, "beam", (2.6, 0.06, 0.05), (0.0, 0.0, pivot + 0.05))
-    return Staged(
-        objects=(actor,), props=(string, beam), gravity=hand.uniform(7.0, 9.8), beside=True, azimuth=0.3
-    )
+    return Staged(objects=(actor,), props=(string, beam), gravity=hand.uniform(7.0, 9.8), azimuth=0.3)
 
 
 def hide(hand: Hand) -> Staged:
@@ -186,13 +196,17 @@ def hide(hand: Hand) -> Staged:
     body = hand.body("ball", "cube", "cylinder", sizes=("small", "medium"))
     gravity = hand.uniform(5.0, 7.5)
     reach = max(body.size)
-    half = reach + hand.uniform(0.22, 0.4)
-    start = half + reach + hand.uniform(0.25, 0.5)
+    half = reach + hand.uniform(0.14, 0.26)
+    start = half + reach + hand.uniform(0.16, 0.34)
     if stays:
         stop = hand.uniform(0.5, 0.7) * min(hand.seconds, 2.6)
         speed = 2.0 * start / stop
         slow = speed / stop / gravity
-        body = replace(body, friction=slow) if body.shape != "ball" else replace(body, friction=0.8, rolling=slow * reach)
+        body = (
+            replace(body, friction=slow)
+            if body.shape != "ball"
+            else replace(body, friction=0.8, rolling=slow * reach)
+        )
     else:
         speed = 2.0 * start / (hand.uniform(0.8, 0.95) * min(hand.seconds, 3.0))
         body = replace(body, friction=0.8) if body.shape != "cube" else replace(body, friction=0.004)
@@ -206,12 +220,14 @@ def hide(hand: Hand) -> Staged:
 
 def edge(hand: Hand) -> Staged:
     """One is pushed off the edge of a table and falls to the floor."""
-    side, height = hand.side(), hand.uniform(0.6, 0.85)
+    side, height = hand.side(), hand.uniform(0.5, 0.7)
     body = hand.body("ball", "cube", "cylinder", "cone", sizes=("small", "medium"))
     grip = 0.7 if body.shape == "ball" else hand.uniform(0.05, 0.12)
     body = replace(body, friction=grip, restitution=hand.uniform(0.25, 0.65))
     half, speed = hand.uniform(0.55, 0.75), hand.uniform(0.9, 1.4)
-    actor = moving(hand, body, side * half - side * speed * hand.uniform(0.35, 0.55), 0.0, side * speed, 2 * (height / 2))
+    actor = moving(
+        hand, body, side * half - side * speed * hand.uniform(0.35, 0.55), 0.0, side * speed, height
+    )
     table = prop(hand, "table", (half, hand.uniform(0.4, 0.55), height / 2), (0.0, 0.0, height / 2))
     return Staged(objects=(replace(actor, role="goes over"),), props=(table,), gravity=hand.uniform(5.5, 8.0))
 
@@ -237,6 +253,7 @@ def add_bystanders(hand: Hand, staged: Staged) -> Staged:
     width = max(max(body.size) for body in staged.objects)
     for prop_body in staged.props:
         width = max(width, prop_body.size[1] if prop_body.role in ("ramp", "table") else 0.0)
+    tries = 0
     while len(objects) < hand.count:
         body = hand.body("ball", "cube", "cylinder", "cone", "capsule", sizes=("small", "medium", "large"))
         side, own = hand.side(), max(body.size)
@@ -247,5 +264,14 @@ def add_bystanders(hand: Hand, staged: Staged) -> Staged:
             away = width + own + hand.uniform(0.12, 0.5)
             x, y = side * hand.uniform(0.0, 0.9), away if behind else -away
         put = resting(body, x, y, hand.uniform(-0.6, 0.6))
+        tries += 1
+        if tries < 40 and any(_near(put, other) for other in objects):
+            continue
         objects.append(replace(put, role="stands", friction=0.7))
     return replace(staged, objects=tuple(objects))
+
+
+def _near(one: Body, other: Body) -> bool:
+    """True if two bodies start closer, seen from above, than a hand's breadth."""
+    gap = math.hypot(one.position[0] - other.position[0], one.position[1] - other.position[1])
+    return gap < 1.3 * (max(one.size) + max(other.size)) + 0.08

@@ -24,6 +24,7 @@ class Trajectory:
 
     position (t n 3), rotation (t n 4) as w x y z, velocity and spin (t n 3), touch (looks n n+2): who touches whom at
     120 looks a second: other objects, then the floor, then any prop. contacts (t n n+2): touched since the frame before.
+    stable: False if the solver gave up; the numbers are then worthless.
     """
 
     position: np.ndarray
@@ -32,6 +33,7 @@ class Trajectory:
     spin: np.ndarray
     contacts: np.ndarray
     touch: np.ndarray
+    stable: bool
 
 
 def _mujoco() -> Any:
@@ -39,7 +41,14 @@ def _mujoco() -> Any:
         import mujoco
     except ImportError as error:
         raise UserError('Simulated worlds need MuJoCo: pip install "sorairo[worlds]".') from error
+    mujoco.set_mju_user_warning(
+        _ignore
+    )  # or it leaves a log file where the user stands; see Trajectory.stable
     return mujoco
+
+
+def _ignore(message: str) -> None:
+    pass
 
 
 def _numbers(values: Any) -> str:
@@ -165,4 +174,5 @@ def simulate(scene: Scene, frames: int, fps: float) -> Trajectory:
         spin=spin,
         contacts=contacts,
         touch=touch,
+        stable=not any(int(warning.number) for warning in data.warning),
     )

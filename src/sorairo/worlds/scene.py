@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Body", "Light", "Scene", "Size", "bounding_radius", "half_extents"]
+__all__ = ["Body", "Light", "Scene", "Size", "apparent_width", "bounding_radius", "half_extents"]
 
 Vector = tuple[float, float, float]
 Size = tuple[float, float, float]
@@ -47,6 +47,19 @@ def bounding_radius(shape: str, size: Size) -> float:
         case "capsule":
             return x + z
     return float(np.sqrt(x * x + y * y + z * z))
+
+
+def apparent_width(shape: str, size: Size) -> float:
+    """Diameter of the disc that covers about as much of the picture as the shape, metres."""
+    x, y, z = size
+    area = {
+        "ball": np.pi * x * x,
+        "cube": 4.6 * x * z,
+        "cylinder": 4.0 * x * z,
+        "cone": x * (y + z),
+        "capsule": 4.0 * x * z + np.pi * x * x,
+    }[shape]
+    return 2.0 * float(np.sqrt(area / np.pi))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,11 @@ def moving(hand: Hand, body: Body, x: float, y: float, velocity: float, base: fl
         put = resting(body, x, y, hand.uniform(-0.5, 0.5), base)
         return replace(put, velocity=(velocity, 0.0, 0.0))
     radius = body.size[0]
-    lie = UPRIGHT if body.shape == "ball" else times(turned("z", hand.uniform(-0.12, 0.12)), turned("x", math.pi / 2))
+    lie = (
+        UPRIGHT
+        if body.shape == "ball"
+        else times(turned("z", hand.uniform(-0.12, 0.12)), turned("x", math.pi / 2))
+    )
     return replace(
         body,
         position=(x, y, base + radius),
@@ -107,7 +111,9 @@ def moving(hand: Hand, body: Body, x: float, y: float, velocity: float, base: fl
     )
 
 
-def prop(hand: Hand, role: str, size: Size, position: tuple[float, float, float], rotation: Quaternion = UPRIGHT) -> Body:
+def prop(
+    hand: Hand, role: str, size: Size, position: tuple[float, float, float], rotation: Quaternion = UPRIGHT
+) -> Body:
     """A block of the set, in a quiet colour."""
     return Body(
         shape="cube",

@@ -17,13 +17,19 @@ __all__ = ["describe"]
 
 
 def describe(
-    scene: Scene, story: Story, motion: Trajectory, view: View, picture: Picture, size: tuple[int, int], fps: float
+    scene: Scene,
+    story: Story,
+    motion: Trajectory,
+    view: View,
+    picture: Picture,
+    size: tuple[int, int],
+    fps: float,
 ) -> dict[str, Any]:
     """Arrays of t frames and n objects (metres, seconds, radians, pixels; world z up) beside the scene's facts.
 
     position, velocity, spin (t n 3), rotation (t n 4) as w x y z, contacts (t n n+2), visibility (t n), centre
-    (t n 2) and box (t n 4: left top right bottom, whole object, NaN when out of the picture), camera: eye, right, up,
-    forward (t 3), tan (2): tangents of half the fields of view. scene: what does not change.
+    (t n 2) and box (t n 4: left top right bottom, whole object, NaN when out of the picture), view: eye, right, up,
+    forward (t 3), tan (2): tangents of half the fields of view. The rest does not change during the clip.
     """
     at, depth = project(view, motion.position)
     alone, seen, box = _outlines(picture, len(scene.objects))
@@ -39,29 +45,27 @@ def describe(
         "centre": ((at + 1) / 2 * np.array(size)).astype("f4"),
         "depth": depth.astype("f4"),
         "box": box,
-        "camera": {
+        "view": {
             "eye": view.eye,
             "right": view.right,
             "up": view.up,
             "forward": view.forward,
             "tan": np.array(view.tan),
         },
-        "scene": {
-            "world": "studio",
-            "event": scene.event,
-            "variant": story.variant,
-            "camera": scene.camera,
-            "floor": scene.floor,
-            "sky": scene.sky,
-            "gravity": scene.gravity,
-            "fps": fps,
-            "size": list(size),
-            "light": asdict(scene.light),
-            "objects": [asdict(body) for body in scene.objects],
-            "props": [asdict(body) for body in scene.props],
-            "story": asdict(story),
-            "facts": scene.facts,
-        },
+        "world": "studio",
+        "event": scene.event,
+        "camera": scene.camera.split()[0],
+        "camera_move": scene.camera,
+        "floor": scene.floor,
+        "sky": scene.sky,
+        "gravity": scene.gravity,
+        "fps": fps,
+        "size": list(size),
+        "light": asdict(scene.light),
+        "objects": [asdict(body) for body in scene.objects],
+        "props": [asdict(body) for body in scene.props],
+        "story": asdict(story),
+        "facts": scene.facts,
     }
 
 

@@ -53,7 +53,9 @@ def bounces(on_floor: np.ndarray) -> int:
     after = ~on_floor[int(np.argmax(on_floor)) :]
     closed = [(a, b) for a, b in runs(after) if b < len(after)]
     opened = [(a, b) for a, b in runs(after) if b == len(after)]
-    return sum(b - a >= AIRBORNE * RATE for a, b in closed) + sum(b - a >= 0.6 * AIRBORNE * RATE for a, b in opened)
+    return sum(b - a >= AIRBORNE * RATE for a, b in closed) + sum(
+        b - a >= 0.6 * AIRBORNE * RATE for a, b in opened
+    )
 
 
 def direction(motion: Trajectory, view: View, index: int) -> str:
@@ -96,6 +98,8 @@ def tell(scene: Scene, motion: Trajectory, view: View, visible: np.ndarray | Non
 
     visible (t n) is needed for `hide` only; without it, that event is judged on everything but sight.
     """
+    if not motion.stable:
+        return None
     count = len(scene.objects)
     actors = tuple(i for i, body in enumerate(scene.objects) if body.role != "stands")
     moved = np.linalg.norm(motion.position - motion.position[0], axis=-1).max(axis=0)
@@ -109,9 +113,7 @@ def tell(scene: Scene, motion: Trajectory, view: View, visible: np.ndarray | Non
     at, depth = project(view, motion.position)
     others = tuple((relation(at, depth, actors[0], i), i) for i in range(count) if i not in actors)
     path = direction(motion, view, actors[-1] if scene.event == "collapse" else actors[0])
-    return Story(
-        event=scene.event, variant=variant, actors=actors, direction=path, others=others, **facts
-    )
+    return Story(event=scene.event, variant=variant, actors=actors, direction=path, others=others, **facts)
 
 
 Told = tuple[str, dict[str, int]] | None
@@ -150,7 +152,9 @@ def _drop(scene: Scene, motion: Trajectory, visible: np.ndarray | None) -> Told:
     falling = [i for i, body in enumerate(scene.objects) if body.role == "falls"]
     landed = [first_touch(motion.touch[:, i, count]) for i in falling]
     hops = [bounces(motion.touch[:, i, count]) for i in falling]
-    if not all(_alone(motion, i) for i in falling) or not 0.2 < min(landed) <= max(landed) < 0.75 * _seconds(motion):
+    if not all(_alone(motion, i) for i in falling) or not 0.2 < min(landed) <= max(landed) < 0.75 * _seconds(
+        motion
+    ):
         return None
     if len(falling) == 2:
         if abs(landed[0] - landed[1]) < 0.15:
@@ -179,7 +183,12 @@ def _ramp(scene: Scene, motion: Trajectory, visible: np.ndarray | None) -> Told:
     count = len(scene.objects)
     on_ramp, on_floor = motion.touch[:, 0, count + 1], motion.touch[:, 0, count]
     off = np.flatnonzero(on_ramp)
-    if not len(off) or not on_floor[-8:].any() or off[-1] / RATE > 0.85 * _seconds(motion) or _path(motion, 0) < 1.2:
+    if (
+        not len(off)
+        or not on_floor[-8:].any()
+        or off[-1] / RATE > 0.85 * _seconds(motion)
+        or _path(motion, 0) < 1.2
+    ):
         return None
     if motion.touch[:, 0, :count].any() or motion.position[0, 0, 2] - motion.position[-1, 0, 2] < 0.3:
         return None

@@ -15,7 +15,7 @@ from sorairo.worlds.circles import Circle, get_circle
 from sorairo.worlds.events import ACTORS, STAGINGS, add_bystanders
 from sorairo.worlds.physics import Trajectory, simulate
 from sorairo.worlds.render import renderer
-from sorairo.worlds.scene import Body, Light, Scene, bounding_radius
+from sorairo.worlds.scene import Body, Light, Scene, apparent_width, bounding_radius
 from sorairo.worlds.splits import SPLITS, held_out
 from sorairo.worlds.staging import Hand, Staged
 from sorairo.worlds.state import describe
@@ -26,7 +26,7 @@ __all__ = ["Studio", "WorldClip"]
 ENTROPY = 0x57D10  # of this world, beside the seed and the try
 TRIES = 400
 NEAREST = 3.6  # metres from the lens to the middle of the action
-SMALLEST = 0.125  # an actor's width as a part of the short side
+SMALLEST = 0.135  # an actor's width as a part of the short side
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,7 +151,13 @@ def paint(
 def aim(rng: np.random.Generator, staged: Staged, move: str) -> Shot:
     """A camera move of clearly visible size, from a place that the event allows."""
     sign = 1.0 if rng.random() < 0.5 else -1.0
-    span = {"still": (0.0, 0.0), "pan": (0.16, 0.30), "orbit": (0.5, 0.9), "dolly": (0.38, 0.62), "crane": (0.26, 0.42)}
+    span = {
+        "still": (0.0, 0.0),
+        "pan": (0.16, 0.30),
+        "orbit": (0.5, 0.9),
+        "dolly": (0.38, 0.62),
+        "crane": (0.26, 0.42),
+    }
     low, high = staged.elevation
     if move == "crane":
         low, high = 0.28, 0.36
@@ -167,7 +173,12 @@ def aim(rng: np.random.Generator, staged: Staged, move: str) -> Shot:
 
 def name_of(shot: Shot) -> str:
     """'pan right', 'dolly in', 'still'..."""
-    ways = {"pan": ("left", "right"), "orbit": ("left", "right"), "dolly": ("out", "in"), "crane": ("down", "up")}
+    ways = {
+        "pan": ("left", "right"),
+        "orbit": ("left", "right"),
+        "dolly": ("out", "in"),
+        "crane": ("down", "up"),
+    }
     return f"{shot.move} {ways[shot.move][shot.amount > 0]}" if shot.move in ways else shot.move
 
 
@@ -206,8 +217,8 @@ def dress(staged: Staged, rng: np.random.Generator, table: Circle, event: str, c
 
 def _large_enough(scene: Scene, story: Story, motion: Trajectory, view: View) -> bool:
     _, depth = project(view, motion.position)
-    widths = np.array([max(body.size) for body in scene.objects])
-    across = (widths / depth / min(view.tan))[:, list(story.actors)]
+    widths = np.array([apparent_width(body.shape, body.size) for body in scene.objects])
+    across = (widths / depth / min(view.tan) / 2)[:, list(story.actors)]
     return bool(across.min() >= SMALLEST)
 
 

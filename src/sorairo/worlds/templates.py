@@ -98,7 +98,11 @@ PHRASES: dict[tuple[str, str], Phrases] = {
             "{a} is dropped and bounces on the floor",
             "{a} falls from above, hits the floor and jumps up again",
         ),
-        heldout=("{a} plunges down and rebounds {n}", "watch {a} fall and bounce", "bouncing on the ground, {a}"),
+        heldout=(
+            "{a} plunges down and rebounds {n}",
+            "watch {a} fall and bounce",
+            "bouncing on the ground, {a}",
+        ),
     ),
     ("drop", "lands"): Phrases(
         long="{a} drops onto the floor and stays down",
@@ -206,12 +210,20 @@ CAMERA_WORDS = {
     ),
     "orbit right": CameraWords(
         long="The camera orbits to the right.",
-        trained=("The camera circles around to the right.", "Orbit right.", "The camera moves around to the right."),
+        trained=(
+            "The camera circles around to the right.",
+            "Orbit right.",
+            "The camera moves around to the right.",
+        ),
         heldout=("The view revolves to the right.", "An orbit towards the right."),
     ),
     "orbit left": CameraWords(
         long="The camera orbits to the left.",
-        trained=("The camera circles around to the left.", "Orbit left.", "The camera moves around to the left."),
+        trained=(
+            "The camera circles around to the left.",
+            "Orbit left.",
+            "The camera moves around to the left.",
+        ),
         heldout=("The view revolves to the left.", "An orbit towards the left."),
     ),
     "dolly in": CameraWords(
