@@ -78,11 +78,10 @@ def project(view: View, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def frame_shot(
     shot: Shot, size: tuple[int, int], points: np.ndarray, radii: np.ndarray, nearest: float
-) -> tuple[View, float]:
+) -> View:
     """The shot placed so that all spheres (points (t n 3), radii (n)) lie in the picture in every frame.
 
-    The target is the middle of what happens; the distance is the least that fits, at least `nearest`. Returns the
-    view and that distance.
+    The target is the middle of what happens; the distance is the least that fits, at least `nearest`.
     """
     width, height = size
     half = math.tan(shot.field / 2)
@@ -103,29 +102,14 @@ def frame_shot(
         worst = np.full(2, 9.0)
         return (worst, worst) if near else ((at - spread).min(axis=(0, 1)), (at + spread).max(axis=(0, 1)))
 
-    distance = nearest
-    for _ in range(3):
-        shift = shot.sky * half * distance * lift
-        least, most = nearest, nearest * 6
-        for _ in range(12):
-            middle = (least + most) / 2
-            low2, high2 = extent(middle, target + shift)
-            fits = max(-low2.min(), high2.max()) <= 1 - MARGIN
-            least, most = (least, middle) if fits else (middle, most)
-        distance = most
-        low2, high2 = extent(distance, target + shift)
-        centre = (low2 + high2) / 2 * np.array(tan) * distance
-        if shot.move == "dolly" or np.abs(centre).max() > 50:
-            centre = np.clip(centre, -1.0, 1.0)
-        right = np.array([math.cos(shot.azimuth), math.sin(shot.azimuth), 0.0])
-        slack = np.maximum(np.maximum(-low2, high2) - (1 - MARGIN), 0.0)
-        target = (
-            target
-            + right * centre[0]
-            - lift * (centre[1] if slack[1] > 0 or distance > nearest * 1.001 else 0.0)
-        )
-    low2, high2 = extent(distance, target + shot.sky * half * distance * lift)
-    while max(-low2.min(), high2.max()) > 1 - 0.2 * MARGIN and distance < nearest * 8:
+    distance, right = nearest, np.array([math.cos(shot.azimuth), math.sin(shot.azimuth), 0.0])
+    for _ in range(6):
+        low, high = extent(distance, target + shot.sky * half * distance * lift)
+        centre = np.clip((low + high) / 2, -1.0, 1.0) * np.array(tan) * distance
+        target = target + right * centre[0] - lift * centre[1]
+        reach = np.clip((high - low).max() / 2 / (1 - MARGIN), 0.5, 2.0)
+        distance = max(nearest, distance * reach)
+    while max(-low.min(), high.max()) > 1 - 0.3 * MARGIN and distance < nearest * 8:
         distance *= 1.04
-        low2, high2 = extent(distance, target + shot.sky * half * distance * lift)
-    return _view(shot, target + shot.sky * half * distance * lift, distance, frames, tan), distance
+        low, high = extent(distance, target + shot.sky * half * distance * lift)
+    return _view(shot, target + shot.sky * half * distance * lift, distance, frames, tan)

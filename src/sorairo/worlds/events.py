@@ -254,7 +254,7 @@ def add_bystanders(hand: Hand, staged: Staged) -> Staged:
     for prop_body in staged.props:
         width = max(width, prop_body.size[1] if prop_body.role in ("ramp", "table") else 0.0)
     tries = 0
-    while len(objects) < hand.count:
+    while len(objects) < hand.count and tries < 60:
         body = hand.body("ball", "cube", "cylinder", "cone", "capsule", sizes=("small", "medium", "large"))
         side, own = hand.side(), max(body.size)
         if staged.beside:
@@ -265,7 +265,7 @@ def add_bystanders(hand: Hand, staged: Staged) -> Staged:
             x, y = side * hand.uniform(0.0, 0.9), away if behind else -away
         put = resting(body, x, y, hand.uniform(-0.6, 0.6))
         tries += 1
-        if tries < 40 and any(_near(put, other) for other in objects):
+        if any(_near(put, other) for other in objects):
             continue
         objects.append(replace(put, role="stands", friction=0.7))
     return replace(staged, objects=tuple(objects))

@@ -13,17 +13,18 @@ from sorairo.worlds.scene import Body, Scene
 
 __all__ = ["Trajectory", "simulate"]
 
-STEP = 1.0 / 720  # seconds
-STIFFNESS = 60_000.0  # 1/s2 per unit of effective mass: a contact lasts about 13 ms
-LOOK = 6  # steps between two looks at the contacts; a frame's time is met to the nearest look
+STEP = 1.0 / 480  # seconds
+STIFFNESS = 40_000.0  # 1/s2 per unit of effective mass: a contact lasts about 16 ms
+LOOK = 4  # steps between two looks at the contacts; a frame's time is met to the nearest look
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
     """Exact motion at the frame times. n objects, m props; units m, s, rad; world frame, z up.
 
-    position (t n 3), rotation (t n 4) as w x y z, velocity and spin (t n 3), touch (looks n n+2): who touches whom at
-    120 looks a second: other objects, then the floor, then any prop. contacts (t n n+2): touched since the frame before.
+    position (t n 3), rotation (t n 4) as w x y z, velocity and spin (t n 3), touch (looks n n+2): who touches
+    whom at 120 looks a second: other objects, then the floor, then any prop. contacts (t n n+2): touched since the
+    frame before.
     stable: False if the solver gave up; the numbers are then worthless.
     """
 
@@ -83,7 +84,7 @@ def _geom(body: Body, name: str) -> tuple[str, str]:
             form = f'type="mesh" mesh="m{name}"'
     surface = (
         f'friction="{body.friction:.6g} 0.004 {body.rolling:.6g}" solref="{_contact(body.restitution)}" '
-        f'density="{body.density:.6g}" priority="{0 if body.prop else 1}"'
+        f'density="{body.density:.6g}" condim="{6 if body.rolling else 3}" priority="{0 if body.prop else 1}"'
     )
     return asset, f'<geom name="g{name}" {form} {surface}/>'
 
@@ -95,20 +96,26 @@ def _xml(scene: Scene) -> str:
             continue
         asset, geom = _geom(body, str(index))
         assets.append(asset)
-        joint = "" if body.prop else "<freejoint/>"
+        joint = "" if body.prop or body.role == "stands" else "<freejoint/>"
         if body.hangs:
             joint = f'<joint type="ball" pos="0 0 {body.hangs:.9g}" damping="0.002"/>'
-        bodies.append(
-            f'<body name="b{index}" pos="{_numbers(body.position)}" quat="{_numbers(body.rotation)}">{joint}{geom}</body>'
-        )
+        place = f'pos="{_numbers(body.position)}" quat="{_numbers(body.rotation)}"'
+        bodies.append(f'<body name="b{index}" {place}>{joint}{geom}</body>')
     return (
         f'<mujoco><compiler angle="radian"/><option timestep="{STEP!r}" gravity="0 0 {-scene.gravity:.9g}" '
-        f'integrator="implicitfast" cone="elliptic" impratio="5"/>'
-        f'<default><geom condim="6" solimp="0.95 0.99 0.005"/></default>'
+        f'integrator="implicitfast" cone="elliptic" impratio="5" tolerance="1e-6"/>'
+        f'<default><geom solimp="0.95 0.99 0.005"/></default>'
         f"<asset>{''.join(assets)}</asset><worldbody>"
-        f'<geom name="floor" type="plane" size="50 50 1" friction="0.6 0.004 0.0006"/>'
+        f'<geom name="floor" type="plane" size="50 50 1" friction="0.6"/>'
         f"{''.join(bodies)}</worldbody></mujoco>"
     )
+
+
+def _axes(mujoco: Any, body: Body) -> np.ndarray:
+    """The body's axes as columns (3 3): a free joint takes its spin in the body's own frame."""
+    axes = np.zeros(9)
+    mujoco.mju_quat2Mat(axes, np.asarray(body.rotation, dtype=float))
+    return axes.reshape(3, 3)
 
 
 def simulate(scene: Scene, frames: int, fps: float) -> Trajectory:
@@ -122,15 +129,10 @@ def simulate(scene: Scene, frames: int, fps: float) -> Trajectory:
     owner[0] = -1
     owner[body_of] = np.arange(count)
     for index, body in enumerate(scene.objects):
-        start = model.jnt_dofadr[model.body_jntadr[body_of[index]]]
-        if not body.hangs:
+        if not body.hangs and body.role != "stands":
+            start = model.jnt_dofadr[model.body_jntadr[body_of[index]]]
             data.qvel[start : start + 3] = body.velocity
-            spin_world = np.asarray(body.spin)
-            inverse = np.zeros(4)
-            mujoco.mju_negQuat(inverse, np.asarray(body.rotation, dtype=float))
-            local = np.zeros(3)
-            mujoco.mju_rotVecQuat(local, spin_world, inverse)
-            data.qvel[start + 3 : start + 6] = local
+            data.qvel[start + 3 : start + 6] = np.asarray(body.spin) @ _axes(mujoco, body)
     mujoco.mj_forward(model, data)
 
     position = np.zeros((frames, count, 3))
@@ -141,6 +143,10 @@ def simulate(scene: Scene, frames: int, fps: float) -> Trajectory:
     touch = np.zeros((goals[-1] // LOOK + 1, count, count + 2), dtype=bool)
     contacts = np.zeros((frames, count, count + 2), dtype=bool)
     motion = np.zeros(6)
+
+    # A bystander is held in place: the scene is dropped if anything touches it, so nothing is lost but its cost.
+    standing = np.array([body.role == "stands" for body in scene.objects])
+    touch[:, standing, count] = True
 
     def look(into: np.ndarray) -> None:
         if not data.ncon:

@@ -84,7 +84,7 @@ class Body:
     density: float = 600.0
     friction: float = 0.6
     restitution: float = 0.3
-    rolling: float = 0.0006
+    rolling: float = 0.0
     role: str = ""
     prop: bool = False
     hangs: float = 0.0

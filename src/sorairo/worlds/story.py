@@ -9,9 +9,19 @@ import numpy as np
 from sorairo.worlds.cameras import View, project
 from sorairo.worlds.layout import rotation_matrices
 from sorairo.worlds.physics import LOOK, STEP, Trajectory
-from sorairo.worlds.scene import Scene
+from sorairo.worlds.scene import Scene, apparent_width
 
-__all__ = ["Story", "bounces", "direction", "relation", "tell", "well_seen"]
+__all__ = [
+    "Story",
+    "bounces",
+    "came_about",
+    "crowded",
+    "direction",
+    "relation",
+    "still_story",
+    "tell",
+    "well_seen",
+]
 
 RATE = 1.0 / (LOOK * STEP)  # looks a second
 AIRBORNE = 0.25  # seconds in the air that count as a bounce: 4 to 6 cm high
@@ -84,8 +94,21 @@ def relation(at: np.ndarray, depth: np.ndarray, one: int, other: int) -> str:
     return "past" if gap[0] * gap[-1] < 0 and min(abs(gap[0]), abs(gap[-1])) > 0.14 else "near"
 
 
-def well_seen(scene: Scene, visible: np.ndarray) -> bool:
+def crowded(scene: Scene, motion: Trajectory, view: View) -> bool:
+    """True if discs in place of the objects already cover one another too much: spares a drawing."""
+    at, depth = project(view, motion.position)
+    widths = np.array([apparent_width(body.shape, body.size) for body in scene.objects])
+    place, radius = at * np.array(view.tan), widths / 2 / depth  # (t n 2), (t n), both in tangents
+    gap = np.linalg.norm(place[:, :, None] - place[:, None], axis=-1)
+    cover = np.clip((radius[:, :, None] + radius[:, None] - gap) / (2 * radius[:, :, None]), 0.0, 1.0)
+    cover = np.where(depth[:, None] < depth[:, :, None], cover, 0.0).max(axis=2)
+    return bool((cover.mean(axis=0) > 0.3).any() or cover.max() > 0.85)
+
+
+def well_seen(scene: Scene, visible: np.ndarray, still: bool = False) -> bool:
     """True if a viewer can count the objects. visible (t n): fraction of each object's pixels seen."""
+    if still:
+        return bool(visible.min() > 0.5)
     for index, body in enumerate(scene.objects):
         seen = visible[:, index]
         if body.role != "hides" and (seen.mean() < 0.75 or seen.min() < 0.25):
@@ -93,27 +116,38 @@ def well_seen(scene: Scene, visible: np.ndarray) -> bool:
     return True
 
 
-def tell(scene: Scene, motion: Trajectory, view: View, visible: np.ndarray | None = None) -> Story | None:
-    """The story, or None if the event did not come about or something else happened too.
-
-    visible (t n) is needed for `hide` only; without it, that event is judged on everything but sight.
-    """
-    if not motion.stable:
-        return None
+def came_about(scene: Scene, motion: Trajectory) -> bool:
+    """True if the scene's event happened and nothing else did, seen or not."""
     count = len(scene.objects)
-    actors = tuple(i for i, body in enumerate(scene.objects) if body.role != "stands")
     moved = np.linalg.norm(motion.position - motion.position[0], axis=-1).max(axis=0)
-    for index in range(count):
-        if index not in actors and (moved[index] > 0.02 or motion.touch[:, index, :count].any()):
-            return None
+    for index, body in enumerate(scene.objects):
+        if body.role == "stands" and (moved[index] > 0.02 or motion.touch[:, index, :count].any()):
+            return False
+    return motion.stable and _JUDGES[scene.event](scene, motion, None) is not None
+
+
+def tell(scene: Scene, motion: Trajectory, view: View, visible: np.ndarray | None = None) -> Story | None:
+    """The story of a scene that came about; None if `visible` (t n), where given, belies it."""
     told = _JUDGES[scene.event](scene, motion, visible)
     if told is None:
         return None
     variant, facts = told
+    actors = tuple(i for i, body in enumerate(scene.objects) if body.role != "stands")
     at, depth = project(view, motion.position)
-    others = tuple((relation(at, depth, actors[0], i), i) for i in range(count) if i not in actors)
+    others = tuple(
+        (relation(at, depth, actors[0], i), i)
+        for i, body in enumerate(scene.objects)
+        if body.role == "stands"
+    )
     path = direction(motion, view, actors[-1] if scene.event == "collapse" else actors[0])
     return Story(event=scene.event, variant=variant, actors=actors, direction=path, others=others, **facts)
+
+
+def still_story(scene: Scene, motion: Trajectory, view: View) -> Story:
+    """The story of one frame: who stands where."""
+    at, depth = project(view, motion.position)
+    others = tuple((relation(at, depth, 0, i), i) for i in range(1, len(scene.objects)))
+    return Story(event="still", variant="still", actors=(0,), direction="", others=others)
 
 
 Told = tuple[str, dict[str, int]] | None

@@ -19,12 +19,13 @@ from sorairo.worlds.scene import Body, Light, Scene, apparent_width, bounding_ra
 from sorairo.worlds.splits import SPLITS, held_out
 from sorairo.worlds.staging import Hand, Staged
 from sorairo.worlds.state import describe
-from sorairo.worlds.story import Story, tell, well_seen
+from sorairo.worlds.story import came_about, crowded, still_story, tell, well_seen
 
 __all__ = ["Studio", "WorldClip"]
 
 ENTROPY = 0x57D10  # of this world, beside the seed and the try
 TRIES = 400
+SHOTS = 6  # cameras tried on one simulation, which costs more than they do
 NEAREST = 3.6  # metres from the lens to the middle of the action
 SMALLEST = 0.135  # an actor's width as a part of the short side
 
@@ -67,31 +68,33 @@ class Studio:
         _check(seed, size, frames, fps, split)
         table = get_circle(circle)
         length = max(frames, 17)
+        first = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed)))
+        event = str(first.choice(table.events))
+        move = str(first.choice(table.cameras)) if frames > 1 else "still"
         for attempt in range(TRIES):
             streams = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed, attempt))).spawn(4)
             moves, looks, lens, words = streams
-            event = str(moves.choice(table.events))
             hand = _hand(moves, table, event, (length - 1) / fps)
-            staged = STAGINGS[event](hand)
-            staged = add_bystanders(hand, staged)
+            staged = add_bystanders(hand, STAGINGS[event](hand))
             objects = paint(staged.objects, looks, table, event, split)
             if objects is None or len(objects) not in table.objects:
                 continue
-            shot = aim(lens, staged, str(lens.choice(table.cameras)) if frames > 1 else "still")
-            scene = dress(replace(staged, objects=objects), looks, table, event, name_of(shot))
+            scene = dress(replace(staged, objects=objects), looks, table, event)
             motion = simulate(scene, length, fps)
-            radii = np.array([bounding_radius(body.shape, body.size) for body in objects])
-            view = frame_shot(shot, size, motion.position, radii, NEAREST)[0]
-            story = tell(scene, motion, view)
-            if story is None or not _large_enough(scene, story, motion, view):
+            if not came_about(scene, motion):
                 continue
+            filmed = film(lens, staged, move, scene, motion, size)
+            if filmed is None:
+                continue
+            scene, view = filmed
+            story = tell(scene, motion, view)
+            assert story is not None
             if frames == 1:
                 motion, view = _moment(motion, view, int(lens.integers(length)))
-                story = replace(story, event="still", variant="still")
-                at, depth = project(view, motion.position)
+                story = still_story(scene, motion, view)
             picture = renderer().draw(scene, motion, view, size)
             state = describe(scene, story, motion, view, picture, size, fps)
-            if not well_seen(scene, state["visibility"]):
+            if not well_seen(scene, state["visibility"], still=frames == 1):
                 continue
             if event == "hide" and frames > 1 and tell(scene, motion, view, state["visibility"]) is None:
                 continue
@@ -182,7 +185,7 @@ def name_of(shot: Shot) -> str:
     return f"{shot.move} {ways[shot.move][shot.amount > 0]}" if shot.move in ways else shot.move
 
 
-def dress(staged: Staged, rng: np.random.Generator, table: Circle, event: str, camera: str) -> Scene:
+def dress(staged: Staged, rng: np.random.Generator, table: Circle, event: str) -> Scene:
     """The staged bodies on a floor, under a sky, in a light."""
     facts = {
         "mat_turn": rng.uniform(-0.5, 0.5),
@@ -210,15 +213,34 @@ def dress(staged: Staged, rng: np.random.Generator, table: Circle, event: str, c
         sky=str(rng.choice(table.skies)),
         gravity=staged.gravity,
         light=light,
-        camera=camera,
+        camera="still",
         facts={name: float(value) for name, value in facts.items()},
     )
 
 
-def _large_enough(scene: Scene, story: Story, motion: Trajectory, view: View) -> bool:
+def film(
+    rng: np.random.Generator,
+    staged: Staged,
+    move: str,
+    scene: Scene,
+    motion: Trajectory,
+    size: tuple[int, int],
+) -> tuple[Scene, View] | None:
+    """The scene with the name of its camera move, and the view; None if no try shows the objects large and apart."""
+    radii = np.array([bounding_radius(body.shape, body.size) for body in scene.objects])
+    for _ in range(SHOTS):
+        shot = aim(rng, staged, move)
+        view = frame_shot(shot, size, motion.position, radii, NEAREST)
+        if _large_enough(scene, motion, view) and not crowded(scene, motion, view):
+            return replace(scene, camera=name_of(shot)), view
+    return None
+
+
+def _large_enough(scene: Scene, motion: Trajectory, view: View) -> bool:
     _, depth = project(view, motion.position)
+    actors = [index for index, body in enumerate(scene.objects) if body.role != "stands"]
     widths = np.array([apparent_width(body.shape, body.size) for body in scene.objects])
-    across = (widths / depth / min(view.tan) / 2)[:, list(story.actors)]
+    across = (widths / depth / min(view.tan) / 2)[:, actors]
     return bool(across.min() >= SMALLEST)
 
 

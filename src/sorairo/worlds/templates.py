@@ -1,8 +1,8 @@
 """The sentences that captions are made of, by event and variant.
 
-{a} {b}: the actors with their article; {the_a} {the_b}: with "the"; {dir}: a direction; {n}: "once", "twice"...; {first}
-{second}: by order in time; {tower}, {stack}: a tower described exactly and in short. The first `short` is the short
-caption. `heldout` sentences are never used in training.
+{a} {b}: the actors with their article; {the_a} {the_b}: with "the"; {dir}: a direction; {n}: "once", "twice"...;
+{first} {second}: by order in time; {tower}, {stack}: a tower described exactly and in short. The first `short` is the
+short caption. `heldout` sentences are never used in training.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _motion(verb: str, ing: str) -> dict[tuple[str, str], Phrases]:
             trained=(
                 f"{{a}} {verb} down a slope {{dir}}",
                 f"a ramp with {{a}} {ing} down it {{dir}}",
-                f"{{a}} goes down a ramp and along the floor {{dir}}",
+                "{a} goes down a ramp and along the floor {dir}",
             ),
             heldout=(f"down an incline {verb} {{a}}, {{dir}}", "{a} comes down off a ramp"),
         ),
@@ -79,7 +79,7 @@ def _motion(verb: str, ing: str) -> dict[tuple[str, str], Phrases]:
             long=f"{{a}} {verb} {{dir}} off the edge of a table and falls to the floor",
             short=("{a} falling off a table", f"{{a}} {ing} off a table"),
             trained=(
-                f"{{a}} is pushed {{dir}} over the edge of a table and falls",
+                "{a} is pushed {dir} over the edge of a table and falls",
                 f"{{a}} {verb} along a table top, goes over the edge and drops to the floor",
                 "{a} falls from a table {dir}",
             ),
