@@ -1,6 +1,6 @@
 """Every command in the README and in docs/ runs, every link leads somewhere, every --help is the one in docs/cli.md.
 
-A fenced block marked `bash` is run line by line in a folder of its own, a block marked `python` as a program there;
+A fenced block marked `bash` or `sh` is run line by line in a folder of its own, a block marked `python` as a program there;
 the blocks of one page share that folder and run in order. A second word after the language says more:
 
     bash slow      minutes as it stands: with the slow tests, in the reduced form of REDUCED
@@ -24,7 +24,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-FENCE = re.compile(r"^```(bash|console|python)(?: (slow|skip))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(bash|sh|console|python)(?: (slow|skip))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
 # What takes hours, in a form that takes seconds.

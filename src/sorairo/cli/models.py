@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sorairo.cli import models_hub
+
 __all__ = ["app"]
 
 app = typer.Typer(help="The models in the package, and what a model knows.", no_args_is_help=True)
@@ -85,3 +87,6 @@ def paragraph(name: str, text: str, width: int = 100) -> str:
     import textwrap
 
     return textwrap.fill(text, width, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
+
+
+models_hub.register(app)
