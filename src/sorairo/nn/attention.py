@@ -21,13 +21,14 @@ def attention(
 ) -> torch.Tensor:
     """softmax(q k^T / sqrt(c) + bias) v, the softmax in float32.
 
-    q: (b k n c). k, v: (b k m c). bias: added to the scores, broadcasts to (b k n m); -inf hides a key,
-    log(x) counts it x times. Returns (b k n c) in q's dtype.
+    q: (b k n c). k, v: (b k m c). bias: added to the scores, broadcasts to (b k n m); -inf hides a key, log(x) counts
+    it x times; for few keys, such as words. Returns (b k n c) in q's dtype.
     Source: Vaswani et al. 2017, equation 1.
     """
-    if q.device.type == "cpu" and q.shape[-2] * k.shape[-2] <= FEW:
-        scores = (q @ k.transpose(-1, -2)).float() * (1 / math.sqrt(q.shape[-1]))  # b k n m
-        if bias is not None:
-            scores = scores + bias
-        return scores.softmax(dim=-1).to(v.dtype) @ v  # b k n c
-    return F.scaled_dot_product_attention(q, k, v, None if bias is None else bias.to(q.dtype))
+    few = q.device.type == "cpu" and q.shape[-2] * k.shape[-2] <= FEW
+    if bias is None and not few:
+        return F.scaled_dot_product_attention(q, k, v)
+    scores = (q @ k.transpose(-1, -2)).float() * (1 / math.sqrt(q.shape[-1]))  # b k n m
+    if bias is not None:  # the fused kernel would round it to q's dtype: in bf16, log(90) is off by 1%
+        scores = scores + bias
+    return scores.softmax(dim=-1).to(v.dtype) @ v  # b k n c
