@@ -26,7 +26,7 @@ SHAPES = ((5, 4, 4), (5, 4, 6), (1, 4, 4))  # latent t h w
 COLOURS = 6
 
 
-def data(run_dir: Path) -> None:
+def data(run_dir: Path, everything: bool = True) -> None:
     """Three shards of latents in which a square of one of six colours drifts across noise."""
     for index, (t, h, w) in enumerate(SHAPES):
         path = run_dir / "latents" / f"{index}.safetensors"

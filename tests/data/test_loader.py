@@ -83,8 +83,8 @@ def test_latents_are_made_once_and_whole(folder, caplog):
     )
     assert (made.written, made.kept) == (2, 5)
     assert (folder / shard_name(0)).stat().st_mtime_ns == stamp
-    with pytest.raises(UserError, match="circle"):
-        make_latents(dataclasses.replace(PLAN, circle=1), folder, render=render, encode=encode, words=words)
+    with pytest.raises(UserError, match="fps"):
+        make_latents(dataclasses.replace(PLAN, fps=4.0), folder, render=render, encode=encode, words=words)
 
 
 def test_an_error_in_the_renderer_is_raised(tmp_path):

@@ -30,7 +30,7 @@ def train(
         bool, typer.Option("--linear", help="With --decay: a straight fall, not 1-sqrt.")
     ] = False,
     data_only: Annotated[
-        bool, typer.Option("--data-only", help="Make what it learns from, and stop.")
+        bool, typer.Option("--data-only", help="Make all that it learns from, and stop.")
     ] = False,
     export: Annotated[Path | None, typer.Option(help="Write the averaged weights here, and stop.")] = None,
     accept_changes: Annotated[
@@ -51,7 +51,7 @@ def train(
     if (decay is None) != (to is None):
         raise UserError("--decay STEPS and --to DIR go together.")
     if found.data and export is None:
-        found.data(to or run)
+        found.data(to or run, data_only)
     if data_only:
         return
     if decay is not None and to is not None:

@@ -9,6 +9,7 @@ import itertools
 import json
 import logging
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +26,7 @@ from sorairo.data.shards import ShardError, read_shard, write_shard
 from sorairo.types import UserError
 from sorairo.worlds import WorldClip, get_world, render_clips
 
-__all__ = ["Bucket", "LatentPlan", "Made", "make_latents", "render_with_world", "shard_name"]
+__all__ = ["Bucket", "LatentPlan", "Made", "make_latents", "render_with_world", "shard_name", "vocabulary"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,11 +45,12 @@ Words = Callable[[list[str]], tuple[Tensor, Tensor]]  # n sentences -> states (n
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """Clips of one shape. size: (width, height). share: of all shards."""
+    """Clips of one shape. size: (width, height). share: of all shards. circle: of the world's circles."""
 
     size: tuple[int, int]
     frames: int
     share: float
+    circle: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,6 @@ class LatentPlan:
     """
 
     world: str = "studio"
-    circle: int = 0
     split: str = "train"
     fps: float = 8.0
     first_seed: int = 0
@@ -107,8 +108,8 @@ def render_with_world(plan: LatentPlan, workers: int) -> Render:
     world = get_world(plan.world)
 
     def render(seeds: Iterable[int], bucket: Bucket) -> Iterator[WorldClip]:
-        facts: dict[str, Any] = {"size": bucket.size, "frames": bucket.frames, "fps": plan.fps}
-        return render_clips(world, seeds, workers=workers, circle=plan.circle, split=plan.split, **facts)
+        facts: dict[str, Any] = {"size": bucket.size, "frames": bucket.frames, "circle": bucket.circle}
+        return render_clips(world, seeds, workers=workers, fps=plan.fps, split=plan.split, **facts)
 
     return render
 
@@ -231,3 +232,17 @@ def ahead(items: Iterable[T], size: int) -> Iterator[T]:
             yield item
     finally:
         stop.set()
+
+
+def vocabulary(folder: Path) -> tuple[str, ...]:
+    """The lower-case words of all captions in a folder of shards, sorted."""
+    words: set[str] = set()
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            shard = read_shard(path)
+        except ShardError:
+            continue
+        for record in shard.records:
+            for caption in record.get("captions", {}).values():
+                words.update(re.findall(r"[a-z0-9']+", caption.lower()))
+    return tuple(sorted(words))

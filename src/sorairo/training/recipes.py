@@ -1,4 +1,4 @@
-"""Finding a recipe: a Python file with build(run_dir) -> (objective, config), and perhaps data(run_dir)."""
+"""Finding a recipe: a Python file with build(run_dir) -> (objective, config), and perhaps data(run_dir, everything)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ __all__ = ["Recipe", "load_recipe"]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """build: what is trained, in a run folder. data: makes what it learns from, resumable; None if nothing to make."""
+    """build: what is trained, in a run folder. data: makes what it learns from, resumable: enough to begin,
+    or everything; None where there is nothing to make."""
 
     name: str
     build: Callable[[Path], tuple[Objective, TrainConfig]]
-    data: Callable[[Path], None] | None
+    data: Callable[[Path, bool], None] | None
 
 
 def load_recipe(name: str, folder: Path | None = None) -> Recipe:

