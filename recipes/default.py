@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-
 from sorairo.checkpoints.folder import load_codec
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.save import save_checkpoint
 from sorairo.codec.model import Codec
+
 from sorairo.data.encoders import clip_encoder, words_encoder
 from sorairo.data.latents import Bucket, LatentPlan, make_latents, render_with_world, vocabulary
 from sorairo.data.loader import Loader, LoaderConfig
@@ -29,6 +29,7 @@ from sorairo.training.loop import TrainConfig, working_dtype
 from sorairo.training.optim import OptimConfig
 from sorairo.training.schedule import Schedule
 from sorairo.training.sheets import SheetConfig, sheet_sampler
+from sorairo.training.state import newest_step
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError
@@ -92,7 +93,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
         loader,
         DiffusionConfig(),
         sampler=sheet_sampler(codec, text, PROMPTS, SheetConfig(shift=SHIFT)),
-        exporter=partial(write_model, codec, latents),
+        exporter=partial(write_model, codec, run_dir),
     )
     config = TrainConfig(
         optim=OptimConfig(lr=1e-3, muon_lr=2e-3),
@@ -105,16 +106,16 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     return objective, config
 
 
-def write_model(codec: Codec, latents: Path, transformer: Transformer, folder: Path, step: int) -> None:
+def write_model(codec: Codec, run_dir: Path, transformer: Transformer, folder: Path) -> None:
     """The checkpoint folder that users load."""
     info = ModelInfo(
         name="default",
         sizes=tuple(dict.fromkeys(bucket.size for bucket in PLAN.buckets)),
         max_frames=max(bucket.frames for bucket in PLAN.buckets),
         conditioning=("frames",),
-        vocabulary=vocabulary(latents),
+        vocabulary=vocabulary(run_dir.parent / "latents"),
         recipe="recipes/default.py",
-        steps_trained=step,
+        steps_trained=newest_step(run_dir / "checkpoints"),
         data_seed=PLAN.first_seed,
     )
     save_checkpoint(folder, codec, transformer, text_folder(), info, shift=SHIFT)
@@ -124,7 +125,9 @@ def find_codec(run_dir: Path) -> Codec:
     """The codec that was trained beside this run."""
     folder = run_dir.parent / "codec" / "export" / "vae"
     if not folder.is_dir():
-        raise UserError(f"{folder} does not exist: sorairo train codec_default --run {folder.parents[1]} makes it.")
+        raise UserError(
+            f"{folder} does not exist: sorairo train codec_default --run {folder.parents[1]} makes it."
+        )
     return load_codec(folder, working_dtype("auto"))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from sorairo.data.files import whole_folder
 from sorairo.types import UserError
 
-__all__ = ["RunState", "latest_state", "save_state"]
+__all__ = ["RunState", "latest_state", "newest_step", "save_state"]
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,12 @@ def latest_state(folder: Path) -> RunState | None:
             f"No checkpoint in {folder} can be read: choose another --run folder to start afresh."
         )
     return None
+
+
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint, 0 without any."""
+    found = _checkpoints(folder)
+    return int(found[-1].name.removeprefix("step-")) if found else 0
 
 
 def _checkpoints(folder: Path) -> list[Path]:
