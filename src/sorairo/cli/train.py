@@ -39,7 +39,11 @@ def train(
 ) -> None:
     """Train RECIPE in the folder --run. Killed at any moment, the same command continues it, bit for bit."""
     import logging
+    import os
 
+    # Threads that spin while they wait make a step several times slower as soon as anything else wants the
+    # processor; measured in docs/training.md. Read once, when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.getLogger("sorairo").setLevel(logging.INFO)
     from sorairo.training.decay import begin_decay
     from sorairo.training.decay import decay as run_decay
