@@ -29,7 +29,7 @@ from sorairo.text.encoder import TextEncoder
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-__all__ = ["WEIGHTS", "Checkpoint", "find_folder", "load_checkpoint", "model_names", "read_info"]
+__all__ = ["WEIGHTS", "Checkpoint", "find_folder", "load_checkpoint", "load_codec", "model_names", "read_info"]
 
 WEIGHTS = "diffusion_pytorch_model"
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -72,7 +72,7 @@ def load_checkpoint(
     return Checkpoint(
         folder=folder,
         info=info,
-        codec=_load_codec(folder / "vae", kind).to(device),
+        codec=load_codec(folder / "vae", kind).to(device),
         transformer=_load_transformer(folder / "transformer", info, kind).to(device),
         text=TextEncoder.load(folder, info.text_len),
         shift=_read_shift(folder / "scheduler" / "scheduler_config.json"),
@@ -152,7 +152,8 @@ def _load_transformer(folder: Path, info: ModelInfo, dtype: torch.dtype) -> Tran
     return transformer.to(dtype).eval().requires_grad_(False)
 
 
-def _load_codec(folder: Path, dtype: torch.dtype) -> Codec:
+def load_codec(folder: Path, dtype: torch.dtype) -> Codec:
+    """The codec in a vae/ folder, frozen."""
     path = folder / "config.json"
     try:
         config = wan_codec.config_from_wan(read_json(path))
