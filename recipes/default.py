@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
+
 from sorairo.checkpoints.folder import load_codec
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.save import save_checkpoint
 from sorairo.codec.model import Codec
-
 from sorairo.data.encoders import clip_encoder, words_encoder
 from sorairo.data.latents import Bucket, LatentPlan, make_latents, render_with_world, vocabulary
 from sorairo.data.loader import Loader, LoaderConfig
@@ -41,8 +41,10 @@ PLAN = LatentPlan(
     clips=64,
     run=4,
     buckets=(
-        Bucket(size=(96, 96), frames=17, share=0.36, circle=1),
-        Bucket(size=(64, 64), frames=17, share=0.28, circle=1),
+        Bucket(size=(96, 96), frames=17, share=0.16, circle=0),
+        Bucket(size=(96, 96), frames=17, share=0.22, circle=1),
+        Bucket(size=(64, 64), frames=17, share=0.14, circle=0),
+        Bucket(size=(64, 64), frames=17, share=0.14, circle=1),
         Bucket(size=(96, 64), frames=17, share=0.06, circle=1),
         Bucket(size=(64, 96), frames=17, share=0.06, circle=1),
         Bucket(size=(128, 128), frames=17, share=0.06, circle=1),
@@ -54,13 +56,13 @@ PLAN = LatentPlan(
 )
 PROMPTS = (
     "a red ball dropping",
-    "a blue cube sliding",
+    "a blue cube sliding to a stop",
     "a green ball rolling",
     "a yellow cylinder dropping",
-    "a purple cone sliding on a slate floor",
-    "a white ball rolls down a ramp",
-    "an orange ball rolls into a blue cube",
-    "a pink capsule rolling at sunset",
+    "a purple cone sliding to a stop to the right of a white ball",
+    "an orange ball rolling down a ramp",
+    "A large shiny teal ball rolls across the floor to the left. A slate floor under an orange sunset sky.",
+    "A small matte pink cube drops onto the floor and bounces. A cream floor under a clear blue sky.",
 )
 
 
