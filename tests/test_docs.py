@@ -1,7 +1,7 @@
 """Every command in the README and in docs/ runs, every link leads somewhere, every --help is the one in docs/cli.md.
 
-A fenced block marked `bash` or `sh` is run line by line in a folder of its own, a block marked `python` as a program there;
-the blocks of one page share that folder and run in order. A second word after the language says more:
+A fenced block marked `bash` or `sh` is run line by line, a block marked `python` as a program; the blocks of one page
+share a folder of their own and run in order. A second word after the language says more:
 
     bash slow      minutes as it stands: with the slow tests, in the reduced form of REDUCED
     bash skip      cannot run in a test; the page must say why
@@ -110,6 +110,7 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
 def run_page(page: Path, marks: tuple[str, ...], bin_folder: Path, tmp_path: Path) -> None:
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "activate").write_text("")
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "OUTER_PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
     for block in blocks(page):

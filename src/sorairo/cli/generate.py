@@ -120,7 +120,7 @@ def generate(
                 stages("encode", done, len(made))
         if sheet:
             captions = [prompt if number == 1 else f"{prompt} (seed {plan.seed})" for plan in plans]
-            contact_sheet([sample.video for sample in samples], captions, sheet, frames_per=6)
+            contact_sheet([sample.video for sample in samples], captions, sheet, frames_per=6, scale=2)
     report(samples, paths, sheet, stages.timings, as_json)
 
 

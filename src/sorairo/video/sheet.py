@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sorairo.types import UserError, Video
 from sorairo.video.files import check_folder, replacing
+from sorairo.video.resize import resize
 
 __all__ = ["check_sheet", "contact_sheet", "frames_sheet", "sheet"]
 
@@ -24,15 +25,21 @@ def contact_sheet(
     *,
     columns: int = 1,
     frames_per: int = 6,
+    scale: int = 1,
 ) -> None:
     """Write a PNG (or JPEG, by the extension) of several clips, each with its words above its frames.
 
-    columns: clips side by side. frames_per: frames of each, evenly spread from the first to the last. Raises
-    UserError for a place that cannot be written.
+    columns: clips side by side. frames_per: frames of each, evenly spread from the first to the last. scale:
+    how many times larger they are shown. Raises UserError for a place that cannot be written.
     """
     path = Path(path)
     check_sheet(path)
-    image = sheet(videos, captions, columns=columns, frames_per=frames_per)
+    image = sheet(
+        [resize(video, (video.size[0] * scale, video.size[1] * scale)) for video in videos],
+        captions,
+        columns=columns,
+        frames_per=frames_per,
+    )
     with replacing(path) as temporary:
         image.save(temporary)
 
