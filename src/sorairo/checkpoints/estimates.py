@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,15 +13,22 @@ from torch import nn
 
 from sorairo.checkpoints.adapters.dit import from_dit_config
 from sorairo.checkpoints.adapters.kl_image import from_kl_image_config
+from sorairo.checkpoints.adapters.wan import from_wan_config
+from sorairo.checkpoints.adapters.wan_codec import config_from_wan
 from sorairo.checkpoints.class_folder import read_json
+from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.memory import Part, Stage, folder_parts, module_part, needs, working_memory
 from sorairo.codec import kl_image
 from sorairo.codec.kl_image import KLImage, KLImageConfig
+from sorairo.codec.model import Codec, CodecConfig
+from sorairo.codec.presets import PRESETS as CODECS
+from sorairo.config import from_json
 from sorairo.transformer import dit
 from sorairo.transformer.dit import DiT, DiTConfig
+from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["KNOWN", "Ask", "Blueprint", "blueprint", "class_blueprint"]
+__all__ = ["KNOWN", "Ask", "Blueprint", "blueprint", "class_blueprint", "video_blueprint"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +93,7 @@ def class_blueprint(
         if ask.size != (side, side) or ask.frames != 1:
             raise UserError(f"This model makes single pictures of {side}x{side} only.")
         shape = (config.channels, config.side, config.side)
+        few = replace(config, layers=min(2, config.layers))  # all blocks need the same
 
         def denoise(model: DiT) -> torch.Tensor:
             b = 2 * ask.count  # with guidance
@@ -95,7 +103,7 @@ def class_blueprint(
         def decode(model: KLImage) -> torch.Tensor:
             return model.decode(torch.zeros(ask.count, *shape, dtype=dtype))
 
-        work = working_memory(meta(lambda: DiT(config)), denoise, dtype)
+        work = working_memory(meta(lambda: DiT(few)), denoise, dtype)
         last = working_memory(meta(lambda: KLImage(codec)), decode, dtype)
         return [
             Stage(name="denoise", parts=("transformer",), working=work),
@@ -119,10 +127,117 @@ def read_class_folder(folder: Path) -> Blueprint:
     return class_blueprint(config, codec, {part.name: part.dtype for part in folder_parts(folder)})
 
 
-FAMILIES: dict[str, Callable[[Path], Blueprint]] = {"DiTPipeline": read_class_folder}
+def video_blueprint(
+    config: TransformerConfig,
+    codec: CodecConfig,
+    text: Part,
+    asks: Sequence[Ask],
+    *,
+    experts: int = 1,
+    saved: Mapping[str, str | None] | None = None,
+) -> Blueprint:
+    """Of Wan's family. text: its text encoder. experts: transformers that take turns (2 in Wan 2.2 A14B)."""
+    saved = saved or {}
+    names = ("transformer", "transformer_2")[:experts]
+
+    def stages(ask: Ask, dtype: torch.dtype) -> list[Stage]:
+        latents = _latent_shape(ask, config, codec)
+        few = replace(config, layers=min(2, config.layers))  # all blocks need the same
+
+        def denoise(model: Transformer) -> torch.Tensor:
+            words = torch.zeros(2, config.text_len, config.text_dim, dtype=dtype)  # with guidance
+            return model(torch.zeros(2, *latents, dtype=dtype), torch.zeros(2), words)
+
+        def decode(model: Codec) -> torch.Tensor:
+            return model.decode(torch.zeros(1, *latents, dtype=dtype))
+
+        work = working_memory(meta(lambda: Transformer(few)), denoise, dtype)
+        last = working_memory(meta(lambda: Codec(codec)), decode, dtype)
+        return [
+            Stage(name="text", parts=(text.name,), working=0),
+            *(Stage(name=name, parts=(name,), working=work) for name in names),
+            Stage(name="decode", parts=("vae",), working=last),
+        ]
+
+    one = meta(lambda: Transformer(config))
+    parts = (
+        text,
+        *(module_part(name, one, saved.get(name)) for name in names),
+        module_part("vae", meta(lambda: Codec(codec)), saved.get("vae")),
+    )
+    return Blueprint(parts=parts, asks=tuple(asks), stages=stages)
+
+
+def _latent_shape(ask: Ask, config: TransformerConfig, codec: CodecConfig) -> tuple[int, int, int, int]:
+    """(c t h w) of what is asked. Raises UserError for a size or length off the grid, and for several at once."""
+    step, (width, height) = codec.space_factor * config.patch_side, ask.size
+    if width % step or height % step or (ask.frames - 1) % codec.time_factor or ask.count != 1:
+        raise UserError(
+            f"{ask} does not fit this model: one clip, its sides multiples of {step}, its frames 1 +"
+            f" {codec.time_factor}k."
+        )
+    t = 1 + (ask.frames - 1) // codec.time_factor
+    return config.channels, t, height // codec.space_factor, width // codec.space_factor
+
+
+def read_video_folder(folder: Path) -> Blueprint:
+    """Of a folder in WanPipeline's layout; the sizes are those of sorairo.json, or else the family's usual ones."""
+    parts = {part.name: part for part in folder_parts(folder)}
+    info = folder / "sorairo.json"
+    text_len, asks = 512, None
+    if info.is_file():
+        known = from_json(ModelInfo, info)
+        text_len = known.text_len
+        asks = [
+            Ask(size=known.sizes[0], frames=frames) for frames in (1, known.default_frames, known.max_frames)
+        ]
+    where = folder / "transformer" / "config.json"
+    config = from_wan_config(read_json(where), text_len=text_len, where=str(where))
+    codec = config_from_wan(read_json(folder / "vae" / "config.json"))
+    text = parts.get("text_encoder", UMT5)
+    return video_blueprint(
+        config,
+        codec,
+        text,
+        asks or (WAN22 if codec.patch_size > 1 else WAN21),
+        experts=2 if "transformer_2" in parts else 1,
+        saved={name: part.dtype for name, part in parts.items()},
+    )
+
+
+FAMILIES: dict[str, Callable[[Path], Blueprint]] = {
+    "DiTPipeline": read_class_folder,
+    "WanPipeline": read_video_folder,
+}
+
+# umT5-xxl's encoder
+UMT5 = Part(name="text_encoder", parameters=5_680_910_336, dtype=None)
+WAN21 = (Ask(size=(832, 480), frames=17), Ask(size=(832, 480), frames=81), Ask(size=(1280, 720), frames=81))
+WAN22 = (Ask(size=(832, 480), frames=17), Ask(size=(832, 480), frames=121), Ask(size=(1280, 704), frames=121))
+
+
+def _wan(layers: int, heads: int, hidden: int, *, channels: int = 16, experts: int = 1) -> Blueprint:
+    config = TransformerConfig(
+        channels=channels,
+        layers=layers,
+        heads=heads,
+        head_dim=128,
+        hidden=hidden,
+        text_dim=4096,
+        text_len=512,
+    )
+    later = channels == 48
+    return video_blueprint(
+        config, CODECS["wan2.2" if later else "wan2.1"], UMT5, WAN22 if later else WAN21, experts=experts
+    )
+
 
 # Published shapes, so that the needs are known before anything is pulled
 KNOWN: dict[str, Callable[[], Blueprint]] = {
     "facebook/DiT-XL-2-256": lambda: class_blueprint(dit.PRESETS["xl-2-256"], kl_image.PRESETS["sd"]),
     "facebook/DiT-XL-2-512": lambda: class_blueprint(dit.PRESETS["xl-2-512"], kl_image.PRESETS["sd"]),
+    "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": lambda: _wan(30, 12, 8960),
+    "Wan-AI/Wan2.1-T2V-14B-Diffusers": lambda: _wan(40, 40, 13824),
+    "Wan-AI/Wan2.2-TI2V-5B-Diffusers": lambda: _wan(30, 24, 14336, channels=48),
+    "Wan-AI/Wan2.2-T2V-A14B-Diffusers": lambda: _wan(40, 40, 13824, experts=2),
 }
