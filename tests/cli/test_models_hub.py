@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import typer
@@ -6,6 +7,7 @@ from typer.testing import CliRunner
 
 from sorairo.checkpoints import store
 from sorairo.cli import models_hub
+from sorairo.cli.main import app as main_app
 from sorairo.types import UserError
 from tests.checkpoints.test_hub import FILES, REPO, serving
 
@@ -42,3 +44,30 @@ def test_a_pickle_is_said_to_be_left_out(home):
         done = run("pull", REPO, "--endpoint", server.url)
     assert "left out, as pickles: transformer/diffusion_pytorch_model.bin" in done.stdout
     assert store.read_manifest(home).complete
+
+
+def models(*words):
+    return CliRunner().invoke(main_app, ["models", *words])
+
+
+def test_info_says_what_a_published_model_needs_before_it_is_here():
+    done = models("info", "dit-xl-2-256", "--size", "256x256", "--count", "2", "--json")
+    assert done.exit_code == 0, done.exception
+    values = json.loads(done.stdout)
+    assert [part["parameters"] for part in values["parts"]] == [674_834_720, 83_653_863]
+    assert values["memory"][0]["makes"] == "2 of 256x256" and 1.5e9 < values["memory"][0]["kept"] < 2.5e9
+    for words, sentence in (
+        (("info", "dit-xl-2-256", "--frames", "9"), "Give --size WxH too"),
+        (("info", "a/b"), "sorairo models pull a/b"),
+        (("info", "dit-xl-2-256", "--size", "8x8"), "single pictures of 256x256 only"),
+    ):
+        assert sentence in str(models(*words).exception)
+
+
+def test_pulled_models_are_listed(home):
+    with serving() as server:
+        run("pull", REPO, "--endpoint", server.url)
+    assert f"{REPO}  1 MB, pulled" in models("list").stdout
+    store.write_manifest(home, replace(store.read_manifest(home), complete=False))
+    assert "half pulled" in models("list").stdout
+    assert "half pulled; finish it" in str(models("info", REPO).exception)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sorairo.checkpoints.adapters.betas import from_scheduler_config
 from sorairo.checkpoints.adapters.dit import from_dit, from_dit_config
 from sorairo.checkpoints.adapters.kl_image import from_kl_image, from_kl_image_config
+from sorairo.checkpoints.folder import read_json
 from sorairo.checkpoints.store import check_complete
 from sorairo.checkpoints.tensors import load_weights
 from sorairo.codec.kl_image import KLImage
@@ -20,7 +19,7 @@ from sorairo.flow.ddpm import Betas
 from sorairo.transformer.dit import DiT
 from sorairo.types import UserError
 
-__all__ = ["ClassModel", "is_class_folder", "load_class_model", "read_json"]
+__all__ = ["ClassModel", "is_class_folder", "load_class_model"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,19 +38,6 @@ class ClassModel:
         """(width, height) of its pictures in pixels."""
         side = self.transformer.config.side * self.codec.config.factor
         return side, side
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises UserError that names the file."""
-    try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; the checkpoint is incomplete.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON; pull or copy it again.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no JSON object; pull or copy it again.")
-    return values
 
 
 def is_class_folder(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from sorairo.checkpoints.adapters.dit import from_dit_config
 from sorairo.checkpoints.adapters.kl_image import from_kl_image_config
 from sorairo.checkpoints.adapters.wan import from_wan_config
 from sorairo.checkpoints.adapters.wan_codec import config_from_wan
-from sorairo.checkpoints.class_folder import read_json
+from sorairo.checkpoints.folder import read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.memory import Part, Stage, folder_parts, module_part, needs, working_memory
 from sorairo.codec import kl_image

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 import sorairo
+from sorairo.checkpoints import store
 from sorairo.checkpoints.adapters import wan, wan_codec
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.tensors import load_weights
@@ -29,7 +30,17 @@ from sorairo.text.encoder import TextEncoder
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-__all__ = ["WEIGHTS", "Checkpoint", "find_folder", "load_checkpoint", "load_codec", "model_names", "read_info"]
+__all__ = [
+    "WEIGHTS",
+    "Checkpoint",
+    "compute_dtype",
+    "find_folder",
+    "load_checkpoint",
+    "load_codec",
+    "model_names",
+    "read_info",
+    "read_json",
+]
 
 WEIGHTS = "diffusion_pytorch_model"
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -65,7 +76,7 @@ def load_checkpoint(
     is missing or wrong; nothing is ever unpickled.
     """
     device = torch.device(device)
-    kind = _dtype(dtype, device)
+    kind = compute_dtype(dtype, device)
     folder = find_folder(name_or_folder)
     info = read_info(folder)
     check_index(folder)
@@ -102,7 +113,9 @@ def find_folder(name_or_folder: str | Path) -> Path:
     names = model_names()
     if str(name_or_folder) in names:
         return models_folder() / str(name_or_folder)
-    known = ", ".join(names) or "none"
+    if pulled := store.find(str(name_or_folder)):
+        return pulled
+    known = ", ".join([*names, *store.SHORT_NAMES])
     raise UserError(f"There is no model or folder {str(name_or_folder)!r}; give a folder or one of: {known}.")
 
 
@@ -111,6 +124,11 @@ def read_info(folder: Path) -> ModelInfo:
     if not (folder / "model_index.json").is_file():
         raise UserError(
             f"{folder} is no checkpoint: model_index.json is missing; give the folder that has it."
+        )
+    store.check_complete(folder)
+    if read_json(folder / "model_index.json").get("_class_name") == "DiTPipeline":
+        raise UserError(
+            f"{folder.name} makes pictures of classes, not of words: give --class in place of PROMPT."
         )
     return from_json(ModelInfo, folder / "sorairo.json")
 
@@ -180,11 +198,12 @@ def _read_shift(path: Path) -> float:
     return float(values.get("flow_shift", 1.0))
 
 
-def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+def compute_dtype(dtype: str | torch.dtype, device: torch.device | None = None) -> torch.dtype:
+    """The dtype of auto, bf16 or fp32 on a device (None: the CPU). Raises UserError for another word."""
     if isinstance(dtype, torch.dtype):
         return dtype
     if dtype == "auto":
-        if device.type != "cpu":
+        if device and device.type != "cpu":
             return torch.bfloat16
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         return torch.bfloat16 if native else torch.float32

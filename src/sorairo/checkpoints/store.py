@@ -91,25 +91,18 @@ def folder_of(repo: str) -> Path:
     return models_home().joinpath(*check_repo(SHORT_NAMES.get(repo.lower(), repo)).split("/"))
 
 
-def find(name: str) -> Path:
-    """The folder of a model: a folder given as such, a short name or a repository that has been pulled.
+def find(name: str) -> Path | None:
+    """The folder of a model that was pulled, by its short name or repository; None for what is no such name.
 
-    Raises UserError that says how to get it.
+    Raises UserError, which says how to get it, for such a name that was not pulled.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
     repo = SHORT_NAMES.get(name.lower(), name)
-    known = repo != name or (name.count("/") == 1 and not name.startswith((".", "/", "~")))
-    if known:
-        folder = folder_of(repo)
-        if folder.is_dir():
-            return folder
+    if repo == name and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
+        return None
+    folder = folder_of(repo)
+    if not folder.is_dir():
         raise UserError(f"{name} is not on this machine; get it with: sorairo models pull {repo}")
-    raise UserError(
-        f"There is no model {name!r}: give a folder, a repository (owner/name) or one of default,"
-        f" {', '.join(SHORT_NAMES)}."
-    )
+    return folder
 
 
 def read_manifest(folder: Path) -> Manifest | None:

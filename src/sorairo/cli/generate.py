@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,13 +27,14 @@ Examples:
   sorairo generate "A red ball drops onto the floor and bounces."
   sorairo generate "A blue cube slides to the left." --size 128x96 --seconds 4 -o slide.gif
   sorairo generate "A tower of cubes collapses." --seed 7 -n 4 --sheet towers.png
+  sorairo generate --model dit-xl-2-256 --class "golden retriever" -o dog.png
 """
 
 
 def generate(
     prompt: Annotated[
-        str, typer.Argument(metavar="PROMPT", help="What happens, in words.", show_default=False)
-    ],
+        str | None, typer.Argument(metavar="PROMPT", help="What happens, in words.", show_default=False)
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="A model's name or its folder.")
     ] = "default",
@@ -60,12 +62,28 @@ def generate(
         typer.Option(metavar="G", help="How closely to follow the words; the model's own if not given."),
     ] = None,
     negative: Annotated[str, typer.Option(metavar="WORDS", help="What to keep away from.")] = "",
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--class", metavar="NAME", help="A picture of this class, by a DiT; in place of PROMPT."
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(metavar="ddim|ddpm", help="With --class; the model's own if not given.")
+    ] = None,
     dtype: Annotated[
         str, typer.Option(metavar="auto|bf16|fp32", help="Precision; auto is what this machine is fast in.")
     ] = "auto",
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="Ends in .mp4, .gif, .webp or .png.")
-    ] = Path("out.mp4"),
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Ends in .mp4, .gif, .webp or .png.",
+            show_default="out.mp4, or out.png with --class",
+        ),
+    ] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a contact sheet too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -74,16 +92,33 @@ def generate(
     from sorairo.video.sheet import check_sheet, contact_sheet
     from sorairo.video.write import check_writable, write_video
 
+    if (prompt is None) == (label is None):
+        raise typer.BadParameter("Missing argument PROMPT (or --class, not both)")
     if number < 1:
         raise UserError(f"-n must be 1 or more, not {number}.")
     if seconds is not None and frames is not None:
         raise UserError("Give --seconds or --frames, not both.")
-    paths = numbered(out, number)
+    paths = numbered(out or Path("out.mp4" if label is None else "out.png"), number)
     for path in paths:  # before the work, not after it
         check_writable(path)
     if sheet:
         check_sheet(sheet)
     first = secrets.randbelow(2**31) if seed is None else seed
+    if label is not None:
+        for option, value in (
+            ("--size", size),
+            ("--seconds", seconds),
+            ("--frames", frames),
+            ("--negative", negative),
+        ):
+            if value:
+                raise UserError(
+                    f"{option} does not go with --class: a DiT makes one picture of its own size."
+                )
+        ask = ClassAsk(label=label, steps=steps, guidance=guidance, sampler=sampler, dtype=dtype)
+        make_pictures(model, ask, range(first, first + number), paths, sheet, as_json)
+        return
+    assert prompt is not None
     with Stages() as stages:
         stages("load")
         from sorairo.checkpoints.folder import load_checkpoint
@@ -121,6 +156,50 @@ def generate(
         if sheet:
             captions = [prompt if number == 1 else f"{prompt} (seed {plan.seed})" for plan in plans]
             contact_sheet([sample.video for sample in samples], captions, sheet, frames_per=6, scale=2)
+    report(samples, paths, sheet, stages.timings, as_json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassAsk:
+    """What is asked of a DiT."""
+
+    label: str
+    steps: int | None
+    guidance: float | None
+    sampler: str | None
+    dtype: str
+
+
+def make_pictures(
+    model: str, ask: ClassAsk, seeds: range, paths: list[Path], sheet: Path | None, as_json: bool
+) -> None:
+    """Pictures of a class, one for each seed."""
+    from sorairo.cli.progress import Stages
+    from sorairo.video.sheet import contact_sheet
+    from sorairo.video.write import write_video
+
+    with Stages() as stages:
+        stages("load")
+        from sorairo.checkpoints.class_folder import load_class_model
+        from sorairo.checkpoints.folder import compute_dtype, find_folder
+        from sorairo.class_images import generate_images
+
+        loaded = load_class_model(find_folder(model), compute_dtype(ask.dtype))
+        samples: list[Sample] = []
+        for seed, path in zip(seeds, paths, strict=True):
+            samples += generate_images(
+                loaded,
+                ask.label,
+                [seed],
+                steps=ask.steps,
+                guidance=ask.guidance,
+                sampler=ask.sampler,
+                progress=stages,
+            )
+            write_video(samples[-1].video, path, recipe(samples[-1]))
+        if sheet:
+            captions = [f"{sample.plan.spans[0].text} (seed {sample.plan.seed})" for sample in samples]
+            contact_sheet([sample.video for sample in samples], captions, sheet, frames_per=1)
     report(samples, paths, sheet, stages.timings, as_json)
 
 

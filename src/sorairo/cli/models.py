@@ -12,19 +12,32 @@ from sorairo.cli import models_hub
 
 __all__ = ["app"]
 
-app = typer.Typer(help="The models in the package, and what a model knows.", no_args_is_help=True)
+app = typer.Typer(
+    help="The models here and on a hub, and what a model knows and needs.", no_args_is_help=True
+)
+models_hub.register(app)
 
 
 @app.command("list")
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """The models that ship in the package."""
+    """The models that ship in the package, and those that were pulled."""
     from sorairo.checkpoints.folder import find_folder, model_names
+    from sorairo.checkpoints.store import pulled
 
     models = [facts(find_folder(name)) for name in model_names()]
+    here = [
+        {
+            "name": manifest.repo,
+            "folder": str(folder),
+            "megabytes": manifest.size / 1e6,
+            "complete": manifest.complete,
+        }
+        for folder, manifest in pulled()
+    ]
     if as_json:
-        print(json.dumps({"models": models}))
+        print(json.dumps({"models": models, "pulled": here}))
         return
     if not models:
         print("No model is in the package; `sorairo train` makes one.")
@@ -34,6 +47,9 @@ def list_models(
             f"{model['name']:<12} {width}x{height}, up to {model['seconds']:g} s, "
             f"{model['megabytes']:.0f} MB, {model['licence']}"
         )
+    for model in here:
+        state = "pulled" if model["complete"] else "half pulled"
+        print(f"{model['name']}  {model['megabytes']:.0f} MB, {state}")
 
 
 @app.command()
@@ -41,15 +57,34 @@ def info(
     model: Annotated[
         str, typer.Argument(metavar="NAME|FOLDER", help="A model's name or its folder.")
     ] = "default",
+    memory: Annotated[bool, typer.Option("--memory", help="Say too how much memory it needs.")] = False,
+    size: models_hub.Size = None,
+    frames: models_hub.Frames = None,
+    count: models_hub.Count = 1,
+    dtype: models_hub.Dtype = "bf16",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """What a model can make, which words it knows, and how it scores."""
-    from sorairo.checkpoints.folder import find_folder
+    """What a model can make, which words it knows, how it scores, and what it needs; nothing is loaded."""
+    from sorairo.checkpoints.store import SHORT_NAMES
 
-    known = facts(find_folder(model))
+    folder = models_hub.folder_or_none(model)
+    ours = folder is not None and (folder / "sorairo.json").is_file()
+    known = facts(folder) if folder and ours else {}
+    if memory or size or frames or not ours:
+        repo = SHORT_NAMES.get(model.lower(), model)
+        ask = models_hub.parsed_ask(size, frames, count)
+        known |= models_hub.needed(repo, folder, ask, dtype)
     if as_json:
         print(json.dumps(known))
         return
+    if ours:
+        print_facts(known)
+    if "memory" in known:
+        models_hub.print_needed(known)
+
+
+def print_facts(known: dict[str, Any]) -> None:
+    """What sorairo.json says, a line each."""
     sizes = ", ".join(f"{width}x{height}" for width, height in known["sizes"])
     lines = {
         "name": known["name"],
@@ -87,6 +122,3 @@ def paragraph(name: str, text: str, width: int = 100) -> str:
     import textwrap
 
     return textwrap.fill(text, width, initial_indent=f"{name:<10}", subsequent_indent=" " * 10)
-
-
-models_hub.register(app)

@@ -1,19 +1,28 @@
-"""`sorairo models pull | verify | rm`: models from a hub, and what of them is on this machine."""
+"""`sorairo models pull | verify | rm`: models from a hub; and what any model needs, for `info`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-__all__ = ["pull", "register", "rm", "verify"]
+if TYPE_CHECKING:
+    from sorairo.checkpoints.estimates import Ask
+
+__all__ = ["folder_or_none", "needed", "parsed_ask", "print_needed", "pull", "register", "rm", "verify"]
 
 Repo = Annotated[
     str, typer.Argument(metavar="REPO", help="owner/name, or a short name such as dit-xl-2-256.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+Size = Annotated[str | None, typer.Option(metavar="WxH", help="Memory for this size.", show_default=False)]
+Frames = Annotated[int | None, typer.Option(metavar="N", help="Memory for this length.", show_default=False)]
+Count = Annotated[int, typer.Option(metavar="K", help="Memory for this many pictures at once.")]
+Dtype = Annotated[str, typer.Option(metavar="bf16|fp32", help="Memory in this precision.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,11 +58,11 @@ def pull(
 
 def verify(model: Repo, as_json: AsJson = False) -> None:
     """Read a pulled model again and compare it with the hashes that the hub gave."""
-    from sorairo.checkpoints.store import find, read_manifest
+    from sorairo.checkpoints.store import folder_of, read_manifest
     from sorairo.checkpoints.store import verify as verify_folder
     from sorairo.types import UserError
 
-    folder = find(model)
+    folder = folder_of(model)
     manifest = read_manifest(folder)
     total = manifest.size if manifest else 0
     read = 0
@@ -89,6 +98,64 @@ def rm(
         typer.confirm(f"Delete {folder}?", abort=True, err=True)
     freed = remove(repo)
     print(json.dumps({"freed": freed}) if as_json else f"{freed / 1e9:.2f} GB freed.")
+
+
+def folder_or_none(model: str) -> Path | None:
+    """The folder of a model; None for a published one that is not here but whose shapes are known."""
+    from sorairo.checkpoints.folder import find_folder
+    from sorairo.checkpoints.store import SHORT_NAMES, folder_of
+
+    repo = SHORT_NAMES.get(model.lower(), model)
+    if (
+        (repo != model or repo in SHORT_NAMES.values())
+        and not Path(model).exists()
+        and not folder_of(repo).is_dir()
+    ):
+        return None
+    return find_folder(model)
+
+
+def parsed_ask(size: str | None, frames: int | None, count: int) -> Ask | None:
+    """What --size, --frames and --count ask for; None if nothing."""
+    from sorairo.checkpoints.estimates import Ask
+    from sorairo.cli.generate import parsed_size
+    from sorairo.types import UserError
+
+    both = parsed_size(size)
+    if both:
+        return Ask(size=both, frames=frames or 1, count=count)
+    if frames or count != 1:
+        raise UserError("Give --size WxH too.")
+    return None
+
+
+def needed(repo: str, folder: Path | None, ask: Ask | None, dtype: str) -> dict[str, Any]:
+    """Parameters, saved precision and memory as JSON values."""
+    from sorairo.checkpoints.estimates import blueprint
+    from sorairo.checkpoints.folder import compute_dtype
+    from sorairo.checkpoints.store import check_complete
+
+    if folder is not None:
+        check_complete(folder)
+    plan, kind = blueprint(repo, folder), compute_dtype(dtype)
+    rows = []
+    for one in [ask] if ask else plan.asks:
+        kept, freed = plan.needs(one, kind)
+        rows.append({"makes": str(one), "kept": kept, "freed": freed})
+    parts = [{"name": p.name, "parameters": p.parameters, "saved_in": p.dtype} for p in plan.parts]
+    place = {"folder": str(folder)} if folder else {}
+    return {"repo": repo, "parts": parts, "dtype": dtype, "memory": rows} | place
+
+
+def print_needed(known: dict[str, Any]) -> None:
+    """The same for people."""
+    print(f"{known['repo']} ({known.get('folder', 'not on this machine')})")
+    for part in known["parts"]:
+        saved = f", saved in {part['saved_in']}" if part["saved_in"] else ""
+        print(f"  {part['name']:<14} {part['parameters'] / 1e6:9.1f}M parameters{saved}")
+    print(f"memory in {known['dtype']:<22} all weights kept   each part freed after use")
+    for row in known["memory"]:
+        print(f"  {row['makes']:<30} {row['kept'] / 1e9:13.2f} GB {row['freed'] / 1e9:24.2f} GB")
 
 
 class _Bytes:
