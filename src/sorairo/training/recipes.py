@@ -14,6 +14,8 @@ from sorairo.types import UserError
 
 __all__ = ["Recipe", "load_recipe"]
 
+CHECKOUT = Path(__file__).parents[3] / "recipes"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -26,11 +28,13 @@ class Recipe:
 
 
 def load_recipe(name: str, folder: Path | None = None) -> Recipe:
-    """By name (recipes/NAME.py in `folder` or the working folder) or by the path of a .py file.
+    """By name (recipes/NAME.py in `folder`, the working folder or this checkout) or by the path of a .py file.
 
     Raises UserError that lists the recipes there are.
     """
     folder = folder or Path("recipes")
+    if not (folder / f"{name}.py").is_file() and (CHECKOUT / f"{name}.py").is_file():
+        folder = CHECKOUT
     path = Path(name) if name.endswith(".py") else folder / f"{name}.py"
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
