@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +25,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-FENCE = re.compile(r"^```(bash|sh|console|python)(?: (slow|skip))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```(bash|sh|console|python)(?: (slow|skip))?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
 # What takes hours, in a form that takes seconds.
 REDUCED = [
+    (r"^sorairo train default --run (\S+) --decay \d+", r"sorairo train tiny --run \1 --decay 3"),
     (r"^sorairo train default --run (\S+)", r"sorairo train tiny --run \1"),
-    (r"^sorairo worlds render studio --count \d+", r"sorairo worlds render studio --count 2"),
+    (r"^sorairo worlds render --seeds 0:\d+", r"sorairo worlds render --seeds 0:2"),
     (r"^sorairo eval world", r"sorairo eval world --prompts 2 --no-distances"),
 ]
 
@@ -52,7 +54,7 @@ def blocks(page: Path) -> list[Block]:
             line=text[: found.start()].count("\n") + 1,
             language=found[1],
             mark=found[2] or "",
-            text=found[3],
+            text=textwrap.dedent(found[3]),
         )
         for found in FENCE.finditer(text)
     ]
@@ -98,7 +100,8 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     start += f"folder.models_folder = lambda: Path({str(models)!r})\n"
     scripts = {
         "sorairo": f"#!{sys.executable}\n{start}from sorairo.cli.main import run\nrun()\n",
-        "python": f"#!{sys.executable}\n{start}exec(compile(open(sys.argv[1]).read(), sys.argv[1], 'exec'))\n",
+        "python": f"#!{sys.executable}\n{start}import runpy; del sys.argv[0]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n",
         "make": f'#!/bin/sh\nexec /usr/bin/env PATH="$OUTER_PATH" make -C {ROOT} --dry-run "$@" >/dev/null\n',
     }
     for name, text in scripts.items():
@@ -111,6 +114,8 @@ def run_page(page: Path, marks: tuple[str, ...], bin_folder: Path, tmp_path: Pat
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "activate").write_text("")
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    (tmp_path / "bench").symlink_to(ROOT / "bench")
+    (tmp_path / "docs" / "images").mkdir(parents=True)
     path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "OUTER_PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
     for block in blocks(page):
@@ -134,6 +139,16 @@ def test_commands_run(page: Path, bin_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", pages_with("slow"), ids=lambda page: page.name)
 def test_long_commands_run(page: Path, bin_folder: Path, tmp_path: Path) -> None:
     run_page(page, ("slow",), bin_folder, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_are_in_fenced_blocks(page: Path) -> None:
+    """A command that is only indented would not be run."""
+    outside = FENCE.sub(
+        "", re.sub(r"^```text\n.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    )
+    found = re.findall(r"^ +(?:\$ |sorairo |make |python |pip ).*$", outside, re.MULTILINE)
+    assert not found, f"{page.name}: {found}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
