@@ -28,7 +28,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: $(VENV)/.installed
-	@$(BIN)/sorairo generate "$(PROMPT)" --seed 1 -o demo.mp4 --sheet demo.png
+	@$(BIN)/sorairo generate "$(PROMPT)" --seed 1 -o "$(CURDIR)/demo.mp4" --sheet "$(CURDIR)/demo.png"
 
 test: lint opengl
 	@$(BIN)/python -m pytest $(PYTEST)

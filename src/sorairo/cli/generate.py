@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sorairo.cli.outcome import numbered, recipe, report
+from sorairo.cli.pictures import ClassAsk, make_pictures
 from sorairo.types import UserError
-from sorairo.version import VERSION
 
 if TYPE_CHECKING:
     from sorairo.types import Sample
@@ -159,57 +158,6 @@ def generate(
     report(samples, paths, sheet, stages.timings, as_json)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassAsk:
-    """What is asked of a DiT."""
-
-    label: str
-    steps: int | None
-    guidance: float | None
-    sampler: str | None
-    dtype: str
-
-
-def make_pictures(
-    model: str, ask: ClassAsk, seeds: range, paths: list[Path], sheet: Path | None, as_json: bool
-) -> None:
-    """Pictures of a class, one for each seed."""
-    from sorairo.cli.progress import Stages
-    from sorairo.video.sheet import contact_sheet
-    from sorairo.video.write import write_video
-
-    with Stages() as stages:
-        stages("load")
-        from sorairo.checkpoints.class_folder import load_class_model
-        from sorairo.checkpoints.folder import compute_dtype, find_folder
-        from sorairo.class_images import generate_images
-
-        loaded = load_class_model(find_folder(model), compute_dtype(ask.dtype))
-        samples: list[Sample] = []
-        for seed, path in zip(seeds, paths, strict=True):
-            samples += generate_images(
-                loaded,
-                ask.label,
-                [seed],
-                steps=ask.steps,
-                guidance=ask.guidance,
-                sampler=ask.sampler,
-                progress=stages,
-            )
-            write_video(samples[-1].video, path, recipe(samples[-1]))
-        if sheet:
-            captions = [f"{sample.plan.spans[0].text} (seed {sample.plan.seed})" for sample in samples]
-            contact_sheet([sample.video for sample in samples], captions, sheet, frames_per=1)
-    report(samples, paths, sheet, stages.timings, as_json)
-
-
-def numbered(out: Path, number: int) -> list[Path]:
-    """out.mp4, or out-1.mp4 to out-K.mp4."""
-    if number == 1:
-        return [out]
-    return [out.with_stem(f"{out.stem}-{index}") for index in range(1, number + 1)]
-
-
 def parsed_size(text: str | None) -> tuple[int, int] | None:
     """(width, height) of "WxH"."""
     if text is None:
@@ -218,42 +166,3 @@ def parsed_size(text: str | None) -> tuple[int, int] | None:
     if not found:
         raise UserError(f"A size is WIDTHxHEIGHT in pixels, such as 128x96, not {text!r}.")
     return int(found[1]), int(found[2])
-
-
-def recipe(sample: Sample) -> dict[str, Any]:
-    """What the file remembers of how it was made, enough to make it again."""
-    plan = sample.plan
-    return {
-        "prompt": plan.spans[0].text,
-        "negative": plan.negative,
-        "seed": plan.seed,
-        "size": list(plan.size),
-        "frames": plan.frames,
-        "fps": plan.fps,
-        "steps": plan.steps,
-        "guidance": plan.guidance,
-        "model": sample.model,
-        "software": f"sorairo {VERSION}",
-    }
-
-
-def report(
-    samples: list[Sample], paths: list[Path], sheet: Path | None, timings: dict[str, float], as_json: bool
-) -> None:
-    """One JSON object, or a line per file, on stdout."""
-    sample = samples[0]
-    if as_json:
-        values: dict[str, Any] = {"path": str(paths[0])} | recipe(sample)
-        values["videos"] = [
-            {"path": str(path), "seed": one.plan.seed} for path, one in zip(paths, samples, strict=True)
-        ]
-        values["sheet"] = str(sheet) if sheet else None
-        values["timings"] = {stage: round(seconds, 4) for stage, seconds in timings.items()}
-        print(json.dumps(values))
-        return
-    w, h = sample.video.size
-    for path, one in zip(paths, samples, strict=True):
-        length = len(one.video) / one.video.fps
-        print(f"{path}  {w}x{h}, {length:.1f} s at {one.video.fps:g} frames a second, seed {one.plan.seed}")
-    if sheet:
-        print(f"{sheet}  contact sheet")
