@@ -46,7 +46,9 @@ def is_class_folder(folder: Path) -> bool:
     return index.is_file() and read_json(index).get("_class_name") == "DiTPipeline"
 
 
-def load_class_model(folder: Path, dtype: torch.dtype | None = None) -> ClassModel:
+def load_class_model(
+    folder: Path, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+) -> ClassModel:
     """Open a DiT's folder. dtype: of the weights; None keeps them as saved.
 
     Raises UserError for another family, a half-pulled folder, a pickle, and weights that do not fit.
@@ -72,8 +74,8 @@ def load_class_model(folder: Path, dtype: torch.dtype | None = None) -> ClassMod
     load_weights(codec, folder / "vae", from_kl_image, dtype)
     return ClassModel(
         name=folder.name,
-        transformer=transformer.eval().requires_grad_(False),
-        codec=channels_last(codec).eval().requires_grad_(False),
+        transformer=transformer.to(device).eval().requires_grad_(False),
+        codec=channels_last(codec.to(device)).eval().requires_grad_(False),
         betas=betas,
         sampler=sampler,
         labels=read_labels(index.get("id2label") or {}, where=str(folder / "model_index.json")),
