@@ -44,6 +44,8 @@ def train(
     # Threads that spin while they wait make a step several times slower as soon as anything else wants the
     # processor; measured in docs/training.md. Read once, when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Compiled kernels live with the run, so that a restart is quick; also read when torch is imported.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(run.absolute() / "cache"))
     logging.getLogger("sorairo").setLevel(logging.INFO)
     from sorairo.training.decay import begin_decay
     from sorairo.training.decay import decay as run_decay

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -100,7 +99,6 @@ class Trainer:
             MAY_CHANGE,
             accept_changes,
         )
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((run_dir / "cache").absolute()))
         if config.threads:
             torch.set_num_threads(config.threads)
         named = [
@@ -173,7 +171,7 @@ class Trainer:
         spent = time.perf_counter() - began
         self.seconds += spent
         clips, tokens = self.objective.count(batch)
-        left = None if config.steps is None else (config.steps - self.step) * spent
+        left = None if config.steps is None else (config.steps - self.step) * self.seconds / self.step
         if math.isfinite(limit):
             left = min(limit - self.seconds, math.inf if left is None else left)
         return Progress(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
+from statistics import fmean
 
 from rich.console import Console
 from rich.live import Live
@@ -34,7 +36,10 @@ class Progress:
 
 
 class View:
-    """Call it with the Progress of every step; it shows averages over the last hundred or so."""
+    """Call it with the Progress of every step; it shows averages over the last hundred.
+
+    Rates leave out steps many times longer than usual, in which something was compiled.
+    """
 
     def __init__(self, plain_every: float = 30.0):
         self._live = None
@@ -42,7 +47,7 @@ class View:
             self._live = Live(console=Console(stderr=True), refresh_per_second=2, transient=False)
         self._plain_every = plain_every
         self._last = 0.0
-        self._mean: dict[str, float] = {}
+        self._recent: deque[Progress] = deque(maxlen=100)
 
     def __enter__(self) -> View:
         if self._live:
@@ -54,17 +59,7 @@ class View:
             self._live.stop()
 
     def __call__(self, news: Progress) -> None:
-        values: dict[str, float] = {
-            "loss": news.loss,
-            "gradient norm": news.norm,
-            "clips": news.clips,
-            "tokens": news.tokens,
-            "flops": news.flops,
-            "seconds": news.seconds,
-            **news.parts,
-        }
-        for name, value in values.items():
-            self._mean[name] = 0.98 * self._mean.get(name, value) + 0.02 * value
+        self._recent.append(news)
         if time.monotonic() - self._last < (0.5 if self._live else self._plain_every):
             return
         self._last = time.monotonic()
@@ -78,17 +73,21 @@ class View:
             log.info("%s", "  ".join(f"{name} {value}" for name, value in rows.items()))
 
     def _rows(self, news: Progress) -> dict[str, str]:
-        mean = self._mean
-        seconds = max(mean["seconds"], 1e-9)
+        recent = self._recent
+        usual = sorted(step.seconds for step in recent)[len(recent) // 2]
+        timed = [step for step in recent if step.seconds <= 5 * usual]
+        seconds = max(sum(step.seconds for step in timed), 1e-9)
+
         rows = {"step": f"{news.step}" + (f" of {news.steps}" if news.steps else "")}
-        rows["loss"] = f"{mean['loss']:.4f}"
-        rows |= {name: f"{mean[name]:.4f}" for name in news.parts}
-        rows["norm"] = f"{mean['gradient norm']:.2f}"
+        rows["loss"] = f"{fmean(step.loss for step in recent):.4f}"
+        for name in news.parts:  # a part may be missing in some steps
+            rows[name] = f"{fmean(step.parts[name] for step in recent if name in step.parts):.4f}"
+        rows["norm"] = f"{fmean(step.norm for step in recent):.2f}"
         rows["lr"] = f"{news.lr:.2e}"
-        rows["clips/s"] = f"{mean['clips'] / seconds:.1f}"
-        rows["tokens/s"] = f"{mean['tokens'] / seconds:.0f}"
-        rows["TFLOP/s"] = f"{mean['flops'] / seconds / 1e12:.3f}"
-        rows["s/step"] = f"{seconds:.2f}"
+        rows["clips/s"] = f"{sum(step.clips for step in timed) / seconds:.1f}"
+        rows["tokens/s"] = f"{sum(step.tokens for step in timed) / seconds:.0f}"
+        rows["TFLOP/s"] = f"{sum(step.flops for step in timed) / seconds / 1e12:.3f}"
+        rows["s/step"] = f"{seconds / len(timed):.2f}"
         if news.left is not None:
             rows["left"] = (
                 f"{int(news.left) // 3600}:{int(news.left) // 60 % 60:02d}:{int(news.left) % 60:02d}"
