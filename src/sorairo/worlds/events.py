@@ -205,7 +205,7 @@ def hide(hand: Hand) -> Staged:
         body = (
             replace(body, friction=slow)
             if body.shape != "ball"
-            else replace(body, friction=0.8, rolling=slow * reach)
+            else replace(body, friction=0.8, rolling=1.4 * slow * reach)
         )
     else:
         speed = 2.0 * start / (hand.uniform(0.8, 0.95) * min(hand.seconds, 3.0))

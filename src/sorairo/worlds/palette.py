@@ -23,7 +23,7 @@ COLOURS = {
     "blue": "#2257cf",
     "purple": "#7b3bb5",
     "pink": "#f27fb2",
-    "brown": "#6f4425",
+    "brown": "#7b4b28",
     "black": "#222329",
     "white": "#f6f4ef",
     "grey": "#777c84",

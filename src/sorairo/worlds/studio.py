@@ -68,9 +68,8 @@ class Studio:
         _check(seed, size, frames, fps, split)
         table = get_circle(circle)
         length = max(frames, 17)
-        first = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed)))
-        event = str(first.choice(table.events))
-        move = str(first.choice(table.cameras)) if frames > 1 else "still"
+        event, move = self.subject(seed, circle)
+        move = move if frames > 1 else "still"
         for attempt in range(TRIES):
             streams = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed, attempt))).spawn(4)
             moves, looks, lens, words = streams
@@ -106,6 +105,12 @@ class Studio:
                 masks=picture.masks if masks else None,
             )
         raise UserError(f"Seed {seed} of circle {circle} gave no clip of {frames} frames; take another seed.")
+
+    def subject(self, seed: int, circle: int = 0) -> tuple[str, str]:
+        """The (event, camera move) of a seed, known before anything is simulated: each is as likely as any other."""
+        table = get_circle(circle)
+        rng = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed)))
+        return str(rng.choice(table.events)), str(rng.choice(table.cameras))
 
     def vocabulary(self, circle: int) -> frozenset[str]:
         """The words, in small letters, that captions of this circle can hold."""
