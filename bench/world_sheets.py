@@ -1,7 +1,7 @@
 """The pictures of docs/world.md: one sheet an event, one of the cameras, one of the circles.
 
-    python bench/world_sheets.py            # all of them, into docs/images/world/
-    python bench/world_sheets.py drop hide  # some events
+python bench/world_sheets.py            # all of them, into docs/images/world/
+python bench/world_sheets.py drop hide  # some events
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sorairo.cli import eval as evaluation
-from sorairo.cli import models
+from sorairo.cli import models, worlds
 from sorairo.cli.errors import guarded
 from sorairo.cli.generate import EXAMPLES, generate
 from sorairo.cli.train import train
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(generate)
 app.command()(train)
+app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
 app.add_typer(evaluation.app, name="eval")
 

@@ -110,12 +110,10 @@ def caption(scene: Scene, story: Story, rng: np.random.Generator) -> Captions:
 
 
 def _clause(template: str, slots: dict[str, str], tail: str) -> str:
+    """The template with its slots filled; a comma parts the tail from all but the plainest clauses."""
     words = template.format(**slots)
-    return (
-        f"{words},{tail}"
-        if tail and ("," in template or " and " in template or ";" in template)
-        else words + tail
-    )
+    plain = not any(mark in f"{template} " for mark in (",", ";", " and ", " that ", "{b}", "{dir} "))
+    return words + tail if plain or not tail else f"{words},{tail}"
 
 
 def _paraphrases(speaker: Speaker, lines: tuple[str, ...], many: int, heldout: bool) -> tuple[str, ...]:

@@ -201,15 +201,12 @@ def hide(hand: Hand) -> Staged:
     if stays:
         stop = hand.uniform(0.5, 0.7) * min(hand.seconds, 2.6)
         speed = 2.0 * start / stop
-        slow = speed / stop / gravity
-        body = (
-            replace(body, friction=slow)
-            if body.shape != "ball"
-            else replace(body, friction=0.8, rolling=1.4 * slow * reach)
-        )
+        drag = speed / stop / gravity
+        ball = body.shape == "ball"  # a solid ball rolls as if 1.4 times as heavy
+        body = replace(body, friction=0.8 if ball else drag, rolling=1.4 * drag * reach if ball else 0.0)
     else:
         speed = 2.0 * start / (hand.uniform(0.8, 0.95) * min(hand.seconds, 3.0))
-        body = replace(body, friction=0.8) if body.shape != "cube" else replace(body, friction=0.004)
+        body = replace(body, friction=0.004 if body.shape == "cube" else 0.8)
     actor = replace(moving(hand, body, -side * start, 0.0, side * speed), role="hides", restitution=0.05)
     tall = reach + hand.uniform(0.18, 0.3)
     wall = prop(hand, "wall", (half, 0.06, tall), (0.0, -reach - hand.uniform(0.15, 0.25), tall))

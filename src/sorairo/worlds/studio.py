@@ -65,7 +65,7 @@ class Studio:
         frames is 1 (a still) or at least 13. split: train never shows a held-out combination of colour, shape and
         event, heldout always does. Raises UserError for what the world cannot make.
         """
-        _check(seed, size, frames, fps, split)
+        self.check(seed, size, frames, fps, circle, split)
         table = get_circle(circle)
         length = max(frames, 17)
         event, move = self.subject(seed, circle)
@@ -106,6 +106,24 @@ class Studio:
             )
         raise UserError(f"Seed {seed} of circle {circle} gave no clip of {frames} frames; take another seed.")
 
+    def check(
+        self, seed: int, size: tuple[int, int], frames: int, fps: float, circle: int, split: str
+    ) -> None:
+        """Raise UserError for what `clip` would refuse, before any work is done."""
+        if seed < 0:
+            raise UserError(f"A seed is 0 or more, not {seed}.")
+        if split not in SPLITS:
+            raise UserError(f"A world has the splits {' and '.join(SPLITS)}, not {split!r}.")
+        if not all(32 <= side <= 512 for side in size):
+            raise UserError(
+                f"A clip of this world is 32 to 512 pixels wide and high, not {size[0]}x{size[1]}."
+            )
+        if frames != 1 and not 13 <= frames <= 257:
+            raise UserError(f"A clip of this world has 1 frame or 13 to 257, not {frames}.")
+        if not 4.0 <= fps <= 60.0:
+            raise UserError(f"This world is filmed at 4 to 60 frames a second, not {fps:g}.")
+        get_circle(circle)
+
     def subject(self, seed: int, circle: int = 0) -> tuple[str, str]:
         """The (event, camera move) of a seed, known before anything is simulated: each is as likely as any other."""
         table = get_circle(circle)
@@ -115,19 +133,6 @@ class Studio:
     def vocabulary(self, circle: int) -> frozenset[str]:
         """The words, in small letters, that captions of this circle can hold."""
         return vocabulary(get_circle(circle))
-
-
-def _check(seed: int, size: tuple[int, int], frames: int, fps: float, split: str) -> None:
-    if seed < 0:
-        raise UserError(f"A seed is 0 or more, not {seed}.")
-    if split not in SPLITS:
-        raise UserError(f"A world has the splits {' and '.join(SPLITS)}, not {split!r}.")
-    if not all(32 <= side <= 512 for side in size):
-        raise UserError(f"A clip of this world is 32 to 512 pixels wide and high, not {size[0]}x{size[1]}.")
-    if frames != 1 and not 13 <= frames <= 257:
-        raise UserError(f"A clip of this world has 1 frame or 13 to 257, not {frames}.")
-    if not 4.0 <= fps <= 60.0:
-        raise UserError(f"This world is filmed at 4 to 60 frames a second, not {fps:g}.")
 
 
 def _hand(rng: np.random.Generator, table: Circle, event: str, seconds: float) -> Hand:
