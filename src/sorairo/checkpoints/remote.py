@@ -63,7 +63,7 @@ class Hub:
         url: str | None = f"{self.endpoint}/api/models/{self.repo}/tree/{revision}?recursive=true"
         found = []
         while url:
-            with self._open(url) as answer:
+            with self._open(url, tries=2) as answer:
                 try:
                     page = json.loads(answer.read())
                     found += [_remote_file(entry) for entry in page if entry["type"] == "file"]
@@ -95,8 +95,11 @@ class Hub:
                 failures += 1
                 self._pause(failures, error)
 
-    def _open(self, url: str, start: int = 0) -> Any:
-        """The answer to a GET from byte `start` on. Raises UserError where the hub refuses or is not reached."""
+    def _open(self, url: str, start: int = 0, tries: int = TRIES) -> Any:
+        """The answer to a GET from byte `start` on. Raises UserError where the hub refuses or is not reached.
+
+        tries: how often to try to reach it; one that is reached and busy is always asked TRIES times.
+        """
         request = urllib.request.Request(url, headers={"User-Agent": "sorairo"})
         if start:
             request.add_header("Range", f"bytes={start}-")
@@ -114,12 +117,12 @@ class Hub:
                 self._pause(failures, error)
             except BROKEN as error:
                 failures += 1
-                self._pause(failures, error)
+                self._pause(failures, error, tries)
 
-    def _pause(self, failures: int, error: Exception) -> None:
+    def _pause(self, failures: int, error: Exception, tries: int = TRIES) -> None:
         """Wait before the next try; after the last one, UserError."""
         reason = getattr(error, "reason", None) or error
-        if failures >= TRIES:
+        if failures >= tries:
             raise UserError(
                 f"{self.endpoint} cannot be reached ({reason}); check the connection and run the same command"
                 " again: it goes on where it stopped."
