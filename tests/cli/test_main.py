@@ -32,7 +32,7 @@ def test_help_loads_nothing_heavy() -> None:
         "--help", program=f"try: run()\nfinally: print(*{heavy} & set(sys.modules), file=sys.stderr)"
     )
     assert (done.returncode, done.stderr.strip()) == (0, "")
-    for verb in ("generate", "models", "train", "eval"):
+    for verb in ("generate", "models", "worlds", "train", "eval"):
         assert f"  {verb} " in done.stdout
 
 
