@@ -1,20 +1,26 @@
 """The codec of the default model: 17 frames of 96x96 become 48 channels of 5x6x6.
 
-Command:   sorairo worlds render studio ... (pixel shards), then sorairo train recipes/codec_default.py --run RUN
-Time:      about 40 minutes on two busy cores to a usable codec; it may be continued for as long as there is time
-Expects:   RUN/../codec-pixels/train-*.safetensors and heldout-*.safetensors
+Command:   sorairo train codec_default --run RUNS/codec
+Time:      seconds for the latent space and the encoder, which have a closed form; the decoder trains for as long as
+           there is time, about an hour on two idle cores
+Expects:   RUNS/codec-pixels/train-*.safetensors and heldout-*.safetensors (uint8 clips, see docs/codec.md)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.model import Codec
 from sorairo.codec.presets import PRESETS
 from sorairo.training.codec import CodecObjective, CodecObjectiveConfig
-from sorairo.training.codec_data import CropShape
+from sorairo.training.codec_data import Crops, CropShape, as_model_video
+from sorairo.training.codec_start import fit_encoder
 from sorairo.training.loop import TrainConfig
 from sorairo.training.optim import OptimConfig
 from sorairo.training.schedule import Schedule
@@ -29,19 +35,21 @@ SHAPES = (
 
 def build(run_dir: Path) -> tuple[CodecObjective, TrainConfig]:
     """The objective and the loop's settings."""
-    torch.manual_seed(0)
     pixels = run_dir.parent / "codec-pixels"
+    shards = sorted(pixels.glob("train-*.safetensors"))
+    space = latent_space(run_dir.parent / "latent_space.safetensors", shards)
     objective = CodecObjective(
-        codec=Codec(PRESETS["default"]),
+        codec=start(run_dir / "start.safetensors", space, shards),
+        space=space,
         config=CodecObjectiveConfig(shapes=SHAPES),
-        train_shards=sorted(pixels.glob("train-*.safetensors")),
+        train_shards=shards,
         held_out_shards=sorted(pixels.glob("heldout-*.safetensors")),
     )
     config = TrainConfig(
         ema_decay=0.995,
         optim=OptimConfig(
-            lr=2e-3,
-            muon_lr=3e-3,
+            lr=3e-3,
+            muon_lr=6e-3,
             betas=(0.9, 0.98),
             momentum=0.9,
             adamw_names=("conv_in", "conv_out", "quant"),
@@ -51,3 +59,31 @@ def build(run_dir: Path) -> tuple[CodecObjective, TrainConfig]:
         tensorboard=False,
     )
     return objective, config
+
+
+def latent_space(path: Path, shards: list[Path]) -> LatentSpace:
+    """The space that latents are made in, fitted once: what is trained on it depends on it."""
+    if not path.exists():
+        LatentSpace.fit(crops(shards, 60)).save(path)
+    return LatentSpace.load(path)
+
+
+def start(path: Path, space: LatentSpace, shards: list[Path]) -> Codec:
+    """The codec before training, its encoder fitted; kept, since a resumed run has to begin with the same."""
+    torch.manual_seed(0)
+    codec = Codec(PRESETS["default"])
+    if path.exists():
+        codec.load_state_dict(load_file(path))
+        return codec
+    codec.init_weights()
+    fit_encoder(codec, space, torch.cat(list(crops(shards, 18))))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in codec.state_dict().items()}, path)
+    return codec
+
+
+def crops(shards: list[Path], batches: int) -> Iterator[Tensor]:
+    """Some training crops, b 3 t h w in [-1, 1]."""
+    source = Crops(shards, (CropShape(frames=9, size=(64, 64), batch=8, weight=1),), 0)
+    for step in range(batches):
+        yield as_model_video(source.batch(step), torch.float32)

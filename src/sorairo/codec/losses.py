@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["charbonnier", "edges", "halve", "psnr", "scale_penalty"]
+__all__ = ["charbonnier", "edges", "psnr"]
 
 
 def charbonnier(error: Tensor, eps: float = 0.03) -> Tensor:
@@ -22,20 +21,6 @@ def edges(error: Tensor) -> Tensor:
     across = error[..., :, 1:] - error[..., :, :-1]
     down = error[..., 1:, :] - error[..., :-1, :]
     return charbonnier(across) + charbonnier(down)
-
-
-def scale_penalty(latents: Tensor) -> Tensor:
-    """(rms - 1)^2 per channel: holds every latent channel at unit scale, so that noise of a set size means the same.
-
-    It stands where a VAE has its KL term: the posterior's deviation is fixed, so only its mean is left to bound.
-    """
-    rms = latents.float().square().mean(dim=(0, 2, 3, 4)).add(1e-8).sqrt()
-    return (rms - 1).square().mean()
-
-
-def halve(x: Tensor) -> Tensor:
-    """b c t h w -> b c t h/2 w/2 by averages"""
-    return F.avg_pool2d(x.transpose(1, 2).flatten(0, 1), 2).unflatten(0, (x.shape[0], -1)).transpose(1, 2)
 
 
 def psnr(video: Tensor, reference: Tensor) -> Tensor:

@@ -77,7 +77,9 @@ class CodecConfig:
 def shortcuts_divide(dim_mult: tuple[int, ...]) -> bool:
     """Whether the fixed shortcuts can lead from stage to stage; the last stage keeps its grid, so its width too."""
     pairs = zip((1, *dim_mult), dim_mult, strict=False)
-    return dim_mult[-2:] == dim_mult[-1:] * 2 and all(after in (before, 2 * before, 4 * before) for before, after in pairs)
+    return dim_mult[-2:] == dim_mult[-1:] * 2 and all(
+        after in (before, 2 * before, 4 * before) for before, after in pairs
+    )
 
 
 class Codec(nn.Module):
@@ -89,7 +91,11 @@ class Codec(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        shape = {"blocks": config.num_res_blocks, "halve_time": config.halve_time, "shortcut": config.shortcut}
+        shape = {
+            "blocks": config.num_res_blocks,
+            "halve_time": config.halve_time,
+            "shortcut": config.shortcut,
+        }
         pixels, z = 3 * config.patch_size**2, config.z_dim
         self.encoder = Encoder(pixels, config.encoder_widths, 2 * z, **shape)
         self.quant = CausalConv3d(2 * z, 2 * z, 1)
@@ -100,6 +106,17 @@ class Codec(nn.Module):
         self.register_buffer("latents_mean", mean, persistent=False)
         self.register_buffer("latents_std", std, persistent=False)
         channels_innermost(self)
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """Biases to begin training from, drawn from torch's global generator.
+
+        The norms divide a position's channels by their length, so a signal that is alone in all channels loses its
+        size: with biases at zero, brightness could not pass. Biases give the signal something to be measured against.
+        """
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.normal_(parameter, std=0.3)
 
     def encode(self, video: Tensor, cache: TimeCache | None = None) -> Tensor:
         """b 3 (1+4k) h w in [-1, 1] -> b z (1+k) h/16 w/16: the mean of the posterior, normalised per channel."""

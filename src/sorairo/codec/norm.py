@@ -52,7 +52,10 @@ class NormSiLU(ChannelRMSNorm):
 
 def compile_norms(module: nn.Module) -> None:
     """Give every norm in `module` a compiled kernel: half a dozen small compilations, whatever the sizes."""
-    kernels = {function: any_length(torch.compile(function, dynamic=False)) for function in (norm_rows, norm_silu_rows)}
+    kernels = {
+        function: any_length(torch.compile(function, dynamic=False))
+        for function in (norm_rows, norm_silu_rows)
+    }
     for part in module.modules():
         if isinstance(part, ChannelRMSNorm):
             part.kernel = kernels[type(part).kernel]

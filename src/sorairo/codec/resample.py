@@ -82,7 +82,9 @@ def average_down(x: Tensor, out_channels: int, *, time: int, space: int) -> Tens
     if rt * rh * rw == 1:
         return x
     b, c, t, h, w = x.shape
-    x = x.reshape(b, c, t // rt, rt, h // rh, rh, w // rw, rw).permute(0, 2, 4, 6, 1, 3, 5, 7)  # b t h w c rt rh rw
+    x = x.reshape(b, c, t // rt, rt, h // rh, rh, w // rw, rw).permute(
+        0, 2, 4, 6, 1, 3, 5, 7
+    )  # b t h w c rt rh rw
     return x.flatten(4).permute(0, 4, 1, 2, 3)
 
 

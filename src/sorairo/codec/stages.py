@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from sorairo.codec.blocks import ResidualBlock
@@ -19,7 +21,7 @@ class DownStage(nn.Module):
     ) -> None:
         super().__init__()
         widths = [in_channels, *[out_channels] * blocks]
-        self.blocks = nn.ModuleList(ResidualBlock(i, o) for i, o in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(ResidualBlock(i, o) for i, o in pairwise(widths))
         self.down = Downsample(out_channels, time=time) if space else None
         self.out_channels = out_channels
         self.factors = {"time": 2 if time else 1, "space": 2 if space else 1} if shortcut else None
@@ -52,7 +54,7 @@ class UpStage(nn.Module):
     ) -> None:
         super().__init__()
         widths = [in_channels, *[out_channels] * blocks]
-        self.blocks = nn.ModuleList(ResidualBlock(i, o) for i, o in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(ResidualBlock(i, o) for i, o in pairwise(widths))
         self.up = Upsample(out_channels, up_channels, time=time) if space else None
         self.out_channels = out_channels
         self.factors = {"time": 2 if time else 1, "space": 2} if shortcut and space else None

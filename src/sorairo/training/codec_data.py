@@ -31,9 +31,18 @@ class Crops:
 
     def __init__(self, shards: Sequence[Path], shapes: Sequence[CropShape], seed: int) -> None:
         if not shards:
-            raise UserError("There are no clips to train the codec on: render some first (see docs/codec.md).")
+            raise UserError(
+                "There are no clips to train the codec on: render some first (see docs/codec.md)."
+            )
         self.shapes, self.seed = list(shapes), seed
         self.frames = [read_shard(path)["frames"] for path in shards]  # each n t h w 3, mapped from disk
+
+        for shape in shapes:
+            if not any(fits(shape, frames) for frames in self.frames):
+                raise UserError(
+                    f"There is no clip of {shape.frames} frames of {shape.size[0]}x{shape.size[1]} or more; "
+                    "render some."
+                )
 
     def batch(self, step: int) -> Tensor:
         """uint8 b t h w 3"""
@@ -45,14 +54,11 @@ class Crops:
     def crop(self, shape: CropShape, rng: np.random.Generator) -> Tensor:
         """uint8 t h w 3"""
         width, height = shape.size
-        while True:
+        frames = self.frames[rng.integers(len(self.frames))]
+        while not fits(shape, frames):
             frames = self.frames[rng.integers(len(self.frames))]
-            n, t, h, w, _ = frames.shape
-            if h >= height and w >= width and t >= shape.frames:
-                break
-        start, top, left = (
-            int(rng.integers(room + 1)) for room in (t - shape.frames, h - height, w - width)
-        )
+        n, t, h, w, _ = frames.shape
+        start, top, left = (int(rng.integers(room + 1)) for room in (t - shape.frames, h - height, w - width))
         clip = frames[
             int(rng.integers(n)), start : start + shape.frames, top : top + height, left : left + width
         ]
@@ -67,6 +73,15 @@ class Crops:
         opened = [read_shard(path)["frames"] for path in shards]
         each = -(-count // len(opened))
         return [clip for frames in opened for clip in frames[:each]][:count]
+
+
+def fits(shape: CropShape, frames: Tensor) -> bool:
+    """Whether a crop of this shape can be cut from clips n t h w 3."""
+    return (
+        frames.shape[1] >= shape.frames
+        and frames.shape[2] >= shape.size[1]
+        and frames.shape[3] >= shape.size[0]
+    )
 
 
 def as_model_video(clips: Tensor, dtype: torch.dtype) -> Tensor:
