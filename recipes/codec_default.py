@@ -37,7 +37,7 @@ def build(run_dir: Path) -> tuple[CodecObjective, TrainConfig]:
     """The objective and the loop's settings."""
     pixels = run_dir.parent / "codec-pixels"
     shards = sorted(pixels.glob("train-*.safetensors"))
-    space = latent_space(run_dir.parent / "latent_space.safetensors", shards)
+    space = latent_space(Path(__file__).with_name("latent_space.safetensors"), shards)
     objective = CodecObjective(
         codec=start(run_dir / "start.safetensors", space, shards),
         space=space,

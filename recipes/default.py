@@ -2,7 +2,7 @@
 
 Command:   sorairo train default --run runs/default
            (beside it, to render more than the first clips while it trains: the same with --data-only)
-Needs:     runs/codec/export (sorairo train codec_default --run runs/codec), pip install "sorairo[worlds,train]"
+Needs:     pip install "sorairo[worlds,train]"; to end as a model, runs/codec/export (recipes/codec_default.py)
 Makes:     runs/latents, then runs/default; sheets of samples in runs/default/samples
 Time:      as many hours as there are: it holds its learning rate until `--decay STEPS --to DIR` ends a copy
 Expects:   the loss at 1,000 steps of 2,900 tokens is near 0.9, and colours are mostly right after 10,000
@@ -19,10 +19,12 @@ import torch
 from sorairo.checkpoints.folder import load_codec
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.save import save_checkpoint
+from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.model import Codec
 from sorairo.data.encoders import clip_encoder, words_encoder
 from sorairo.data.latents import Bucket, LatentPlan, make_latents, render_with_world, vocabulary
 from sorairo.data.loader import Loader, LoaderConfig
+from sorairo.flow.times import TimesConfig
 from sorairo.text.encoder import TextEncoder
 from sorairo.training.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.loop import TrainConfig, working_dtype
@@ -34,24 +36,22 @@ from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError
 
-SHIFT = 3.0  # of the noise levels that the sampler visits
+SHIFT = 1.5  # of the noise levels that the sampler visits
 FIRST = 48  # shards to begin with
-PLAN = LatentPlan(
+PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
     shards=480,
     clips=64,
     run=4,
     buckets=(
-        Bucket(size=(96, 96), frames=17, share=0.16, circle=0),
-        Bucket(size=(96, 96), frames=17, share=0.22, circle=1),
-        Bucket(size=(64, 64), frames=17, share=0.14, circle=0),
-        Bucket(size=(64, 64), frames=17, share=0.14, circle=1),
-        Bucket(size=(96, 64), frames=17, share=0.06, circle=1),
-        Bucket(size=(64, 96), frames=17, share=0.06, circle=1),
-        Bucket(size=(128, 128), frames=17, share=0.06, circle=1),
-        Bucket(size=(128, 96), frames=17, share=0.05, circle=1),
-        Bucket(size=(96, 128), frames=17, share=0.05, circle=1),
-        Bucket(size=(64, 64), frames=33, share=0.04, circle=1),
-        Bucket(size=(96, 96), frames=33, share=0.04, circle=1),
+        Bucket(size=(96, 96), frames=17, share=0.40),
+        Bucket(size=(64, 64), frames=17, share=0.28),
+        Bucket(size=(96, 64), frames=17, share=0.07),
+        Bucket(size=(64, 96), frames=17, share=0.07),
+        Bucket(size=(128, 128), frames=17, share=0.04),
+        Bucket(size=(128, 96), frames=17, share=0.04),
+        Bucket(size=(96, 128), frames=17, share=0.04),
+        Bucket(size=(64, 64), frames=33, share=0.03),
+        Bucket(size=(96, 96), frames=33, share=0.03),
     ),
 )
 PROMPTS = (
@@ -59,8 +59,8 @@ PROMPTS = (
     "a blue cube sliding to a stop",
     "a green ball rolling",
     "a yellow cylinder dropping",
-    "a purple cone sliding to a stop to the right of a white ball",
-    "an orange ball rolling down a ramp",
+    "a purple cone sliding to a stop on a slate floor",
+    "an orange capsule rolling to the right",
     "A large shiny teal ball rolls across the floor to the left. A slate floor under an orange sunset sky.",
     "A small matte pink cube drops onto the floor and bounces. A cream floor under a clear blue sky.",
 )
@@ -76,7 +76,7 @@ def data(run_dir: Path, everything: bool = False) -> None:
         plan,
         folder,
         render=render_with_world(plan, workers=max(1, (os.cpu_count() or 2) - 1)),
-        encode=clip_encoder(find_codec(run_dir)),
+        encode=clip_encoder(latent_space()),
         words=words_encoder(TextEncoder.load(text_folder())),
     )
 
@@ -86,29 +86,29 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     torch.manual_seed(0)
     transformer = Transformer(PRESETS["default"])
     transformer.init_weights()
-    codec, text = find_codec(run_dir), TextEncoder.load(text_folder())
+    text = TextEncoder.load(text_folder())
     empty = text.encode([""])
     latents = run_dir.parent / "latents"
     loader = Loader(latents, run_dir / "lists", LoaderConfig(), empty.states[0, : int(empty.lengths[0])])
     objective = Diffusion(
         transformer,
         loader,
-        DiffusionConfig(),
-        sampler=sheet_sampler(codec, text, PROMPTS, SheetConfig(shift=SHIFT)),
-        exporter=partial(write_model, codec, run_dir),
+        DiffusionConfig(times=TimesConfig(per_frame=0.25, known=0.2, shift=SHIFT)),
+        sampler=sheet_sampler(latent_space(), text, PROMPTS, SheetConfig(shift=SHIFT)),
+        exporter=partial(write_model, run_dir),
     )
     config = TrainConfig(
         optim=OptimConfig(lr=1e-3, muon_lr=2e-3),
-        schedule=Schedule(warmup=200),
-        ema_decay=0.9995,
+        schedule=Schedule(warmup=100),
+        ema_decay=0.998,
         checkpoint_minutes=4,
-        sample_every=1000,
+        sample_every=250,
         threads=2,
     )
     return objective, config
 
 
-def write_model(codec: Codec, run_dir: Path, transformer: Transformer, folder: Path) -> None:
+def write_model(run_dir: Path, transformer: Transformer, folder: Path) -> None:
     """The checkpoint folder that users load."""
     info = ModelInfo(
         name="default",
@@ -120,7 +120,12 @@ def write_model(codec: Codec, run_dir: Path, transformer: Transformer, folder: P
         steps_trained=newest_step(run_dir / "checkpoints"),
         data_seed=PLAN.first_seed,
     )
-    save_checkpoint(folder, codec, transformer, text_folder(), info, shift=SHIFT)
+    save_checkpoint(folder, find_codec(run_dir), transformer, text_folder(), info, shift=SHIFT)
+
+
+def latent_space() -> LatentSpace:
+    """The space of the latents, which stays while the codec's decoder goes on learning."""
+    return LatentSpace.load(Path(__file__).with_name("latent_space.safetensors"))
 
 
 def find_codec(run_dir: Path) -> Codec:

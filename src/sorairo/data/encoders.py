@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from sorairo.codec.latent_space import LatentSpace
     from sorairo.codec.model import Codec
     from sorairo.text.encoder import TextEncoder
 
 __all__ = ["clip_encoder", "words_encoder"]
 
 
-def clip_encoder(codec: Codec) -> Callable[[np.ndarray], Tensor]:
+def clip_encoder(codec: Codec | LatentSpace) -> Callable[[np.ndarray], Tensor]:
     """uint8 frames (n t h w 3) -> normalised latents (n c t h w), in the dtype of the codec's weights."""
-    weight = next(codec.parameters())
+    weight = next(codec.parameters(), torch.zeros(()))
 
     @torch.inference_mode()
     def encode(frames: np.ndarray) -> Tensor:

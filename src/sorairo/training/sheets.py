@@ -22,6 +22,7 @@ from sorairo.types import Video
 from sorairo.video import contact_sheet, write_video
 
 if TYPE_CHECKING:
+    from sorairo.codec.latent_space import LatentSpace
     from sorairo.codec.model import Codec
     from sorairo.text.encoder import TextEncoder
 
@@ -41,7 +42,7 @@ class SheetConfig:
 
 
 def sheet_sampler(
-    codec: Codec, text: TextEncoder, prompts: Sequence[str], config: SheetConfig
+    codec: Codec | LatentSpace, text: TextEncoder, prompts: Sequence[str], config: SheetConfig
 ) -> Callable[[Transformer, Path, int], dict[str, float]]:
     """A sampler for Diffusion: writes sheet.png and one .mp4 per prompt. Prompt i always begins at the same noise."""
     asked, empty = text.encode(list(prompts)), text.encode([""])
@@ -72,9 +73,9 @@ def sheet_sampler(
     return sample
 
 
-def decoded(codec: Codec, latents: Tensor, fps: float) -> Video:
+def decoded(codec: Codec | LatentSpace, latents: Tensor, fps: float) -> Video:
     """Normalised latents (c t h w) -> the Video."""
-    dtype = next(codec.parameters()).dtype
+    dtype = next(codec.parameters(), latents).dtype
     pixels = codec.decode(latents[None].to(dtype))[0].float()  # 3 t h w
     frames = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0)  # t h w 3
     return Video(frames=frames.cpu().numpy(), fps=fps)
