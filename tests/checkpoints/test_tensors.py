@@ -33,6 +33,17 @@ def test_weights_arrive_bit_for_bit_in_the_dtype_asked_for(tmp_path, dtype):
         assert torch.equal(tensor, tensors[name].to(tensor.dtype))
 
 
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_convolutions_may_be_laid_out_anew(tmp_path, dtype):
+    with torch.device("meta"):
+        module = nn.Conv2d(3, 5, 2)
+    tensors = {k: torch.randn(v.shape) for k, v in module.state_dict().items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    load_weights(module, tmp_path, dtype=dtype, layout=torch.channels_last)
+    assert module.weight.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(module.weight, tensors["weight"].to(dtype or torch.float32))
+
+
 def test_changing_loaded_weights_leaves_the_file_alone(tmp_path):
     saved(tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()

@@ -71,20 +71,16 @@ def load_class_model(
     with torch.device("meta"):
         transformer, codec = DiT(dit_config), KLImage(codec_config)
     load_weights(transformer, folder / "transformer", from_dit, dtype)
-    load_weights(codec, folder / "vae", from_kl_image, dtype)
+    # the layout in which a CPU's convolutions are fastest
+    load_weights(codec, folder / "vae", from_kl_image, dtype, layout=torch.channels_last)
     return ClassModel(
         name=folder.name,
         transformer=transformer.to(device).eval().requires_grad_(False),
-        codec=channels_last(codec.to(device)).eval().requires_grad_(False),
+        codec=codec.to(device).eval().requires_grad_(False),
         betas=betas,
         sampler=sampler,
         labels=read_labels(index.get("id2label") or {}, where=str(folder / "model_index.json")),
     )
-
-
-def channels_last(codec: KLImage) -> KLImage:
-    """The layout in which a CPU's convolutions are fastest; the large weights are copied out of the file."""
-    return codec.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def read_labels(id2label: Mapping[str, str], where: str) -> dict[int, tuple[str, ...]]:

@@ -33,7 +33,7 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 HEADER_LIMIT = 100_000_000  # bytes; the format's own
-BLOCK = 1 << 24  # values converted at once, so that a large tensor is never there twice
+BLOCK = 1 << 21  # values converted at once, so that a large tensor is never there twice
 
 # adapt({their name: tensor}) -> {our name: tensor}, for one tensor at a time
 Adapt = Callable[[Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]
@@ -120,13 +120,15 @@ def load_weights(
     adapt: Adapt = dict,
     dtype: torch.dtype | None = None,
     *,
+    layout: torch.memory_format = torch.contiguous_format,
     ignore: Callable[[str], bool] = lambda name: False,
 ) -> None:
     """Fill a module made on the meta device from a component's folder, or from entries.
 
     dtype: of floating-point weights; None keeps each as it was saved. Where nothing is converted the weights stay
-    in the file and are paged in as they are used; where they are, one is read at a time. ignore: true for names of
-    theirs that are left out. Raises UserError that names tensors that are missing, left over or of another shape.
+    in the file and are paged in as they are used; where they are, one is read at a time. layout: of 4-dimensional
+    weights, for instance torch.channels_last. ignore: true for names of theirs that are left out. Raises UserError
+    that names tensors that are missing, left over or of another shape.
     """
     given = weight_entries(source) if isinstance(source, Path) else source
     entries = {name: entry for name, entry in given.items() if not ignore(name)}
@@ -135,12 +137,14 @@ def load_weights(
     state = module.state_dict(keep_vars=True)
     for name, view, release in _views(entries):
         for ours, tensor in adapt({name: view}).items():
-            made = _converted(tensor, dtype, release)
+            made = _converted(tensor, dtype, layout, release)
             if ours not in done:
                 _put(module, ours, made, state[ours].requires_grad)
                 done.add(ours)
             elif not torch.equal(module.get_parameter(ours), made):
                 raise UserError(f"{name} differs from its copy in another block; this form is not supported.")
+            else:
+                release()
     assert done == state.keys()
 
 
@@ -205,18 +209,21 @@ def _forget(pages: mmap.mmap, start: int, stop: int) -> Callable[[], None]:
     return forget
 
 
-def _converted(tensor: torch.Tensor, dtype: torch.dtype | None, release: Callable[[], None]) -> torch.Tensor:
-    """The tensor itself, or a copy in another dtype made block by block."""
-    if dtype is None or tensor.dtype == dtype or not tensor.is_floating_point():
+def _converted(
+    tensor: torch.Tensor, dtype: torch.dtype | None, layout: torch.memory_format, release: Callable[[], None]
+) -> torch.Tensor:
+    """The tensor itself, or a copy in another dtype or layout, made block by block."""
+    kind = dtype if dtype and tensor.is_floating_point() else tensor.dtype
+    order = layout if tensor.ndim == 4 else torch.contiguous_format
+    if tensor.dtype == kind and tensor.is_contiguous(memory_format=order):
         return tensor
-    made = torch.empty(tensor.shape, dtype=dtype)
-    rows = max(1, BLOCK // max(1, prod(tensor.shape[1:]))) if tensor.ndim else 1
-    for i in range(0, tensor.shape[0], rows) if tensor.ndim else ():
+    made = torch.empty(tensor.shape, dtype=kind, memory_format=order)
+    if not tensor.ndim:
+        return made.copy_(tensor)
+    rows = max(1, BLOCK // max(1, prod(tensor.shape[1:])))
+    for i in range(0, tensor.shape[0], rows):
         made[i : i + rows] = tensor[i : i + rows]
         release()
-    if not tensor.ndim:
-        made.copy_(tensor)
-    release()
     return made
 
 
