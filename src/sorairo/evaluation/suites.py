@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +55,8 @@ class Suite:
     def __post_init__(self) -> None:
         if not 1 <= self.count <= REFERENCE:
             raise UserError(f"A suite has 1 to {REFERENCE} prompts, not {self.count}.")
-        if self.frames < 2:
-            raise UserError(f"A clip of {self.frames} frame shows no event; score at least 5 frames.")
+        if self.frames < 13:
+            raise UserError(f"{self.frames} frames are too few to show an event; score at least 13.")
 
     def clips(self) -> Iterator[Any]:
         """The clips that prompts and facts are taken from, in order."""
@@ -83,22 +84,38 @@ class Suite:
 
 
 def facts_of(clip: Any) -> Facts:
-    """The facts of a world's clip, from its state."""
-    state = clip.state
+    """The facts of a world's clip, from its state. Cameras have a direction: "pan left", "dolly in", "still"."""
+    scene = clip.state["scene"]
     return Facts(
-        objects=tuple((str(body["colour"]), str(body["shape"])) for body in state["objects"]),
-        event=str(state["event"]),
-        camera=str(state["camera"]),
+        objects=tuple((str(body["colour"]), str(body["shape"])) for body in scene["objects"]),
+        event=str(scene["event"]),
+        camera=str(scene["camera"]),
+        emerges=str(scene["variant"]).endswith("out") if scene["event"] == "hide" else None,
     )
 
 
 def prompt_of(clip: Any, suite: Suite) -> Prompt:
-    """The question for a clip, in one of the wordings that are kept out of training, chosen by its seed."""
+    """The question for a clip: a wording that training never saw, and one for the camera, chosen by its seed.
+
+    Only wordings that name every object are fair questions ("a tower of three cubes" leaves the colours open);
+    where none does, the exact caption stands in.
+    """
+    from sorairo.worlds.templates import CAMERA_WORDS
+
+    facts = facts_of(clip)
     wordings = clip.captions.heldout_paraphrases
+    rotated = wordings[clip.seed % len(wordings) :] + wordings[: clip.seed % len(wordings)]
+    exact = clip.captions.long
+    text = next((wording for wording in rotated if _names_all(wording, facts)), exact)
+    camera = CAMERA_WORDS[facts.camera]
+    if not any(words in text for words in (camera.long, *camera.heldout)):
+        text = text if text.endswith(".") else text + "."
+        text = f"{text} {camera.heldout[clip.seed // 2 % len(camera.heldout)]}"
     return Prompt(
-        text=wordings[clip.seed % len(wordings)],
-        seed=clip.seed,
-        size=suite.size,
-        frames=suite.frames,
-        fps=suite.fps,
+        text=text[0].upper() + text[1:], seed=clip.seed, size=suite.size, frames=suite.frames, fps=suite.fps
     )
+
+
+def _names_all(text: str, facts: Facts) -> bool:
+    words = re.findall("[a-z]+", text.lower())
+    return all(colour in words for colour, _ in facts.objects)
