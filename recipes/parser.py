@@ -54,12 +54,11 @@ class Group:
 
 
 GROUPS = (
-    Group(size=(64, 64), frames=17, share=0.30),
-    Group(size=(96, 96), frames=17, share=0.32),
-    Group(size=(96, 64), frames=17, share=0.11),
-    Group(size=(64, 96), frames=17, share=0.11),
+    Group(size=(64, 64), frames=17, share=0.48),
+    Group(size=(96, 96), frames=17, share=0.24),
+    Group(size=(96, 64), frames=17, share=0.08),
+    Group(size=(64, 96), frames=17, share=0.08),
     Group(size=(64, 64), frames=33, share=0.08),
-    Group(size=(128, 96), frames=17, share=0.04),
     Group(size=(128, 128), frames=17, share=0.04),
 )
 
@@ -346,7 +345,7 @@ def main() -> None:
     )
     options.add_argument("what", choices=("render", "train", "score"))
     options.add_argument("--run", type=Path, default=Path("runs/parser"))
-    options.add_argument("--clips", type=int, default=4800)
+    options.add_argument("--clips", type=int, default=3000)
     options.add_argument("--circle", type=int, default=1, help="what to score")
     options.add_argument("--steps", type=int, default=1200)
     options.add_argument("--pixels", type=int, default=1_250_000)

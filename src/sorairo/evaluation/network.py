@@ -27,7 +27,7 @@ class ParserConfig:
     shapes: tuple[str, ...]
     events: tuple[str, ...]
     cameras: tuple[str, ...]
-    widths: tuple[int, int, int, int] = (16, 32, 56, 80)
+    widths: tuple[int, int, int, int] = (16, 24, 48, 72)
     correlation: int = 16
     reach: int = 3
     lags: tuple[int, int] = (1, 4)
@@ -58,36 +58,41 @@ class ConvNorm(nn.Module):
         return self.norm(self.conv(x))
 
 
-class TimeMix(nn.Module):
-    """Adds a convolution over three frames. x: (b t) c h w; its ends repeat."""
+def _shifted(x: Tensor, step: int) -> Tensor:
+    """b t ...: every frame becomes the one `step` later (earlier if negative); beyond the ends they repeat."""
+    t = x.shape[1]
+    step = max(min(step, t - 1), 1 - t)
+    if step >= 0:
+        return torch.cat([x[:, step:], x[:, -1:].expand(-1, step, *x.shape[2:])], dim=1)
+    return torch.cat([x[:, :1].expand(-1, -step, *x.shape[2:]), x[:, :step]], dim=1)
 
-    def __init__(self, c: int, step: int = 1) -> None:
+
+class TimeMix(nn.Module):
+    """Adds what two neighbouring frames tell. x: (b t) c h w."""
+
+    def __init__(self, c: int, step: int) -> None:
         super().__init__()
         self.step = step
-        self.before = ConvNorm(c, c, kernel=1)
-        self.after = ConvNorm(c, c, kernel=1)
+        self.change = ConvNorm(2 * c, c, kernel=1)
 
     def forward(self, x: Tensor, b: int) -> Tensor:
-        t = x.shape[0] // b
-        at = torch.arange(t, device=x.device)
-        frames = x.unflatten(0, (b, t))
-        before = frames[:, (at - self.step).clamp(min=0)].flatten(0, 1)
-        after = frames[:, (at + self.step).clamp(max=t - 1)].flatten(0, 1)
-        return F.relu(x + self.before(before - x) + self.after(after - x))
+        frames = x.unflatten(0, (b, -1))
+        around = torch.cat([_shifted(frames, -self.step), _shifted(frames, self.step)], dim=2).flatten(0, 1)
+        return F.relu(x + self.change(around))
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with a shortcut, then neighbouring frames."""
+    """Two 3x3 convolutions with a shortcut, then frames `step` away; step = 0 looks at no other frame."""
 
-    def __init__(self, c: int, step: int = 1) -> None:
+    def __init__(self, c: int, step: int) -> None:
         super().__init__()
         self.one = ConvNorm(c, c)
         self.two = ConvNorm(c, c)
-        self.time = TimeMix(c, step)
+        self.time = TimeMix(c, step) if step else None
 
     def forward(self, x: Tensor, b: int) -> Tensor:
         x = F.relu(x + self.two(F.relu(self.one(x))))
-        return self.time(x, b)
+        return self.time(x, b) if self.time else x
 
 
 class Flow(nn.Module):
@@ -101,19 +106,26 @@ class Flow(nn.Module):
 
     def forward(self, x: Tensor, b: int) -> Tensor:
         h, w = x.shape[-2:]
-        features = F.normalize(self.project(x).float(), dim=1).unflatten(0, (b, -1))
-        t = features.shape[1]
-        pad = F.pad(features, (self.reach,) * 4)
-        at = torch.arange(t, device=x.device)
-        side = range(2 * self.reach + 1)
+        features = F.normalize(self.project(x).float(), dim=1).flatten(2).unflatten(0, (b, -1))  # b t c (h w)
+        near, inside = self._window(h, w, x.device)
         maps = []
         for lag in self.lags:
-            later = pad[:, (at + lag).clamp(max=t - 1)]
-            maps += [(features * later[..., i : i + h, j : j + w]).sum(dim=2) for i in side for j in side]
-        ys = torch.linspace(-1, 1, h, device=x.device)[:, None].expand(b, t, h, w)
-        xs = torch.linspace(-1, 1, w, device=x.device).expand(b, t, h, w)
-        flow = torch.stack([*maps, ys, xs], dim=2).flatten(0, 1)
+            every = features.mT @ _shifted(features, lag)  # b t (h w) (h w)
+            maps.append(every.gather(3, near.expand(*every.shape[:2], -1, -1)) * inside)
+        ys = torch.linspace(-1, 1, h, device=x.device)[:, None].expand(h, w).reshape(-1, 1)
+        xs = torch.linspace(-1, 1, w, device=x.device).expand(h, w).reshape(-1, 1)
+        place = torch.cat([ys, xs], dim=1).expand(*features.shape[:2], -1, -1)
+        flow = torch.cat([*maps, place], dim=3).flatten(0, 1).mT.unflatten(2, (h, w))
         return self.out(flow.to(x.dtype))
+
+    def _window(self, h: int, w: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(flat index of each neighbour, 1 where it lies in the picture), (h w) k."""
+        span = torch.arange(-self.reach, self.reach + 1, device=device)
+        ys = torch.arange(h, device=device)[:, None, None, None] + span[:, None]  # h 1 k 1
+        xs = torch.arange(w, device=device)[:, None, None] + span  # w 1 k
+        inside = ((ys >= 0) & (ys < h) & (xs >= 0) & (xs < w)).reshape(h * w, -1)
+        near = (ys.clamp(0, h - 1) * w + xs.clamp(0, w - 1)).reshape(h * w, -1)
+        return near, inside.float()
 
 
 class Story(nn.Module):
@@ -142,17 +154,17 @@ class ParserNetwork(nn.Module):
         self.config = config
         w2, w4, w8, w16 = config.widths
         self.stem = nn.Sequential(ConvNorm(3, w2, stride=2), nn.ReLU(), ConvNorm(w2, w2), nn.ReLU())
-        self.to4, self.blocks4 = ConvNorm(w2, w4, stride=2), nn.ModuleList([Block(w4), Block(w4)])
-        self.to8, self.blocks8 = ConvNorm(w4, w8, stride=2), nn.ModuleList([Block(w8), Block(w8, 2)])
+        self.to4, self.blocks4 = ConvNorm(w2, w4, stride=2), nn.ModuleList([Block(w4, 0)])
+        self.to8, self.blocks8 = ConvNorm(w4, w8, stride=2), nn.ModuleList([Block(w8, 1), Block(w8, 2)])
         self.flow = Flow(w8, config)
         self.to16, self.blocks16 = ConvNorm(w8, w16, stride=2), nn.ModuleList([Block(w16, 2), Block(w16, 4)])
         self.up8, self.up4, self.up2 = (
             ConvNorm(w16, w8, kernel=1), ConvNorm(w8, w4, kernel=1), ConvNorm(w4, w2, kernel=1)
         )  # fmt: skip
         self.mend8, self.mend4 = ConvNorm(w8, w8), ConvNorm(w4, w4)
-        self.pixel = nn.Sequential(ConvNorm(w2, 2 * w2), nn.ReLU())
+        self.pixel = nn.Sequential(ConvNorm(w2, 24), nn.ReLU())
         self.parts = (1, len(config.colours), len(config.shapes), 2)
-        self.head = nn.Conv2d(2 * w2, sum(self.parts), 1)
+        self.head = nn.Conv2d(24, sum(self.parts), 1)
         self.event = Story(2 * w16, 64, len(config.events))
         self.camera = Story(2 * w16, 48, len(config.cameras))
 
