@@ -1,10 +1,12 @@
 """Train the parser of the studio: pixels -> objects, event, camera.
 
-    python recipes/parser.py render --run runs/parser     (once; about 10 minutes on two cores)
-    python recipes/parser.py train  --run runs/parser     (about 15 minutes on one core)
-    python recipes/parser.py score  --run runs/parser     (1000 held-out clips never trained on; confusion tables)
+    python recipes/parser.py render     (once; 3000 clips)
+    python recipes/parser.py pixels     (what each pixel shows)
+    python recipes/parser.py story      (event and camera; may run beside `pixels`)
+    python recipes/parser.py join       (both into src/sorairo/evaluation/weights/studio.safetensors)
+    python recipes/parser.py score      (clips of the pools that were kept back; what is taken for what)
 
-`train` writes src/sorairo/evaluation/weights/studio.safetensors. Expected: see docs/scorecard.md.
+Expected: see docs/scorecard.md.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sorairo.evaluation.network import CENTRE_SCALE, ParserConfig, ParserNetwork, Reading
+from sorairo.evaluation.network import CENTRE_SCALE, ParserConfig, ParserNetwork
 from sorairo.evaluation.parse import save_weights
 from sorairo.evaluation.suites import facts_of
 from sorairo.worlds import get_world, render_clips
+from sorairo.worlds.circles import get_circle
 from sorairo.worlds.palette import COLOURS, SHAPES
 from sorairo.worlds.splits import EVENTS
 from sorairo.worlds.templates import CAMERA_WORDS
@@ -149,24 +152,24 @@ def load_pools(run: Path) -> list[Pool]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """frames b t 3 h w in 0..1; per half-resolution pixel (b t y x): object id from 0 = none, its colour and shape,
-    its weight, and the offset to its middle (.. 2); event, camera: (b,).
+    """frames b t 3 h w in -0.5..0.5; mask b t y x at half resolution: object numbers from 1; colour, shape
+    (b MOST_OBJECTS) by object; event, camera: (b,).
     """
 
     frames: Tensor
     mask: Tensor
     colour: Tensor
     shape: Tensor
-    weight: Tensor
-    centre: Tensor
     event: Tensor
     camera: Tensor
 
 
-def take(pool: Pool, rows: np.ndarray, rng: np.random.Generator) -> Batch:
-    """A batch with mirror images, blur, noise and light changes: generated clips are not as clean as real ones."""
-    frames = torch.from_numpy(pool.frames[rows]).permute(0, 1, 4, 2, 3).float() / 255
-    mask = torch.from_numpy(pool.masks[rows]).long()
+def take(pool: Pool, rows: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> Batch:
+    """Clips `rows` at frames `times`, with mirror images, blur, noise and light changes: generated clips are not as
+    clean as real ones.
+    """
+    frames = torch.from_numpy(pool.frames[rows][:, times]).permute(0, 1, 4, 2, 3).float() / 255 - 0.5
+    mask = torch.from_numpy(pool.masks[rows][:, times]).long()
     camera = torch.from_numpy(pool.camera[rows])
     for i in range(len(rows)):
         if rng.random() < 0.5:
@@ -175,161 +178,166 @@ def take(pool: Pool, rows: np.ndarray, rng: np.random.Generator) -> Batch:
             soft = F.avg_pool2d(F.pad(frames[i], (1, 1, 1, 1), mode="replicate"), 3, stride=1)
             frames[i] += float(rng.uniform(0.3, 1.0)) * (soft - frames[i])
         if rng.random() < 0.3:
-            frames[i] += float(rng.uniform(0, 0.03)) * torch.from_numpy(
-                rng.standard_normal(frames[i].shape, dtype=np.float32)
-            )
+            noise = torch.from_numpy(rng.standard_normal(frames[i].shape, dtype=np.float32))
+            frames[i] += float(rng.uniform(0, 0.03)) * noise
         frames[i] = frames[i] * float(rng.uniform(0.95, 1.05)) + float(rng.uniform(-0.02, 0.02))
-    centre, weight = targets(mask)
-    index = (mask - 1).clamp(min=0)
-    at = torch.arange(len(rows))[:, None, None, None]
     return Batch(
-        frames=frames.clamp(0, 1),
+        frames=frames,
         mask=mask,
-        colour=torch.from_numpy(pool.colour[rows])[at, index],
-        shape=torch.from_numpy(pool.shape[rows])[at, index],
-        weight=weight,
-        centre=centre,
+        colour=torch.from_numpy(pool.colour[rows]),
+        shape=torch.from_numpy(pool.shape[rows]),
         event=torch.from_numpy(pool.event[rows]),
         camera=camera,
     )
 
 
-def targets(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Offset to the middle of the visible part (b t y x 2), and weights 1/sqrt(area) (b t y x), 0 outside."""
-    one_hot = F.one_hot(mask, MOST_OBJECTS + 1).float()[..., 1:]  # b t y x m
-    area = one_hot.sum(dim=(2, 3))  # b t m
-    ys = torch.arange(mask.shape[2]).float()
-    xs = torch.arange(mask.shape[3]).float()
-    middle_x = (one_hot.sum(dim=2) * xs[:, None]).sum(dim=2) / area.clamp(min=1)
-    middle_y = (one_hot.sum(dim=3) * ys[:, None]).sum(dim=2) / area.clamp(min=1)
-    dx = torch.einsum("btyxm,btm->btyx", one_hot, middle_x) - xs
-    dy = torch.einsum("btyxm,btm->btyx", one_hot, middle_y) - ys[:, None]
-    weight = torch.einsum("btyxm,btm->btyx", one_hot, area.clamp(min=1).rsqrt())
-    return torch.stack([dx, dy], dim=-1), weight
-
-
-def loss_of(reading: Reading, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-    """The sum of all losses, and its parts."""
-    inside = batch.mask > 0
-    weight = batch.weight[inside]
-    weight = weight / weight.sum()
-    parts = {
-        "object": 4 * F.binary_cross_entropy_with_logits(reading.object, inside.float()),
-        "colour": (
-            F.cross_entropy(reading.colour[inside], batch.colour[inside], reduction="none") * weight
-        ).sum(),
-        "shape": (
-            F.cross_entropy(reading.shape[inside], batch.shape[inside], reduction="none") * weight
-        ).sum(),
-        "centre": (
-            F.smooth_l1_loss(
-                reading.centre[inside] / CENTRE_SCALE, batch.centre[inside] / CENTRE_SCALE, reduction="none"
-            )
-            .sum(dim=-1)
-            .mul(weight)
-            .sum()
-            * 4
-        ),
-        "event": F.cross_entropy(reading.event, batch.event),
-        "camera": F.cross_entropy(reading.camera, batch.camera),
-    }
-    right = (
-        (reading.event.argmax(1) == batch.event).float().mean(),
-        (reading.camera.argmax(1) == batch.camera).float().mean(),
+def pixel_losses(network: ParserNetwork, batch: Batch) -> dict[str, Tensor]:
+    """Is it an object, of which colour and shape, and where is its middle; an object counts by its width."""
+    object_, colour, shape, centre = network.read(batch.frames.flatten(0, 1))
+    b, t = batch.mask.shape[:2]
+    mask = batch.mask.flatten(0, 1)  # n y x
+    inside = mask > 0
+    at = inside.nonzero()  # p 3: n y x
+    number = mask[inside] - 1
+    key = at[:, 0] * MOST_OBJECTS + number
+    area = torch.bincount(key, minlength=b * t * MOST_OBJECTS).float()
+    middle = torch.stack(
+        [
+            torch.bincount(key, weights=at[:, k].float(), minlength=len(area)) / area.clamp(min=1)
+            for k in (2, 1)
+        ],
+        dim=1,
     )
-    shown = {name: float(value) for name, value in parts.items()}
-    return torch.stack(list(parts.values())).sum(), shown | {
-        "event right": float(right[0]),
-        "camera right": float(right[1]),
+    offset = middle[key] - at[:, [2, 1]]
+    weight = area[key].rsqrt()
+    weight = weight / weight.sum()
+    clip = at[:, 0] // t
+    gap = F.smooth_l1_loss(centre[inside] / CENTRE_SCALE, offset / CENTRE_SCALE, reduction="none").sum(dim=1)
+    right = shape[inside].argmax(1) == batch.shape[clip, number]
+    return {
+        "object": 4 * F.binary_cross_entropy_with_logits(object_, inside.float()),
+        "colour": (
+            F.cross_entropy(colour[inside], batch.colour[clip, number], reduction="none") * weight
+        ).sum(),
+        "shape": (F.cross_entropy(shape[inside], batch.shape[clip, number], reduction="none") * weight).sum(),
+        "centre": 4 * (gap * weight).sum(),
+        "shape right": (right * weight).sum().detach(),
     }
 
 
-def train(run: Path, steps: int, pixels: int, threads: int, start: Path | None) -> None:
-    """AdamW, one cycle. pixels: clip pixels per step, so that small clips come in larger batches."""
-    torch.set_num_threads(threads)
+def story_losses(network: ParserNetwork, batch: Batch) -> dict[str, Tensor]:
+    """Which event, which camera; and coarsely where objects are, which is what both are about."""
+    event, camera, object_ = network.story(batch.frames)
+    inside = F.adaptive_avg_pool2d((batch.mask > 0).float(), list(object_.shape[-2:]))
+    return {
+        "event": F.cross_entropy(event, batch.event),
+        "camera": F.cross_entropy(camera, batch.camera),
+        "object": F.binary_cross_entropy_with_logits(object_, inside),
+        "event right": (event.argmax(1) == batch.event).float().mean(),
+        "camera right": (camera.argmax(1) == batch.camera).float().mean(),
+    }
+
+
+def train(run: Path, part: str, steps: int, pixels: int, rate: float) -> None:
+    """AdamW, one cycle. part: pixels or story; they share nothing and may train side by side.
+
+    pixels: how many of them a step sees, so that small clips come in larger batches.
+    """
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     pools = load_pools(run)
     config = ParserConfig(colours=tuple(COLOURS), shapes=SHAPES, events=EVENTS, cameras=CAMERAS)
-    network = ParserNetwork(config).to(memory_format=torch.channels_last)
-    if start:
-        from sorairo.evaluation.parse import load_parser
-
-        network.load_state_dict(load_parser(start).network.state_dict())
-    network.train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
+    network = ParserNetwork(config).to(memory_format=torch.channels_last).train()
+    losses = pixel_losses if part == "pixels" else story_losses
+    learned = getattr(network, part)
+    optimizer = torch.optim.AdamW(learned.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
     orders = [np.zeros(0, dtype=int) for _ in GROUPS]
     totals: dict[str, float] = {}
-    begun = time.time()
     for step in range(1, steps + 1):
         if step % 50 == 0 and len(pools) < len(GROUPS):
             pools = load_pools(run)  # rendering may still be under way
         weights = np.array([len(pool.event) for pool in pools], dtype=float)
         which = int(rng.choice(len(pools), p=weights / weights.sum()))
         pool = pools[which]
-        w, h = pool.group.size
-        count = max(2, round(pixels / (w * h * pool.group.frames)))
+        t = pool.group.frames
+        times = (
+            np.sort(rng.choice(t, 2, replace=False)) if part == "pixels" else np.arange(rng.integers(2), t, 2)
+        )
+        w, h = pool.group.size if part == "pixels" else (64, 64)
+        count = max(4, round(pixels / (w * h * len(times))))
         if len(orders[which]) < count:
-            orders[which] = rng.permutation(len(pool.event))
+            orders[which] = rng.permutation(np.flatnonzero(~kept_back(len(pool.event))))
         rows, orders[which] = np.sort(orders[which][:count]), orders[which][count:]
-        batch = take(pool, rows, rng)
+        batch = take(pool, rows, times, rng)
         with torch.autocast("cpu", torch.bfloat16):
-            reading = network(batch.frames)
-        loss, parts = loss_of(reading, batch)
+            values = losses(network, batch)
+        loss = torch.stack([value for name, value in values.items() if "right" not in name]).sum()
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        torch.nn.utils.clip_grad_norm_(learned.parameters(), 2.0)
         optimizer.step()
         schedule.step()
-        for name, value in parts.items():
-            totals[name] = totals.get(name, 0.0) + value
+        for name, value in values.items():
+            totals[name] = totals.get(name, 0.0) + float(value.detach())
         if step % 25 == 0:
             line = "  ".join(f"{name} {value / 25:.3f}" for name, value in totals.items())
-            print(f"{step:5d}/{steps}  {line}  {(time.time() - begun) / step:.2f} s/step", flush=True)
+            print(
+                f"{step:5d}/{steps}  {line}  {time.process_time() / step:.2f} core seconds a step", flush=True
+            )
             totals = {}
-        if step % 200 == 0 or step == steps:
-            save_weights(network, run / "parser.safetensors")
+        if step % 100 == 0 or step == steps:
+            save_weights(network, run / f"{part}.safetensors")
+
+
+def kept_back(count: int) -> np.ndarray:
+    """Which rows of a pool are never trained on, (count,) bool: every tenth."""
+    return np.arange(count) % 10 == 7
+
+
+def join(run: Path) -> None:
+    """Both parts into the file that ships."""
+    from sorairo.evaluation.parse import load_parser
+
+    network = load_parser(run / "pixels.safetensors").network
+    network.story.load_state_dict(load_parser(run / "story.safetensors").network.story.state_dict())
     WEIGHTS.parent.mkdir(exist_ok=True)
     save_weights(network, WEIGHTS)
 
 
-def score(clips: int, circle: int, workers: int, weights: Path | None) -> None:
-    """How often the parser is right on held-out clips, by size, and what it takes for what."""
+def score(run: Path, weights: Path | None) -> None:
+    """How often the parser is right on clips of the pools that were kept back, and what it takes for what."""
     from collections import Counter
 
+    from sorairo.evaluation.judge import RIGHT, judge
     from sorairo.evaluation.parse import load_parser
+    from sorairo.evaluation.suites import Facts
+    from sorairo.types import Video
 
-    parser, world = load_parser(weights), get_world("studio")
-    cases = [((64, 64), 17), ((96, 96), 17), ((128, 128), 17), ((96, 64), 17), ((64, 64), 33)]
+    parser = load_parser(weights)
     mistaken: Counter[str] = Counter()
-    for number, (size, frames) in enumerate(cases):
-        right = np.zeros(6)
-        seeds = range(90_000_000 + number * 1_000_000, 90_000_000 + number * 1_000_000 + clips // len(cases))
-        for clip in render_clips(
-            world, seeds, workers=workers, size=size, frames=frames, circle=circle, split="heldout"
-        ):
-            facts, parsed = facts_of(clip), parser(clip.video)
-            truth, names = sorted(facts.objects), parsed.names()
-            checks = [
-                len(truth) == len(names),
-                sorted(c for c, _ in truth) == sorted(c for c, _ in names),
-                truth == names,
-                facts.event == parsed.event,
-                facts.camera == parsed.camera,
-            ]
-            right += [*checks, all(checks)]
-            if not checks[2]:
-                lost, found = Counter(truth) - Counter(names), Counter(names) - Counter(truth)
-                mistaken[f"objects {facts.event}: {_words(lost)} as {_words(found)}"] += 1
-                print(f"  seed {clip.seed} {size} {facts.event}: {_words(lost)} as {_words(found)}")
-            if not checks[3]:
-                mistaken[f"event {facts.event} as {parsed.event}"] += 1
-            if not checks[4]:
-                mistaken[f"camera {facts.camera} as {parsed.camera}"] += 1
-        names = ("count", "colours", "objects", "event", "camera", "all")
-        line = "  ".join(f"{n} {r / len(seeds):.1%}" for n, r in zip(names, right, strict=True))
-        print(f"{size[0]}x{size[1]}x{frames}: {line}", flush=True)
+    rows: dict[str, list[dict[str, float]]] = {}
+    for pool in load_pools(run):
+        known = json.loads((run / "pool" / f"{pool.group.name}.json").read_text())
+        for row in np.flatnonzero(kept_back(len(known))):
+            fact = known[row] | {"objects": tuple(tuple(pair) for pair in known[row]["objects"])}
+            facts, parsed = Facts(**fact), parser(Video(frames=np.array(pool.frames[row]), fps=8.0))
+            right = judge(parsed, facts)
+            circle = next(c for c in (1, 2, 3) if facts.event in get_circle(c).events)
+            for name in (pool.group.name, f"events of circle {circle}", "all"):
+                rows.setdefault(name, []).append(right)
+            truth, names = Counter(facts.objects), Counter(parsed.names())
+            if truth != names:
+                what = f"{_words(truth - names)} as {_words(names - truth)}"
+                mistaken[f"objects: {what}"] += 1
+                print(f"{pool.group.name} {row} {facts.event} {facts.camera}: {what}", flush=True)
+            if parsed.event != facts.event:
+                mistaken[f"event: {facts.event} as {parsed.event}"] += 1
+            if parsed.camera != facts.camera:
+                mistaken[f"camera: {facts.camera} as {parsed.camera}"] += 1
+    for name, judged in rows.items():
+        line = "  ".join(f"{question} {np.mean([j[question] for j in judged]):.1%}" for question in RIGHT)
+        print(f"{name} ({len(judged)} clips): {line}")
     for what, times in mistaken.most_common(40):
         print(f"{times:4d}  {what}")
 
@@ -343,25 +351,26 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("what", choices=("render", "train", "score"))
+    options.add_argument("what", choices=("render", "pixels", "story", "join", "score"))
     options.add_argument("--run", type=Path, default=Path("runs/parser"))
     options.add_argument("--clips", type=int, default=3000)
-    options.add_argument("--circle", type=int, default=1, help="what to score")
     options.add_argument("--steps", type=int, default=1200)
-    options.add_argument("--pixels", type=int, default=1_250_000)
+    options.add_argument("--pixels", type=int, default=350_000)
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--workers", type=int, default=2)
-    options.add_argument("--start", type=Path, help="weights to go on from")
+    options.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     options.add_argument("--weights", type=Path, help="score these in place of the package's")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     match chosen.what:
         case "render":
             render(chosen.run, chosen.clips, chosen.workers)
-        case "train":
-            train(chosen.run, chosen.steps, chosen.pixels, chosen.threads, chosen.start)
+        case "pixels" | "story":
+            train(chosen.run, chosen.what, chosen.steps, chosen.pixels, chosen.rate)
+        case "join":
+            join(chosen.run)
         case "score":
-            score(chosen.clips, chosen.circle, chosen.workers, chosen.weights)
+            score(chosen.run, chosen.weights)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,9 @@ def _judged(suite: Suite, columns: dict[str, Column], facts: list[Facts]) -> Any
         if (
             name == "shuffled"
         ):  # the laws of motion do not depend on what was asked for: shuffle time in its place
-            rows = [r | motion(_shaken(p), suite.size) for r, p in zip(rows, parsed, strict=True)]
+            rows = [
+                r | motion(_shaken(p), f, suite.size) for r, p, f in zip(rows, parsed, facts, strict=True)
+            ]
         else:
             rows = [r | physics(p, f, suite.size) for r, p, f in zip(rows, parsed, truth, strict=True)]
             mistakes[name] = _confusions(parsed, truth)

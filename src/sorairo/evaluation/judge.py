@@ -23,6 +23,12 @@ RIGHT = {
     "camera": "camera",
     "all": "objects, event and camera",
 }
+# Which law is asked of which event; a law that is not listed is asked of all.
+LAWS = {
+    "gravity": {"drop", "edge"},
+    "bounce": {"drop"},
+    "velocity": {"roll", "slide", "ramp", "collide", "crash", "topple", "hide"},
+}
 PARTLY_HIDDEN = 0.6  # of an object's median area: below it the middle of what is seen is not its middle
 EDGE = 1.5  # pixels from the picture's edge, likewise
 
@@ -44,12 +50,15 @@ def judge(parsed: Parsed, facts: Facts) -> dict[str, float]:
 
 def physics(parsed: Parsed, facts: Facts, size: tuple[int, int]) -> dict[str, float]:
     """Errors against the laws of motion, and permanence behind a wall. size: (width, height)."""
-    return {"permanence": _permanence(parsed, facts)} | motion(parsed, size)
+    return {"permanence": _permanence(parsed, facts)} | motion(parsed, facts, size)
 
 
-def motion(parsed: Parsed, size: tuple[int, int]) -> dict[str, float]:
-    """Errors against the laws of motion alone; see laws.MotionErrors. size: (width, height)."""
-    return asdict(motion_errors([_path(track, size) for track in parsed.objects]))
+def motion(parsed: Parsed, facts: Facts, size: tuple[int, int]) -> dict[str, float]:
+    """Errors against the laws of motion alone (see laws.MotionErrors), each where the event is about that law."""
+    errors = asdict(motion_errors([_path(track, size) for track in parsed.objects]))
+    return {
+        law: error if facts.event in LAWS.get(law, {facts.event}) else np.nan for law, error in errors.items()
+    }
 
 
 def _path(track: Track, size: tuple[int, int]) -> np.ndarray:

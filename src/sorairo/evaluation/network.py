@@ -1,9 +1,9 @@
-"""The network that reads a clip of the studio: what each pixel belongs to, and what happens in the clip as a whole.
+"""The two networks that read a clip of the studio: what each pixel belongs to, and what happens in the clip.
 
-b clips, t frames, h w pixels, c channels. A frame's features are mixed with its neighbours' by short convolutions over
-time and by local correlations with a later frame (a cheap optical flow, which is what tells a pan from an orbit). A
-small decoder brings them back to half resolution, where each pixel says how likely it belongs to an object, of which
-colour and shape, and how far away that object's centre lies.
+b clips, t frames, h w pixels, c channels. `Pixels` looks at one frame at a time and says at half resolution how likely
+a place belongs to an object, of which colour and shape, and how far away that object's centre lies. `Story` looks at
+every other frame, scaled to 64 pixels on the short side; local correlations between frames (a cheap optical flow) are
+what tells a pan from an orbit.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from torch.nn import functional as F
 __all__ = ["ParserConfig", "ParserNetwork", "Reading"]
 
 CENTRE_SCALE = 8.0  # offsets leave the network in units of this many half-resolution pixels
+STORY_SIDE = 64  # pixels on the short side of what Story sees
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParserConfig:
-    """The words it tells apart, and its widths at 1/2, 1/4, 1/8 and 1/16 of the resolution."""
+    """The words it tells apart, and its widths: of Pixels at 1/2, 1/4 and 1/8, of Story at 1/4, 1/8 and 1/16."""
 
     colours: tuple[str, ...]
     shapes: tuple[str, ...]
     events: tuple[str, ...]
     cameras: tuple[str, ...]
-    widths: tuple[int, int, int, int] = (16, 24, 48, 72)
+    pixels: tuple[int, int, int] = (16, 32, 48)
+    story: tuple[int, int, int] = (24, 40, 64)
     correlation: int = 16
     reach: int = 3
-    lags: tuple[int, int] = (1, 4)
+    lag: int = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,32 +92,30 @@ class Block(nn.Module):
         self.two = ConvNorm(c, c)
         self.time = TimeMix(c, step) if step else None
 
-    def forward(self, x: Tensor, b: int) -> Tensor:
+    def forward(self, x: Tensor, b: int = 1) -> Tensor:
         x = F.relu(x + self.two(F.relu(self.one(x))))
         return self.time(x, b) if self.time else x
 
 
 class Flow(nn.Module):
-    """Correlations of every place with the (2 reach + 1)^2 places around it in later frames."""
+    """Correlations of every place with the (2 reach + 1)^2 places around it in a frame `lag` later."""
 
     def __init__(self, c: int, config: ParserConfig) -> None:
         super().__init__()
-        self.reach, self.lags = config.reach, config.lags
+        self.reach, self.lag = config.reach, config.lag
         self.project = nn.Conv2d(c, config.correlation, 1)
-        self.out = nn.Conv2d(len(config.lags) * (2 * config.reach + 1) ** 2 + 2, c, 1)
+        self.out = nn.Conv2d((2 * config.reach + 1) ** 2 + 2, c, 1)
 
     def forward(self, x: Tensor, b: int) -> Tensor:
         h, w = x.shape[-2:]
         features = F.normalize(self.project(x).float(), dim=1).flatten(2).unflatten(0, (b, -1))  # b t c (h w)
         near, inside = self._window(h, w, x.device)
-        maps = []
-        for lag in self.lags:
-            every = features.mT @ _shifted(features, lag)  # b t (h w) (h w)
-            maps.append(every.gather(3, near.expand(*every.shape[:2], -1, -1)) * inside)
+        every = features.mT @ _shifted(features, self.lag)  # b t (h w) (h w)
+        maps = every.gather(3, near.expand(*every.shape[:2], -1, -1)) * inside
         ys = torch.linspace(-1, 1, h, device=x.device)[:, None].expand(h, w).reshape(-1, 1)
         xs = torch.linspace(-1, 1, w, device=x.device).expand(h, w).reshape(-1, 1)
         place = torch.cat([ys, xs], dim=1).expand(*features.shape[:2], -1, -1)
-        flow = torch.cat([*maps, place], dim=3).flatten(0, 1).mT.unflatten(2, (h, w))
+        flow = torch.cat([maps, place.to(maps.dtype)], dim=3).flatten(0, 1).mT.unflatten(2, (h, w))
         return self.out(flow.to(x.dtype))
 
     def _window(self, h: int, w: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -128,13 +128,13 @@ class Flow(nn.Module):
         return near, inside.float()
 
 
-class Story(nn.Module):
+class Verdict(nn.Module):
     """Frame vectors b t c -> logits, by dilated convolutions over time and a mean, a maximum and the two ends."""
 
     def __init__(self, c: int, width: int, classes: int) -> None:
         super().__init__()
         self.enter = nn.Conv1d(c, width, 1)
-        self.steps = (1, 2, 4, 8)
+        self.steps = (1, 2, 4)
         self.layers = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=step) for step in self.steps)
         self.out = nn.Linear(4 * width, classes)
 
@@ -146,57 +146,94 @@ class Story(nn.Module):
         return self.out(torch.cat([x.mean(dim=2), x.amax(dim=2), x[:, :, 0], x[:, :, -1]], dim=1))
 
 
+class Pixels(nn.Module):
+    """frames n 3 h w in -0.5..0.5 -> n y x (1 + colours + shapes + 2), at half resolution."""
+
+    def __init__(self, config: ParserConfig) -> None:
+        super().__init__()
+        w2, w4, w8 = config.pixels
+        self.to2, self.to4, self.to8 = (
+            ConvNorm(3, w2, stride=2),
+            ConvNorm(w2, w4, stride=2),
+            ConvNorm(w4, w8, stride=2),
+        )
+        self.block4 = Block(w4, 0)
+        self.block8 = nn.Sequential(Block(w8, 0), Block(w8, 0))
+        self.up4, self.up2 = ConvNorm(w8, w4, kernel=1), ConvNorm(w4, w2, kernel=1)
+        self.mend4, self.mend2 = ConvNorm(w4, w4), ConvNorm(w2, 24)
+        self.head = nn.Conv2d(24, 1 + len(config.colours) + len(config.shapes) + 2, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        x2 = F.relu(self.to2(frames))
+        x4 = self.block4(F.relu(self.to4(x2)))
+        x8 = self.block8(F.relu(self.to8(x4)))
+        y4 = F.relu(self.mend4(F.relu(x4 + _double(self.up4(x8)))))
+        y2 = F.relu(self.mend2(F.relu(x2 + _double(self.up2(y4)))))
+        return self.head(y2).movedim(1, -1).float()
+
+
+class Story(nn.Module):
+    """frames b t 3 h w in -0.5..0.5 -> event and camera logits, and object logits b t y x that help it learn (coarse)."""
+
+    def __init__(self, config: ParserConfig) -> None:
+        super().__init__()
+        w4, w8, w16 = config.story
+        self.to4 = ConvNorm(3, w4, stride=4, kernel=7)
+        self.object = nn.Conv2d(w4, 1, 1)
+        self.flow, self.time = Flow(w4, config), TimeMix(w4, 1)
+        self.to8, self.block8 = ConvNorm(w4, w8, stride=2), Block(w8, 1)
+        self.to16, self.blocks16 = ConvNorm(w8, w16, stride=2), nn.ModuleList([Block(w16, 1), Block(w16, 2)])
+        self.event = Verdict(2 * w16, 64, len(config.events))
+        self.camera = Verdict(2 * w16, 48, len(config.cameras))
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        b = frames.shape[0]
+        x4 = F.relu(self.to4(_to_scale(frames.flatten(0, 1)).contiguous(memory_format=torch.channels_last)))
+        object_ = self.object(x4)[:, 0].unflatten(0, (b, -1)).float()
+        x4 = self.time(F.relu(x4 + self.flow(x4, b)), b)
+        x8 = self.block8(F.relu(self.to8(x4)), b)
+        x16 = F.relu(self.to16(x8))
+        for block in self.blocks16:
+            x16 = block(x16, b)
+        pooled = torch.cat([x16.mean(dim=(2, 3)), x16.amax(dim=(2, 3))], dim=1).unflatten(0, (b, -1))
+        return self.event(pooled).float(), self.camera(pooled).float(), object_
+
+
 class ParserNetwork(nn.Module):
-    """frames (b t 3 h w) in 0..1, h and w multiples of 16, t >= 2 -> Reading."""
+    """frames (b t 3 h w) in 0..1, h and w multiples of 16 -> Reading."""
 
     def __init__(self, config: ParserConfig) -> None:
         super().__init__()
         self.config = config
-        w2, w4, w8, w16 = config.widths
-        self.stem = nn.Sequential(ConvNorm(3, w2, stride=2), nn.ReLU(), ConvNorm(w2, w2), nn.ReLU())
-        self.to4, self.blocks4 = ConvNorm(w2, w4, stride=2), nn.ModuleList([Block(w4, 0)])
-        self.to8, self.blocks8 = ConvNorm(w4, w8, stride=2), nn.ModuleList([Block(w8, 1), Block(w8, 2)])
-        self.flow = Flow(w8, config)
-        self.to16, self.blocks16 = ConvNorm(w8, w16, stride=2), nn.ModuleList([Block(w16, 2), Block(w16, 4)])
-        self.up8, self.up4, self.up2 = (
-            ConvNorm(w16, w8, kernel=1), ConvNorm(w8, w4, kernel=1), ConvNorm(w4, w2, kernel=1)
-        )  # fmt: skip
-        self.mend8, self.mend4 = ConvNorm(w8, w8), ConvNorm(w4, w4)
-        self.pixel = nn.Sequential(ConvNorm(w2, 24), nn.ReLU())
-        self.parts = (1, len(config.colours), len(config.shapes), 2)
-        self.head = nn.Conv2d(24, sum(self.parts), 1)
-        self.event = Story(2 * w16, 64, len(config.events))
-        self.camera = Story(2 * w16, 48, len(config.cameras))
+        self.pixels = Pixels(config)
+        self.story = Story(config)
 
     def forward(self, frames: Tensor) -> Reading:
-        b = frames.shape[0]
-        x2 = self.stem((frames - 0.5).flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        x4 = self._run(self.blocks4, F.relu(self.to4(x2)), b)  # (b t) c h/4 w/4
-        x8 = F.relu(self.to8(x4))
-        x8 = self._run(self.blocks8, x8 + self.flow(x8, b), b)  # (b t) c h/8 w/8
-        x16 = self._run(self.blocks16, F.relu(self.to16(x8)), b)  # (b t) c h/16 w/16
-
-        y8 = F.relu(self.mend8(F.relu(x8 + _double(self.up8(x16)))))
-        y4 = F.relu(self.mend4(F.relu(x4 + _double(self.up4(y8)))))
-        y2 = self.pixel(F.relu(x2 + _double(self.up2(y4))))  # (b t) c h/2 w/2
-        dense = self.head(y2).unflatten(0, (b, -1)).movedim(2, -1).float()
-        object_, colour, shape, centre = dense.split(self.parts, dim=-1)
-
-        pooled = torch.cat([x16.mean(dim=(2, 3)), x16.amax(dim=(2, 3))], dim=1).unflatten(0, (b, -1))
+        b, t = frames.shape[:2]
+        x = frames - 0.5
+        object_, colour, shape, centre = self.read(x.flatten(0, 1))
+        halves = [self.story(x[:, start::2])[:2] for start in range(min(2, t))]
+        event, camera = (torch.stack(logits).mean(dim=0) for logits in zip(*halves, strict=True))
+        dense = [part.unflatten(0, (b, t)) for part in (object_, colour, shape, centre)]
         return Reading(
-            object=object_[..., 0],
-            colour=colour,
-            shape=shape,
-            centre=centre * CENTRE_SCALE,
-            event=self.event(pooled).float(),
-            camera=self.camera(pooled).float(),
+            object=dense[0], colour=dense[1], shape=dense[2], centre=dense[3], event=event, camera=camera
         )
 
-    @staticmethod
-    def _run(blocks: nn.ModuleList, x: Tensor, b: int) -> Tensor:
-        for block in blocks:
-            x = block(x, b)
+    def read(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """object n y x, colour, shape and centre n y x k of frames n 3 h w in -0.5..0.5."""
+        config = self.config
+        out = self.pixels(frames.contiguous(memory_format=torch.channels_last))
+        object_, colour, shape, centre = out.split((1, len(config.colours), len(config.shapes), 2), dim=-1)
+        return object_[..., 0], colour, shape, centre * CENTRE_SCALE
+
+
+def _to_scale(x: Tensor) -> Tensor:
+    """n c h w with STORY_SIDE pixels on the short side, both sides multiples of 16."""
+    side = min(x.shape[-2:])
+    h, w = (max(round(length * STORY_SIDE / side / 16), 1) * 16 for length in x.shape[-2:])
+    if (h, w) == tuple(x.shape[-2:]):
         return x
+    return F.interpolate(x, size=(h, w), mode="bilinear", align_corners=False, antialias=True)
 
 
 def _double(x: Tensor) -> Tensor:
