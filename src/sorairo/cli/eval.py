@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sorairo.types import UserError
+from sorairo.cli.generate import parsed_size
+from sorairo.cli.progress import Stages
 
 app = typer.Typer(help="Score a model on prompts that it never saw.", no_args_is_help=True)
 
@@ -49,10 +50,10 @@ def world(
     from sorairo.evaluation.suites import Suite
     from sorairo.video.files import replacing
 
-    suite = Suite(circle=circle, count=prompts, size=_size(size), frames=frames, seed=seed)
+    suite = Suite(circle=circle, count=prompts, size=parsed_size(size) or (96, 96), frames=frames, seed=seed)
     parser = load_parser()
     model_fn, codec_fn = (None, None) if model == "real" else _wire(model, suite, out, steps, guidance)
-    with _bars() as progress:
+    with Stages() as progress:
         evaluation = evaluate(
             suite, parser, model_fn=model_fn, codec_fn=codec_fn, distances=distances, progress=progress
         )
@@ -68,13 +69,6 @@ def world(
     typer.echo(json.dumps(card) if as_json else table)
 
 
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise UserError(f"A size is written WIDTHxHEIGHT, for example 96x96, not {text!r}.")
-    return int(width), int(height)
-
-
 def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float | None) -> tuple[Any, Any]:
     """(prompts -> clips, clip -> clip through the codec) of a checkpoint, both from its one loaded copy."""
     import torch
@@ -82,10 +76,10 @@ def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float 
     import sorairo
     from sorairo.evaluation.clips import ClipStore
     from sorairo.evaluation.suites import Prompt
-    from sorairo.generate import generate  # pyright: ignore[reportMissingImports]
+    from sorairo.generate import generate
     from sorairo.types import Plan, Span, Video
 
-    loaded = sorairo.load(model)  # pyright: ignore[reportAttributeAccessIssue]
+    loaded = sorairo.load(model)
     codec = loaded.codec
 
     def make(prompts: Sequence[Prompt]) -> list[Video]:
@@ -122,29 +116,6 @@ def _fingerprint(loaded: Any) -> str:
                 f"{name} {tensor.double().sum().item():.12g} {tensor.double().norm().item():.12g}".encode()
             )
     return digest.hexdigest()[:16]
-
-
-class _bars:
-    """A progress bar per stage on the error stream: `with _bars() as progress: progress(stage, done, total)`."""
-
-    def __enter__(self) -> Callable[[str, int, int], None]:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.view = Progress(*columns, console=Console(stderr=True))
-        self.view.start()
-        tasks: dict[str, Any] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = self.view.add_task(stage, total=total)
-            self.view.update(tasks[stage], completed=done)
-
-        return progress
-
-    def __exit__(self, *_: object) -> None:
-        self.view.stop()
 
 
 def _sheet(evaluation: Any, path: Path) -> None:

@@ -173,7 +173,7 @@ class Pixels(nn.Module):
 
 
 class Story(nn.Module):
-    """frames b t 3 h w in -0.5..0.5 -> event and camera logits, and object logits b t y x that help it learn (coarse)."""
+    """frames b t 3 h w in -0.5..0.5 -> event and camera logits; and coarse object logits b t y x, to learn by."""
 
     def __init__(self, config: ParserConfig) -> None:
         super().__init__()
