@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sorairo.evaluation.network import CENTRE_SCALE, ParserConfig, ParserNetwork
-from sorairo.evaluation.parse import save_weights
+from sorairo.evaluation.parse import read_weights, save_weights
 from sorairo.evaluation.suites import facts_of
 from sorairo.worlds import get_world, render_clips
 from sorairo.worlds.circles import get_circle
@@ -238,10 +239,11 @@ def story_losses(network: ParserNetwork, batch: Batch) -> dict[str, Tensor]:
     }
 
 
-def train(run: Path, part: str, steps: int, pixels: int, rate: float) -> None:
+def train(run: Path, part: str, steps: int, pixels: int, rate: float, minutes: float, resume: bool) -> None:
     """AdamW, one cycle. part: pixels or story; they share nothing and may train side by side.
 
-    pixels: how many of them a step sees, so that small clips come in larger batches.
+    pixels: how many of them a step sees, so that small clips come in larger batches. minutes: the cycle ends by then
+    even if it has had fewer steps. resume: go on from the weights that an earlier run left.
     """
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -250,11 +252,17 @@ def train(run: Path, part: str, steps: int, pixels: int, rate: float) -> None:
     network = ParserNetwork(config).to(memory_format=torch.channels_last).train()
     losses = pixel_losses if part == "pixels" else story_losses
     learned = getattr(network, part)
+    if resume:
+        network.load_state_dict(read_weights(run / f"{part}.safetensors")[1], strict=False)
     optimizer = torch.optim.AdamW(learned.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
+    begun, step, done = time.monotonic(), 0, 0.0  # done: the share of the run that is over
     orders = [np.zeros(0, dtype=int) for _ in GROUPS]
     totals: dict[str, float] = {}
-    for step in range(1, steps + 1):
+    while done < 1:
+        step += 1
+        done = max(step / steps, (time.monotonic() - begun) / 60 / minutes)
+        warm = min(1.0, step / 40)
+        optimizer.param_groups[0]["lr"] = rate * warm * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0)))
         if step % 50 == 0 and len(pools) < len(GROUPS):
             pools = load_pools(run)  # rendering may still be under way
         weights = np.array([len(pool.event) for pool in pools], dtype=float)
@@ -277,7 +285,6 @@ def train(run: Path, part: str, steps: int, pixels: int, rate: float) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learned.parameters(), 2.0)
         optimizer.step()
-        schedule.step()
         for name, value in values.items():
             totals[name] = totals.get(name, 0.0) + float(value.detach())
         if step % 25 == 0:
@@ -286,7 +293,7 @@ def train(run: Path, part: str, steps: int, pixels: int, rate: float) -> None:
                 f"{step:5d}/{steps}  {line}  {time.process_time() / step:.2f} core seconds a step", flush=True
             )
             totals = {}
-        if step % 100 == 0 or step == steps:
+        if step % 50 == 0 or done >= 1:
             save_weights(network, run / f"{part}.safetensors")
 
 
@@ -297,10 +304,11 @@ def kept_back(count: int) -> np.ndarray:
 
 def join(run: Path) -> None:
     """Both parts into the file that ships."""
-    from sorairo.evaluation.parse import load_parser
-
-    network = load_parser(run / "pixels.safetensors").network
-    network.story.load_state_dict(load_parser(run / "story.safetensors").network.story.state_dict())
+    network = ParserNetwork(read_weights(run / "pixels.safetensors")[0])
+    for part in ("pixels", "story"):
+        tensors = read_weights(run / f"{part}.safetensors")[1]
+        learned = {name: tensor for name, tensor in tensors.items() if name.startswith(part)}
+        network.load_state_dict(learned, strict=False)
     WEIGHTS.parent.mkdir(exist_ok=True)
     save_weights(network, WEIGHTS)
 
@@ -358,6 +366,8 @@ def main() -> None:
     options.add_argument("--pixels", type=int, default=350_000)
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--minutes", type=float, default=math.inf, help="train no longer than this")
+    options.add_argument("--resume", action="store_true", help="go on from the weights of an earlier run")
     options.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     options.add_argument("--weights", type=Path, help="score these in place of the package's")
     chosen = options.parse_args()
@@ -366,7 +376,15 @@ def main() -> None:
         case "render":
             render(chosen.run, chosen.clips, chosen.workers)
         case "pixels" | "story":
-            train(chosen.run, chosen.what, chosen.steps, chosen.pixels, chosen.rate)
+            train(
+                chosen.run,
+                chosen.what,
+                chosen.steps,
+                chosen.pixels,
+                chosen.rate,
+                chosen.minutes,
+                chosen.resume,
+            )
         case "join":
             join(chosen.run)
         case "score":

@@ -29,7 +29,7 @@ class ParserConfig:
     events: tuple[str, ...]
     cameras: tuple[str, ...]
     pixels: tuple[int, int, int] = (16, 32, 48)
-    story: tuple[int, int, int] = (24, 40, 64)
+    story: tuple[int, int, int] = (24, 48, 72)
     correlation: int = 16
     reach: int = 3
     lag: int = 3
@@ -147,7 +147,10 @@ class Verdict(nn.Module):
 
 
 class Pixels(nn.Module):
-    """frames n 3 h w in -0.5..0.5 -> n y x (1 + colours + shapes + 2), at half resolution."""
+    """frames n 3 h w in -0.5..0.5 -> n y x (1 + colours + 2 + shapes), at half resolution.
+
+    Shapes are told at a quarter of the resolution, where more channels see more of an object.
+    """
 
     def __init__(self, config: ParserConfig) -> None:
         super().__init__()
@@ -161,7 +164,8 @@ class Pixels(nn.Module):
         self.block8 = nn.Sequential(Block(w8, 0), Block(w8, 0))
         self.up4, self.up2 = ConvNorm(w8, w4, kernel=1), ConvNorm(w4, w2, kernel=1)
         self.mend4, self.mend2 = ConvNorm(w4, w4), ConvNorm(w2, 24)
-        self.head = nn.Conv2d(24, 1 + len(config.colours) + len(config.shapes) + 2, 1)
+        self.head = nn.Conv2d(24, 1 + len(config.colours) + 2, 1)
+        self.shape = nn.Conv2d(w4, len(config.shapes), 1)
 
     def forward(self, frames: Tensor) -> Tensor:
         x2 = F.relu(self.to2(frames))
@@ -169,7 +173,7 @@ class Pixels(nn.Module):
         x8 = self.block8(F.relu(self.to8(x4)))
         y4 = F.relu(self.mend4(F.relu(x4 + _double(self.up4(x8)))))
         y2 = F.relu(self.mend2(F.relu(x2 + _double(self.up2(y4)))))
-        return self.head(y2).movedim(1, -1).float()
+        return torch.cat([self.head(y2), _double(self.shape(y4))], dim=1).movedim(1, -1).float()
 
 
 class Story(nn.Module):
@@ -178,23 +182,23 @@ class Story(nn.Module):
     def __init__(self, config: ParserConfig) -> None:
         super().__init__()
         w4, w8, w16 = config.story
-        self.to4 = ConvNorm(3, w4, stride=4, kernel=7)
+        self.lag = config.lag
+        self.to4 = ConvNorm(9, w4, stride=4, kernel=7)
         self.object = nn.Conv2d(w4, 1, 1)
-        self.flow, self.time = Flow(w4, config), TimeMix(w4, 1)
-        self.to8, self.block8 = ConvNorm(w4, w8, stride=2), Block(w8, 1)
-        self.to16, self.blocks16 = ConvNorm(w8, w16, stride=2), nn.ModuleList([Block(w16, 1), Block(w16, 2)])
+        self.to8, self.flow, self.block8 = ConvNorm(w4, w8, stride=2), Flow(w8, config), Block(w8, 1)
+        self.to16, self.block16 = ConvNorm(w8, w16, stride=2), Block(w16, 2)
         self.event = Verdict(2 * w16, 64, len(config.events))
         self.camera = Verdict(2 * w16, 48, len(config.cameras))
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         b = frames.shape[0]
-        x4 = F.relu(self.to4(_to_scale(frames.flatten(0, 1)).contiguous(memory_format=torch.channels_last)))
+        x = _to_scale(frames.flatten(0, 1)).unflatten(0, (b, -1))
+        x = torch.cat([x, _shifted(x, 1) - x, _shifted(x, self.lag) - x], dim=2).flatten(0, 1)  # (b t) 9 h w
+        x4 = F.relu(self.to4(x.contiguous(memory_format=torch.channels_last)))
         object_ = self.object(x4)[:, 0].unflatten(0, (b, -1)).float()
-        x4 = self.time(F.relu(x4 + self.flow(x4, b)), b)
-        x8 = self.block8(F.relu(self.to8(x4)), b)
-        x16 = F.relu(self.to16(x8))
-        for block in self.blocks16:
-            x16 = block(x16, b)
+        x8 = F.relu(self.to8(x4))
+        x8 = self.block8(F.relu(x8 + self.flow(x8, b)), b)
+        x16 = self.block16(F.relu(self.to16(x8)), b)
         pooled = torch.cat([x16.mean(dim=(2, 3)), x16.amax(dim=(2, 3))], dim=1).unflatten(0, (b, -1))
         return self.event(pooled).float(), self.camera(pooled).float(), object_
 
@@ -223,7 +227,7 @@ class ParserNetwork(nn.Module):
         """object n y x, colour, shape and centre n y x k of frames n 3 h w in -0.5..0.5."""
         config = self.config
         out = self.pixels(frames.contiguous(memory_format=torch.channels_last))
-        object_, colour, shape, centre = out.split((1, len(config.colours), len(config.shapes), 2), dim=-1)
+        object_, colour, centre, shape = out.split((1, len(config.colours), 2, len(config.shapes)), dim=-1)
         return object_[..., 0], colour, shape, centre * CENTRE_SCALE
 
 

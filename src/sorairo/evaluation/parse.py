@@ -24,7 +24,7 @@ from sorairo.evaluation.tracks import Track, Tracklet, blobs_of, link, merge
 from sorairo.types import UserError, Video
 from sorairo.video.files import replacing
 
-__all__ = ["Parsed", "Parser", "load_parser", "save_weights"]
+__all__ = ["Parsed", "Parser", "load_parser", "read_weights", "save_weights"]
 
 WEIGHTS = "weights/studio.safetensors"
 UNIT = 16  # pixels: sizes are padded to a multiple of it
@@ -114,12 +114,17 @@ def load_parser(path: Path | None = None) -> Parser:
 
 @cache
 def _load(path: Path) -> Parser:
+    config, tensors = read_weights(path)
+    network = ParserNetwork(config)
+    network.load_state_dict(tensors, strict=False)  # batch norm's counters are not stored
+    return Parser(network)
+
+
+def read_weights(path: Path) -> tuple[ParserConfig, dict[str, torch.Tensor]]:
+    """What `save_weights` wrote, in float32. Raises UserError for a file that it did not write."""
     try:
         with safe_open(str(path), framework="pt") as file:
             config = from_dict(ParserConfig, json.loads((file.metadata() or {})["config"]), where=str(path))
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            return config, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError) as error:
         raise UserError(f"{path} holds no parser weights; recipes/parser.py trains them.") from error
-    network = ParserNetwork(config)
-    network.load_state_dict(tensors, strict=False)
-    return Parser(network)
