@@ -223,8 +223,9 @@ def pixel_losses(network: ParserNetwork, batch: Batch) -> dict[str, Tensor]:
         "colour": (
             F.cross_entropy(colour[inside], batch.colour[clip, number], reduction="none") * weight
         ).sum(),
-        "shape": (F.cross_entropy(shape[inside], batch.shape[clip, number], reduction="none") * weight).sum(),
-        "centre": 4 * (gap * weight).sum(),
+        "shape": 4
+        * (F.cross_entropy(shape[inside], batch.shape[clip, number], reduction="none") * weight).sum(),
+        "centre": 3 * (gap * weight).sum(),
         "shape right": (right * weight).sum().detach(),
     }
 

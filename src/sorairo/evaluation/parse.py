@@ -27,6 +27,7 @@ from sorairo.video.files import replacing
 __all__ = ["Parsed", "Parser", "load_parser", "read_weights", "save_weights"]
 
 WEIGHTS = "weights/studio.safetensors"
+SHORTEST = 5  # an object is seen in at least a fifth of the frames
 UNIT = 16  # pixels: sizes are padded to a multiple of it
 
 
@@ -69,7 +70,7 @@ class Parser:
         colour = reading.colour[part].softmax(dim=-1).numpy()
         shape = reading.shape[part].softmax(dim=-1).numpy()
         frames = [blobs_of(*arrays) for arrays in zip(inside, centre, colour, shape, strict=True)]
-        chains = merge(link(frames), shortest=min(3, len(frames)))
+        chains = merge(link(frames), shortest=-(-len(frames) // SHORTEST))
         event = reading.event[index].softmax(dim=0)
         camera = reading.camera[index].softmax(dim=0)
         return Parsed(

@@ -85,12 +85,12 @@ class Suite:
 
 def facts_of(clip: Any) -> Facts:
     """The facts of a world's clip, from its state. Cameras have a direction: "pan left", "dolly in", "still"."""
-    scene = clip.state["scene"]
+    state = clip.state
     return Facts(
-        objects=tuple((str(body["colour"]), str(body["shape"])) for body in scene["objects"]),
-        event=str(scene["event"]),
-        camera=str(scene["camera"]),
-        emerges=str(scene["variant"]).endswith("out") if scene["event"] == "hide" else None,
+        objects=tuple((str(body["colour"]), str(body["shape"])) for body in state["objects"]),
+        event=str(state["event"]),
+        camera=str(state["camera_move"]),
+        emerges=str(state["story"]["variant"]).endswith("out") if state["event"] == "hide" else None,
     )
 
 

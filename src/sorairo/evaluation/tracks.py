@@ -13,14 +13,19 @@ __all__ = ["Blob", "Track", "Tracklet", "blobs_of", "link", "merge"]
 
 SMALLEST = 5  # half-resolution pixels: less of an object is not looked at
 FARTHEST = 2.0  # object sizes an object may be away from where its last two positions lead
+NEAR = 0.7  # of the size of two blobs together: votes nearer than this may mean one object
+ALIKE = 0.3  # the chance that two blobs have one colour, from which on they are taken to
 COLOUR_WEIGHT = 2.0  # object sizes that a wholly different colour is worth when linking
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Blob:
-    """An object in one frame. centre: x y in half-resolution pixels; colour, shape: mean probabilities."""
+    """An object in one frame. centre, pull: where its pixels lie and where they vote, x y in half-resolution pixels;
+    colour, shape: mean probabilities.
+    """
 
     centre: np.ndarray
+    pull: np.ndarray
     area: int
     colour: np.ndarray
     shape: np.ndarray
@@ -93,17 +98,19 @@ def blobs_of(inside: np.ndarray, centre: np.ndarray, colour: np.ndarray, shape: 
         return []
     owner = np.argmin(((votes[:, None] - peaks) ** 2).sum(axis=2), axis=1)
     blobs = []
-    for index in range(len(peaks)):
+    for index in np.unique(owner):
         mine = owner == index
-        area = int(mine.sum())
-        if area < SMALLEST:
-            continue
         at = ys[mine], xs[mine]
-        middle = np.array([at[1].mean(), at[0].mean()])
         blobs.append(
-            Blob(centre=middle, area=area, colour=colour[at].mean(axis=0), shape=shape[at].mean(axis=0))
+            Blob(
+                centre=np.array([at[1].mean(), at[0].mean()]),
+                pull=votes[mine].mean(axis=0),
+                area=int(mine.sum()),
+                colour=colour[at].mean(axis=0),
+                shape=shape[at].mean(axis=0),
+            )
         )
-    return _join(blobs)
+    return [blob for blob in _join(blobs) if blob.area >= SMALLEST]
 
 
 def _peaks(votes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -126,12 +133,12 @@ _KERNEL = [(i, j, 1.0 / (1 + abs(i) + abs(j))) for i in (-1, 0, 1) for j in (-1,
 
 
 def _join(blobs: list[Blob]) -> list[Blob]:
-    """Blobs that lie within each other and have one colour are one: votes that failed to meet."""
+    """Blobs of one colour whose votes point to much the same place are one: votes that failed to meet."""
     joined: list[Blob] = []
     for blob in sorted(blobs, key=lambda b: -b.area):
         for index, other in enumerate(joined):
-            near = np.linalg.norm(blob.centre - other.centre) < 0.62 * other.size
-            if near and float(blob.colour @ other.colour) > 0.3:
+            near = np.linalg.norm(blob.pull - other.pull) < NEAR * np.sqrt(blob.area + other.area)
+            if near and float(blob.colour @ other.colour) > ALIKE:
                 joined[index] = _sum(other, blob)
                 break
         else:
@@ -141,10 +148,8 @@ def _join(blobs: list[Blob]) -> list[Blob]:
 
 def _sum(a: Blob, b: Blob) -> Blob:
     share = b.area / (a.area + b.area)
-    values = {
-        name: (1 - share) * getattr(a, name) + share * getattr(b, name)
-        for name in ("centre", "colour", "shape")
-    }
+    names = ("centre", "pull", "colour", "shape")
+    values = {name: (1 - share) * getattr(a, name) + share * getattr(b, name) for name in names}
     return Blob(area=a.area + b.area, **values)
 
 
@@ -181,7 +186,7 @@ def merge(tracklets: list[Tracklet], shortest: int) -> list[list[Tracklet]]:
     """
     chains: list[list[Tracklet]] = []
     for tracklet in sorted(tracklets, key=lambda t: t.first):
-        colour, best, where = tracklet.vote("colour"), 0.35, None
+        colour, best, where = tracklet.vote("colour"), ALIKE, None
         for index, chain in enumerate(chains):
             alike = float(colour @ chain[-1].vote("colour"))
             if chain[-1].last < tracklet.first and alike > best:
