@@ -52,7 +52,7 @@ class NormSiLU(ChannelRMSNorm):
 
 def compile_norms(module: nn.Module) -> None:
     """Give every norm in `module` a compiled kernel: half a dozen small compilations, whatever the sizes."""
-    kernels = {
+    kernels: dict[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]] = {
         function: any_length(torch.compile(function, dynamic=False))
         for function in (norm_rows, norm_silu_rows)
     }
