@@ -11,7 +11,7 @@ from sorairo.worlds.circles import Circle
 from sorairo.worlds.palette import SKIES
 from sorairo.worlds.scene import Scene
 from sorairo.worlds.story import Story
-from sorairo.worlds.templates import CAMERA_WORDS, PHRASES, PLACES, SYNONYMS, Phrases
+from sorairo.worlds.templates import CAMERA_WORDS, PHRASES, PLACES, SYNONYMS
 
 __all__ = ["Captions", "caption", "vocabulary"]
 
@@ -158,8 +158,3 @@ def vocabulary(circle: Circle) -> frozenset[str]:
             texts += [camera.long, *camera.trained]
     bare = [re.sub(r"\{\w+\}", " ", text).lower() for text in texts]
     return frozenset(re.findall(r"[a-z]+", " ".join(bare)))
-
-
-def templates_of(lines: Phrases) -> tuple[str, ...]:
-    """All templates that training may show."""
-    return (lines.long, *lines.short, *lines.trained)

@@ -6,9 +6,11 @@ import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
+from sorairo.types import UserError
 from sorairo.worlds.studio import Studio, WorldClip
 
 __all__ = ["render_clips"]
@@ -30,9 +32,17 @@ def render_clips(world: Studio, seeds: Iterable[int], workers: int = 0, **facts:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         queue: deque[Future[WorldClip]] = deque()
-        for seed in seeds:
-            queue.append(pool.submit(one, seed))
-            if len(queue) >= 4 * workers:
+        try:
+            for seed in seeds:
+                queue.append(pool.submit(one, seed))
+                if len(queue) >= 4 * workers:
+                    yield queue.popleft().result()
+            while queue:
                 yield queue.popleft().result()
-        while queue:
-            yield queue.popleft().result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "A rendering process ended early: it may lack memory, or the script that started it lacks "
+                "`if __name__ == '__main__':` around its calls; workers=0 needs neither."
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
