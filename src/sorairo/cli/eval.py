@@ -29,7 +29,10 @@ def world(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "96x96",
     frames: Annotated[int, typer.Option(help="Frames per clip.")] = 17,
     seed: Annotated[int, typer.Option(help="Which suite of prompts: another number is another set.")] = 0,
-    circle: Annotated[int, typer.Option(help="How much of the world: 1 is the core, 0 all of it.")] = 1,
+    circle: Annotated[
+        int,
+        typer.Option(help="How much of the world: 0 is the least (what `default` has learned), 3 all of it."),
+    ] = 0,
     out: Annotated[Path, typer.Option(help="Folder for clips, scorecard and contact sheet.")] = Path(
         "runs/eval"
     ),
