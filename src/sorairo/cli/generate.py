@@ -24,8 +24,8 @@ AT_ONCE = 4
 EXAMPLES = """\b
 Examples:
   sorairo generate "A red ball drops onto the floor and bounces."
-  sorairo generate "A blue cube slides to the left." --size 128x96 --seconds 4 -o slide.gif
-  sorairo generate "A tower of cubes collapses." --seed 7 -n 4 --sheet towers.png
+  sorairo generate "A blue cube slides to the left." --seconds 4 -o slide.gif
+  sorairo generate "A green cylinder rolls to the right." --size 128x96 --seed 7 -n 4 --sheet rolls.png
   sorairo generate --model dit-xl-2-256 --class "golden retriever" -o dog.png
 """
 
