@@ -65,11 +65,11 @@ class Parser:
         """The rules alone, on clip `index` of a batch. size: (height, width) before padding."""
         rows, columns = -(-size[0] // 2), -(-size[1] // 2)
         part = (index, slice(None), slice(0, rows), slice(0, columns))
-        inside = (reading.object[part] > 0).numpy()
+        sure = reading.object[part].sigmoid().numpy()
         centre = reading.centre[part].float().numpy()
         colour = reading.colour[part].softmax(dim=-1).numpy()
         shape = reading.shape[part].softmax(dim=-1).numpy()
-        frames = [blobs_of(*arrays) for arrays in zip(inside, centre, colour, shape, strict=True)]
+        frames = [blobs_of(*arrays) for arrays in zip(sure, centre, colour, shape, strict=True)]
         chains = merge(link(frames), shortest=-(-len(frames) // SHORTEST))
         event = reading.event[index].softmax(dim=0)
         camera = reading.camera[index].softmax(dim=0)

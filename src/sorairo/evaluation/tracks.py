@@ -15,18 +15,20 @@ SMALLEST = 5  # half-resolution pixels: less of an object is not looked at
 FARTHEST = 2.0  # object sizes an object may be away from where its last two positions lead
 NEAR = 0.7  # of the size of two blobs together: votes nearer than this may mean one object
 ALIKE = 0.3  # the chance that two blobs have one colour, from which on they are taken to
+SURE = 0.75  # ramps, tables and hills that look like objects in some frames stay below this mean probability
 COLOUR_WEIGHT = 2.0  # object sizes that a wholly different colour is worth when linking
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Blob:
     """An object in one frame. centre, pull: where its pixels lie and where they vote, x y in half-resolution pixels;
-    colour, shape: mean probabilities.
+    sure: how likely that is an object at all; colour, shape: mean probabilities.
     """
 
     centre: np.ndarray
     pull: np.ndarray
     area: int
+    sure: float
     colour: np.ndarray
     shape: np.ndarray
 
@@ -83,17 +85,18 @@ class Track:
         return float(np.sqrt(np.median(self.area[self.area > 0])))
 
 
-def blobs_of(inside: np.ndarray, centre: np.ndarray, colour: np.ndarray, shape: np.ndarray) -> list[Blob]:
-    """The objects of a frame. inside: bool (y x); centre: (y x 2) offsets; colour, shape: probabilities (y x k).
+def blobs_of(sure: np.ndarray, centre: np.ndarray, colour: np.ndarray, shape: np.ndarray) -> list[Blob]:
+    """The objects of a frame. sure: the probability (y x) that a place belongs to one; centre: (y x 2) offsets;
+    colour, shape: probabilities (y x k).
 
-    Every inside pixel votes for the middle of its object; votes are heaped on a grid, heaps become objects, and
-    each pixel joins the heap nearest to its vote.
+    Every pixel that more likely does than not votes for the middle of its object; votes are heaped on a grid, heaps
+    become objects, and each pixel joins the heap nearest to its vote.
     """
-    ys, xs = np.nonzero(inside)
+    ys, xs = np.nonzero(sure > 0.5)
     if len(ys) < SMALLEST:
         return []
     votes = np.stack([xs, ys], axis=1) + centre[ys, xs]
-    peaks = _peaks(votes, inside.shape)
+    peaks = _peaks(votes, sure.shape)
     if not len(peaks):
         return []
     owner = np.argmin(((votes[:, None] - peaks) ** 2).sum(axis=2), axis=1)
@@ -106,6 +109,7 @@ def blobs_of(inside: np.ndarray, centre: np.ndarray, colour: np.ndarray, shape: 
                 centre=np.array([at[1].mean(), at[0].mean()]),
                 pull=votes[mine].mean(axis=0),
                 area=int(mine.sum()),
+                sure=float(sure[at].mean()),
                 colour=colour[at].mean(axis=0),
                 shape=shape[at].mean(axis=0),
             )
@@ -148,7 +152,7 @@ def _join(blobs: list[Blob]) -> list[Blob]:
 
 def _sum(a: Blob, b: Blob) -> Blob:
     share = b.area / (a.area + b.area)
-    names = ("centre", "pull", "colour", "shape")
+    names = ("centre", "pull", "sure", "colour", "shape")
     values = {name: (1 - share) * getattr(a, name) + share * getattr(b, name) for name in names}
     return Blob(area=a.area + b.area, **values)
 
@@ -182,7 +186,7 @@ def link(frames: list[list[Blob]], patience: int = 2) -> list[Tracklet]:
 def merge(tracklets: list[Tracklet], shortest: int) -> list[list[Tracklet]]:
     """Tracklets that are one object seen at different times: they never meet and have one colour.
 
-    A chain of tracklets that is seen in fewer than `shortest` frames is dropped.
+    A chain of tracklets that is seen in fewer than `shortest` frames, or is probably part of the set, is dropped.
     """
     chains: list[list[Tracklet]] = []
     for tracklet in sorted(tracklets, key=lambda t: t.first):
@@ -195,4 +199,8 @@ def merge(tracklets: list[Tracklet], shortest: int) -> list[list[Tracklet]]:
             chains.append([tracklet])
         else:
             chains[where].append(tracklet)
-    return [chain for chain in chains if sum(len(t.blobs) for t in chain) >= shortest]
+    return [chain for chain in chains if sum(len(t.blobs) for t in chain) >= shortest and _sure(chain) > SURE]
+
+
+def _sure(chain: list[Tracklet]) -> float:
+    return float(np.mean([blob.sure for tracklet in chain for blob in tracklet.blobs.values()]))
