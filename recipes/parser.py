@@ -257,7 +257,7 @@ def train(run: Path, part: str, steps: int, pixels: int, rate: float, minutes: f
     losses = pixel_losses if part == "pixels" else story_losses
     learned = getattr(network, part)
     if resume:
-        network.load_state_dict(read_weights(run / f"{part}.safetensors")[1], strict=False)
+        take_over(network, run, part)
     optimizer = torch.optim.AdamW(learned.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
     begun, step, done = time.monotonic(), 0, 0.0  # done: the share of the run that is over
     orders = [np.zeros(0, dtype=int) for _ in GROUPS]
@@ -306,13 +306,17 @@ def kept_back(count: int) -> np.ndarray:
     return np.arange(count) % 10 == 7
 
 
+def take_over(network: ParserNetwork, run: Path, part: str) -> None:
+    """Load one part as its own run left it."""
+    tensors = read_weights(run / f"{part}.safetensors")[1]
+    network.load_state_dict({n: t for n, t in tensors.items() if n.startswith(part)}, strict=False)
+
+
 def join(run: Path) -> None:
     """Both parts into the file that ships."""
     network = ParserNetwork(read_weights(run / "pixels.safetensors")[0])
-    for part in ("pixels", "story"):
-        tensors = read_weights(run / f"{part}.safetensors")[1]
-        learned = {name: tensor for name, tensor in tensors.items() if name.startswith(part)}
-        network.load_state_dict(learned, strict=False)
+    take_over(network, run, "pixels")
+    take_over(network, run, "story")
     WEIGHTS.parent.mkdir(exist_ok=True)
     save_weights(network, WEIGHTS)
 
