@@ -2,7 +2,7 @@
 
 Command:   sorairo train codec_default --run RUNS/codec
 Time:      seconds for the latent space and the encoder, which have a closed form; the decoder trains for as long as
-           there is time, about an hour on two idle cores
+           there is time, about an hour on two idle cores for 3,000 steps; judge it after the decay
 Expects:   RUNS/codec-pixels/train-*.safetensors and heldout-*.safetensors (uint8 clips, see docs/codec.md)
 """
 
@@ -54,7 +54,7 @@ def build(run_dir: Path) -> tuple[CodecObjective, TrainConfig]:
             momentum=0.9,
             adamw_names=("conv_in", "conv_out", "quant"),
         ),
-        schedule=Schedule(warmup=50),
+        schedule=Schedule(warmup=50, decay_from=2000, decay_steps=1000, shape="linear"),
         sample_every=200,
         tensorboard=False,
     )
