@@ -248,7 +248,11 @@ def test_ctrl_c_in_mid_run(tmp_path: Path, tiny_folder: Path) -> None:
     program = f"import sys; sys.path.insert(0, {str(SRC)!r}); from sorairo.cli.main import run; run()"
     arguments = ["generate", PROMPT, "--model", str(tiny_folder), "--steps", "1000", "--frames", "17"]
     with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background run ignores it
     ) as child:
         assert child.stderr
         while not child.stderr.readline().startswith("text"):  # the words are read, now it denoises
