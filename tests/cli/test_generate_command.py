@@ -252,7 +252,9 @@ def test_ctrl_c_in_mid_run(tmp_path: Path, tiny_folder: Path) -> None:
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background run ignores it
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # a background run ignores it
     ) as child:
         assert child.stderr
         while not child.stderr.readline().startswith("text"):  # the words are read, now it denoises

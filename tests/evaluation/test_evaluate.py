@@ -30,7 +30,9 @@ def clips():
 
 
 def grey(prompts):
-    return [Video(frames=np.full((p.frames, p.size[1], p.size[0], 3), 128, np.uint8), fps=p.fps) for p in prompts]
+    return [
+        Video(frames=np.full((p.frames, p.size[1], p.size[0], 3), 128, np.uint8), fps=p.fps) for p in prompts
+    ]
 
 
 def test_prompts_are_held_out_name_every_object_and_the_camera(clips):
