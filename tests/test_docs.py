@@ -86,6 +86,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
         "sizes": [[96, 96], [128, 96], [96, 128]],
         "max_frames": 33,
         "default_steps": 1,
+        "text_len": 60,
     }
     (folder / "default" / "sorairo.json").write_text(json.dumps(info))
     return folder
