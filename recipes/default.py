@@ -1,4 +1,4 @@
-"""The default model's transformer: 12 x 384 on latents of the studio world, 64 to 128 px, stills to 33 frames.
+"""The default model's transformer: 8 x 256 on latents of the studio world, 64 to 128 px, stills to 33 frames.
 
 Command:   sorairo train default --run runs/default
            (beside it, to render more than the first clips while it trains: the same with --data-only)
@@ -36,22 +36,22 @@ from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError
 
-SHIFT = 1.5  # of the noise levels that the sampler visits
-FIRST = 48  # shards to begin with
+SHIFT = 2.0  # of the noise levels that the sampler visits
+FIRST = 40  # shards to begin with
 PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
     shards=480,
     clips=64,
     run=4,
     buckets=(
-        Bucket(size=(96, 96), frames=17, share=0.40),
-        Bucket(size=(64, 64), frames=17, share=0.28),
-        Bucket(size=(96, 64), frames=17, share=0.07),
-        Bucket(size=(64, 96), frames=17, share=0.07),
-        Bucket(size=(128, 128), frames=17, share=0.04),
-        Bucket(size=(128, 96), frames=17, share=0.04),
-        Bucket(size=(96, 128), frames=17, share=0.04),
+        Bucket(size=(64, 64), frames=17, share=0.40),
+        Bucket(size=(96, 96), frames=17, share=0.34),
+        Bucket(size=(96, 64), frames=17, share=0.06),
+        Bucket(size=(64, 96), frames=17, share=0.06),
+        Bucket(size=(128, 128), frames=17, share=0.03),
+        Bucket(size=(128, 96), frames=17, share=0.03),
+        Bucket(size=(96, 128), frames=17, share=0.03),
         Bucket(size=(64, 64), frames=33, share=0.03),
-        Bucket(size=(96, 96), frames=33, share=0.03),
+        Bucket(size=(96, 96), frames=33, share=0.02),
     ),
 )
 PROMPTS = (
@@ -89,7 +89,9 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     text = TextEncoder.load(text_folder())
     empty = text.encode([""])
     latents = run_dir.parent / "latents"
-    loader = Loader(latents, run_dir / "lists", LoaderConfig(), empty.states[0, : int(empty.lengths[0])])
+    loader = Loader(
+        latents, run_dir / "lists", LoaderConfig(tokens=5184), empty.states[0, : int(empty.lengths[0])]
+    )
     objective = Diffusion(
         transformer,
         loader,
@@ -98,12 +100,11 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
         exporter=partial(write_model, run_dir),
     )
     config = TrainConfig(
-        optim=OptimConfig(lr=1e-3, muon_lr=2e-3),
+        optim=OptimConfig(lr=1.5e-3, muon_lr=3e-3),
         schedule=Schedule(warmup=100),
         ema_decay=0.998,
         checkpoint_minutes=4,
-        sample_every=250,
-        threads=2,
+        sample_every=500,
     )
     return objective, config
 

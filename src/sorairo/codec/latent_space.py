@@ -20,7 +20,7 @@ __all__ = ["LatentSpace"]
 
 
 class LatentSpace(nn.Module):
-    """Latents of video, each position from its own block of 4 x 16 x 16 pixels (the first frame: 1 x 16 x 16).
+    """Latents of video, each position from its own block of 2 x 8 x 8 pixels (the first frame: 1 x 8 x 8).
 
     The first `shared` channels say what a block shows on average over its frames, in the components of still blocks.
     The others say, in the first frame, the finer components of the still, and after it what changes from frame to
@@ -47,10 +47,10 @@ class LatentSpace(nn.Module):
     def fit(
         cls,
         videos: Iterable[Tensor],
-        z: int = 48,
-        shared: int = 24,
-        frames: int = 4,
-        side: int = 16,
+        z: int = 24,
+        shared: int = 14,
+        frames: int = 2,
+        side: int = 8,
         rows: int = 800,
     ) -> LatentSpace:
         """From videos (b 3 t h w in [-1, 1]), `rows` blocks of each, by randomised decomposition (Halko 2011)."""
@@ -81,7 +81,7 @@ class LatentSpace(nn.Module):
         return self.spread / aim * aim.square().mean().sqrt()
 
     def encode(self, video: Tensor) -> Tensor:
-        """b 3 (1+4k) h w in [-1, 1] -> b z (1+k) h/16 w/16"""
+        """b 3 (1+2k) h w in [-1, 1] -> b z (1+k) h/8 w/8"""
         scale = self.scale()
         first = (_blocks(video[:, :, :1].float(), 1, self.side).squeeze(-2) - self.mean) @ self.still
         z = [first / scale[0]]
@@ -93,7 +93,7 @@ class LatentSpace(nn.Module):
         return torch.cat(z, dim=1).movedim(-1, 1)
 
     def decode(self, z: Tensor) -> Tensor:
-        """b z (1+k) h w -> b 3 (1+4k) 16h 16w, the best that a linear map can do"""
+        """b z (1+k) h w -> b 3 (1+2k) 8h 8w, the best that a linear map can do"""
         scale, z = self.scale(), z.float().movedim(1, -1)
         first = ((z[:, :1] * scale[0]) @ self.still.T).unsqueeze(-2)
         parts = [_unblock(first + self.mean, self.side)]

@@ -8,7 +8,7 @@ __all__ = ["PRESETS"]
 
 PRESETS: dict[str, CodecConfig] = {
     "tiny": CodecConfig(base_dim=8, z_dim=48, dim_mult=(1, 2, 2), num_res_blocks=1),
-    "default": CodecConfig(base_dim=32, decoder_base_dim=32, dim_mult=(1, 4, 4), num_res_blocks=1),
+    "default": CodecConfig(base_dim=64, z_dim=24, dim_mult=(1, 1), num_res_blocks=1, halve_time=(True,)),
     "wan2.1": CodecConfig(
         base_dim=96,
         z_dim=16,

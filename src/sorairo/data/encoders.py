@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,28 @@ def clip_encoder(codec: Codec | LatentSpace) -> Callable[[np.ndarray], Tensor]:
     return encode
 
 
-def words_encoder(text: TextEncoder) -> Callable[[list[str]], tuple[Tensor, Tensor]]:
-    """n sentences -> states (n l d) and how many of each are words (n)."""
+def words_encoder(text: TextEncoder, remember: int = 4096) -> Callable[[list[str]], tuple[Tensor, Tensor]]:
+    """n sentences -> states (n l d) and how many of each are words (n).
+
+    remember: sentences whose states are kept, since short captions recur by the hundred.
+    """
+    known: OrderedDict[str, Tensor] = OrderedDict()  # sentence -> its states (length d), the latest used last
 
     @torch.inference_mode()
     def encode(sentences: list[str]) -> tuple[Tensor, Tensor]:
-        made = text.encode(sentences)
-        return made.states.cpu(), made.lengths.cpu()
+        new = sorted({sentence for sentence in sentences if sentence not in known}, key=len)
+        for start in range(0, len(new), 16):  # of about one length, so that little is padding
+            some = new[start : start + 16]
+            made = text.encode(some)
+            for sentence, states, length in zip(some, made.states.cpu(), made.lengths.tolist(), strict=True):
+                known[sentence] = states[:length].clone()
+        lengths = torch.tensor([len(known[sentence]) for sentence in sentences])
+        states = torch.zeros(len(sentences), int(lengths.max()), text.width)
+        for row, sentence in enumerate(sentences):
+            states[row, : lengths[row]] = known[sentence]
+            known.move_to_end(sentence)
+        while len(known) > remember:
+            known.popitem(last=False)
+        return states, lengths
 
     return encode

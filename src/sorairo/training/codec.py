@@ -38,7 +38,7 @@ class CodecObjectiveConfig:
 
     shapes: tuple[CropShape, ...] = ()
     seed: int = 0
-    noise: float = 0.12
+    noise: float = 0.1
     noise_ramp: int = 1500
     edges: float = 0.25
     compiled: bool = True

@@ -31,13 +31,14 @@ QUIET = 0.03  # the scale of everything beside it
 
 @torch.no_grad()
 def fit_encoder(codec: Codec, space: LatentSpace, video: Tensor) -> None:
-    """Make `codec` (fp32) encode to `space`, by clips, b 3 t h w in [-1, 1] with t = 1 + 4k; a hundred crops will do.
+    """Make `codec` (fp32) encode to `space`, by clips, b 3 t h w in [-1, 1] with t = 1 + 2k; a hundred crops will do.
 
-    Raises UserError for a codec of another form than the default's (patch 4, three stages, both halving time).
+    Raises UserError for a codec of another form than the default's (patch 4, two stages, the first halving time).
     """
-    config = codec.config
+    config, shared = codec.config, space.shared
     form = (config.patch_size, config.halve_time, config.shortcut, config.dim_mult, config.num_res_blocks)
-    if form != (4, (True, True), True, (1, 4, 4), 1) or config.encoder_widths[1] < 2 * config.z_dim + 16:
+    least = 2 * config.z_dim + 1
+    if form != (4, (True,), True, (1, 1), 1) or config.encoder_widths[0] < least or shared < 1:
         raise UserError("Only encoders of the default's form can be fitted; train this one instead.")
     encoder = codec.encoder
     for module in encoder.modules():
@@ -45,9 +46,8 @@ def fit_encoder(codec: Codec, space: LatentSpace, video: Tensor) -> None:
             blank(module.conv2)
     blank(encoder.middle.attention.proj)
     x = fit_patches(encoder.conv_in, video)
-    x = fit_small_blocks(encoder.stages[0], x, video)
-    x = fit_large_blocks(encoder.stages[1], x, video, space)
-    x = encoder.middle(encoder.stages[2](x))
+    x = fit_blocks(encoder.stages[0], x, video, space)
+    x = encoder.middle(encoder.stages[1](x))
     spread_gain(encoder.norm_out, x, 0.02)  # so small that SiLU is a straight line
     assert encoder.conv_out.bias is not None
     blank(encoder.conv_out)
@@ -61,7 +61,7 @@ def fit_encoder(codec: Codec, space: LatentSpace, video: Tensor) -> None:
 def fit_patches(conv: CausalConv3d, video: Tensor) -> Tensor:
     """4x4 patches in principal components, and the constant. Returns the layer's output."""
     x = patchify(video, 4)
-    count = conv.out_channels - 1
+    count = min(conv.out_channels - 1, x.shape[1])
     mean, basis = principal(rows(x), count)
     assert conv.bias is not None
     blank(conv)
@@ -71,43 +71,26 @@ def fit_patches(conv: CausalConv3d, video: Tensor) -> Tensor:
     return conv(x)
 
 
-def fit_small_blocks(stage: nn.Module, x: Tensor, video: Tensor) -> Tensor:
-    """8x8 pixels of two frames in principal components: first each frame as if it stood still, then pairs."""
-    width, (block, down, time) = x.shape[1], layers(stage)
-    centre, basis = principal(blocks(video, 2, 8).flatten(0, 3), width - 1)
-    goal = grid((blocks(video, 2, 8) - centre) @ basis)
-    still = grid((blocks_of_stills(video, 2, 8) - centre) @ basis)
-    spread_gain(block.norm1, x, 1.0)
-    alone = average_of_stills(x, width)
-    fit_space(down.space, x, still - alone[:, :-1], constant=CONSTANT / 2)
-    frames = spatial(down, x)
-    fit_time(time, frames, goal - average_down(x, width, time=2, space=2)[:, :-1])
-    return stage(x)
+def fit_blocks(stage: nn.Module, x: Tensor, video: Tensor, space: LatentSpace) -> Tensor:
+    """8x8 pixels of two frames in the latent space: its first frames in some channels, its others in others.
 
-
-def fit_large_blocks(stage: nn.Module, x: Tensor, video: Tensor, space: LatentSpace) -> Tensor:
-    """16x16 pixels of four frames in the latent space: its first frames in some channels, its others in others.
-
-    The rest of the channels carry principal components, so that pairs of frames lose nothing on their way through.
+    The channels that are left carry the components of stills after those of the space, so that the convolution in
+    time knows both of its frames in full.
     """
     block, down, time = layers(stage)
-    z, width = space.still.shape[1], time.out_channels
-    rest = width - 4 - 2 * z  # the average hands the constant to the last four
-    latents = space.encode(video) * QUIET
-    centre, basis = principal(blocks(video, 4, 16).flatten(0, 3), rest)
-    quads = grid((blocks(video, 4, 16) - centre) @ basis)
-    pairs = grid((blocks_of_pairs(video) - centre) @ basis)
-    stills = firsts(space, mean_of_pairs(video)) * QUIET
-    assert block.shortcut is not None
-    embed(block.shortcut)
-    y = block.shortcut(x)
+    width = x.shape[1]
+    rest = width - 1 - 2 * space.still.shape[1]  # the last channel is the constant's
+    stills = firsts(space, video) * QUIET
+    centre, basis = principal(frame_blocks(video).flatten(0, 3), space.still.shape[1] + rest)
+    finer = grid((frame_blocks(video) - centre) @ basis[:, space.still.shape[1] :])
     spread_gain(block.norm1, x, 1.0)
     alone = average_of_stills(x, width)
-    goal = torch.cat([stills, torch.zeros_like(stills), pairs], 1)
-    fit_space(down.space, y, goal - alone[:, :-4], constant=0.0)
-    frames = spatial(down, y)
-    goal = torch.cat([torch.zeros_like(latents), latents, quads], 1)
-    fit_time(time, frames, goal - average_down(x, width, time=2, space=2)[:, :-4])
+    goal = torch.cat([stills, torch.zeros_like(stills), finer], 1)
+    fit_space(down.space, x, goal - alone[:, : goal.shape[1]], constant=CONSTANT / 2)
+    frames = spatial(down, x)
+    latents = space.encode(video) * QUIET
+    goal = torch.cat([torch.zeros_like(latents), latents], 1)
+    fit_time(time, frames, goal - average_down(x, width, time=2, space=2)[:, : goal.shape[1]])
     return stage(x)
 
 
@@ -126,17 +109,11 @@ def firsts(space: LatentSpace, stills: Tensor) -> Tensor:
     return space.encode(alone)[:, :, 0].unflatten(0, (b, t)).transpose(1, 2)
 
 
-def mean_of_pairs(video: Tensor) -> Tensor:
-    """b 3 (1+2k) h w -> b 3 1+k h w: the first frame, then means of two"""
-    return torch.cat([video[:, :, :1], (video[:, :, 1::2] + video[:, :, 2::2]) / 2], 2)
-
-
-def blocks(video: Tensor, frames: int, side: int) -> Tensor:
-    """b 3 (1+fk) h w -> b 1+k h' w' (3 frames side side): what each position covers; the first frame is repeated."""
-    video = torch.cat([video[:, :, :1].expand(-1, -1, frames - 1, -1, -1), video], dim=2)
+def frame_blocks(video: Tensor) -> Tensor:
+    """b 3 t (8h) (8w) -> b t h w 192: the 8x8 pixels under each position of every frame"""
     b, c, t, h, w = video.shape
-    x = video.reshape(b, c, t // frames, frames, h // side, side, w // side, side)
-    return x.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4)
+    x = video.reshape(b, c, t, h // 8, 8, w // 8, 8)
+    return x.permute(0, 2, 3, 5, 1, 4, 6).flatten(4)
 
 
 def principal(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -186,19 +163,6 @@ def windows(images: Tensor, padding: int, stride: int = 1) -> Tensor:
     return F.unfold(images, 3, padding=padding, stride=stride).transpose(1, 2).flatten(0, 1)
 
 
-def blocks_of_stills(video: Tensor, frames: int, side: int) -> Tensor:
-    """As `blocks`, for every frame as if it were a still: b 3 t h w -> b t h' w' (3 frames side side)"""
-    b, c, t, h, w = video.shape
-    stills = video.transpose(1, 2).reshape(b * t, c, 1, h, w)
-    return blocks(stills, frames, side)[:, 0].unflatten(0, (b, t))
-
-
-def blocks_of_pairs(video: Tensor) -> Tensor:
-    """16x16x4 blocks of each pair of frames, each frame twice: b 3 (1+2k) h w -> b 1+k h' w' d"""
-    pairs = blocks(video, 2, 16).unflatten(4, (3, 2, -1))
-    return pairs.repeat_interleave(2, dim=5).flatten(4)
-
-
 def average_of_stills(x: Tensor, width: int) -> Tensor:
     """The shortcut's average of each frame as if it were the first: b c t h w -> b width t h/2 w/2"""
     frames = x.transpose(1, 2).flatten(0, 1).unsqueeze(2)  # (b t) c 1 h w
@@ -235,12 +199,6 @@ def fit_time(conv: nn.Conv3d, frames: Tensor, goal: Tensor) -> None:
     conv.weight[: goal.shape[1], :, 1, 0, 0] = weight[:width].T
     conv.weight[: goal.shape[1], :, 2, 0, 0] = weight[width:].T
     conv.bias[: goal.shape[1]] = bias
-
-
-def embed(conv: CausalConv3d) -> None:
-    """A 1x1x1 convolution that hands its channels on, and adds silent ones."""
-    blank(conv)
-    conv.weight[: conv.in_channels, :, 0, 0, 0] = torch.eye(conv.in_channels)
 
 
 def blank(module: nn.Module) -> None:
