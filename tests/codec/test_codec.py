@@ -27,7 +27,7 @@ def codec(request) -> Codec:
 
 def test_shapes_of_the_default():
     config = PRESETS["default"]
-    assert (config.time_factor, config.space_factor, config.z_dim) == (4, 16, 48)
+    assert (config.time_factor, config.space_factor, config.z_dim) == (2, 8, 24)
 
 
 @pytest.mark.parametrize("step", [1, 2])

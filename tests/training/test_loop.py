@@ -126,8 +126,8 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, caplog):
 
 def test_losses_that_are_not_finite_end_the_run(tmp_path):
     class Broken(Toy):
-        def loss(self, batch, step):
-            loss, parts = super().loss(batch, step)
+        def loss(self, batch, step, share):
+            loss, parts = super().loss(batch, step, share)
             return loss * float("nan"), parts
 
     toy = Broken()

@@ -79,6 +79,22 @@ def test_killed_and_continued_the_losses_are_bit_identical(whole, tmp_path):
     assert losses(run) == losses(whole)
 
 
+def test_two_processes_learn_the_same(whole, tmp_path):
+    """Shares are averaged to what one process computes of the whole batch, up to rounding; and it can be stopped."""
+    run = tmp_path / "shared"
+    process = start("--run", run, "--processes", 2)
+    end = time.monotonic() + 120
+    while max(steps_saved(run), default=0) < 10:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=90) == 128 + signal.SIGTERM
+    assert not (run / "export").exists() and max(steps_saved(run)) == len(losses(run))
+    assert tiny("--run", run, "--processes", 2, "--steps", 150).returncode == 0
+    assert losses(run)[:3] == pytest.approx(losses(whole)[:3], rel=1e-3)
+    assert losses(run) == pytest.approx(losses(whole), rel=0.1)
+
+
 def test_a_changed_setting_and_a_decay(whole, tmp_path):
     settings = json.loads((whole / "settings.json").read_text())
     changed = {**settings, "objective": {**settings["objective"], "data": {"seed": 5}}}

@@ -19,7 +19,7 @@ from sorairo.training.codec_data import Crops, CropShape, as_model_video
 from sorairo.training.codec_start import fit_encoder
 from sorairo.types import UserError
 
-SMALL = CodecConfig(base_dim=16, z_dim=8, dim_mult=(1, 4, 4))
+SMALL = CodecConfig(base_dim=32, z_dim=8, dim_mult=(1, 1), halve_time=(True,))
 
 
 def moving_discs(count: int, frames: int = 9, side: int = 32) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch import nn
 
 from sorairo.training.loop import TrainConfig, train
 from sorairo.training.rng import torch_rng
+from sorairo.training.team import ALONE
 
 
 class Toy:
@@ -31,11 +32,12 @@ class Toy:
         x = torch.randn(8, 16, generator=torch_rng(self.seed, step, 1))
         return x, x.flip(-1)
 
-    def loss(self, batch, step):
+    def loss(self, batch, step, share=ALONE):
         time.sleep(self.pause)
         x, y = (tensor.to(self.net[0].weight.dtype) for tensor in batch)
-        noise = 0.01 * torch.randn(x.shape).to(x)  # the global generator, seeded per step by the loop
-        loss = (self.net(x + noise) - y).float().square().mean()
+        x = x + 0.01 * torch.randn(x.shape).to(x)  # the global generator, seeded per step by the loop
+        x, y = (tensor[share.rows(8)] for tensor in (x, y))
+        loss = (self.net(x) - y).float().square().mean()
         return loss, {"mse": loss.detach()}
 
     def count(self, batch):

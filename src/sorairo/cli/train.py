@@ -33,6 +33,9 @@ def train(
         bool, typer.Option("--data-only", help="Make all that it learns from, and stop.")
     ] = False,
     export: Annotated[Path | None, typer.Option(help="Write the averaged weights here, and stop.")] = None,
+    processes: Annotated[
+        int, typer.Option(help="Share every batch among so many processes; on a CPU, one for each core.")
+    ] = 1,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Continue although settings differ.")
     ] = False,
@@ -52,26 +55,28 @@ def train(
     from sorairo.training.loop import Trainer
     from sorairo.training.loop import train as run_train
     from sorairo.training.recipes import load_recipe
+    from sorairo.training.team import teammates
 
     found = load_recipe(recipe)
     if (decay is None) != (to is None):
         raise UserError("--decay STEPS and --to DIR go together.")
-    if found.data and export is None:
+    leads = os.environ.get("RANK", "0") == "0"
+    if found.data and export is None and leads:
         found.data(to or run, data_only)
     if data_only:
         return
-    if decay is not None and to is not None:
-        first = begin_decay(run, to)
-        objective, config = found.build(to)
-        outcome = run_decay(
-            objective, config, to, first=first, steps=decay, shape="linear" if linear else "1-sqrt"
-        )
-    else:
+    if export is not None:
         objective, config = found.build(run)
-        if export is not None:
-            Trainer(objective, config, run, accept_changes=accept_changes).export(export)
-            return
-        config = config if steps is None else replace(config, steps=steps)
-        outcome = run_train(objective, config, run, hours=hours, accept_changes=accept_changes)
+        Trainer(objective, config, run, accept_changes=accept_changes).export(export)
+        return
+    first = begin_decay(run, to) if to is not None else 0
+    with teammates(processes):
+        objective, config = found.build(to or run)
+        if decay is not None and to is not None:
+            shape = "linear" if linear else "1-sqrt"
+            outcome = run_decay(objective, config, to, first=first, steps=decay, shape=shape)
+        else:
+            config = config if steps is None else replace(config, steps=steps)
+            outcome = run_train(objective, config, run, hours=hours, accept_changes=accept_changes)
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)

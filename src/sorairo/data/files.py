@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sorairo.types import UserError
 
-__all__ = ["disk_errors", "whole_file", "whole_folder", "write_text"]
+__all__ = ["disk_errors", "whole_file", "whole_folder", "write_once", "write_text"]
 
 
 @contextmanager
@@ -60,6 +60,20 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text)
+
+
+def write_once(path: Path, text: str) -> str:
+    """Write a text file unless it is there; returns what stands there. Of several processes, one wins for all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        try:
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink()
+        return path.read_text()
 
 
 def _flush(path: Path) -> None:

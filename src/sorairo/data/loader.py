@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sorairo.data.files import write_text
+from sorairo.data.files import write_once
 from sorairo.data.latents import KINDS
 from sorairo.data.shards import Shard, ShardError, read_shard
 from sorairo.types import UserError
@@ -138,7 +138,7 @@ class Loader:
                     file.name for file in sorted(self.folder.glob("*.safetensors")) if self._open(file.name)
                 ]
                 if names:
-                    write_text(path, json.dumps(names))
+                    names = json.loads(write_once(path, json.dumps(names)))
             buckets: dict[Shape, list[Shard]] = {}
             for name in names:
                 shard = self._open(name)

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 __all__ = ["FEW", "attention"]
 
 # Up to this many scores a head (n * m), two products and a softmax beat the fused kernel on a CPU, whose backward is
-# nearly half of a training step at 80 tokens: 5 times at 45 tokens, 1.1 at 320 (bench/attention.py); compiled, 1.5, and 1.25 at 576.
+# nearly half of a training step at 80 tokens: 5 times at 45 tokens, 1.1 at 320 (bench/attention.py); compiled, 1.5
+# there and 1.25 at 576.
 FEW = 640 * 640
 
 

@@ -23,6 +23,7 @@ from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.norm import compile_norms
 from sorairo.training.codec_data import Crops, CropShape, as_model_video
 from sorairo.training.codec_sheet import side_by_side
+from sorairo.training.team import ALONE, Share
 
 __all__ = ["CodecObjective", "CodecObjectiveConfig"]
 
@@ -76,11 +77,13 @@ class CodecObjective:
         """uint8 b t h w 3"""
         return self.crops.batch(step)
 
-    def loss(self, batch: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Tensor, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
         """Pixels and edges of what the decoder makes of the space's latents, slightly noised."""
         video = as_model_video(batch, torch.float32)  # b 3 t h w
         with torch.no_grad():
             z = self.noisy(self.space.encode(video), step).to(self.codec.post_quant.weight.dtype)
+        rows = share.rows(len(video))
+        z, video = z[rows], video[rows]
         error = self.codec.pixels(z).float() - video
         parts = {"pixels": charbonnier(error), "edges": edges(error)}
         total = parts["pixels"] + self.config.edges * parts["edges"]

@@ -18,6 +18,7 @@ from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate
 from sorairo.flow.times import TimesConfig, draw_times
 from sorairo.training.rng import torch_rng
+from sorairo.training.team import ALONE, Share
 from sorairo.transformer.model import Transformer, forward_flops
 
 __all__ = ["Diffusion", "DiffusionConfig"]
@@ -72,16 +73,20 @@ class Diffusion:
     def batch(self, step: int) -> Batch:
         return self.loader.batch(step)
 
-    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
         generator = torch_rng(self.config.seed, step, NOISE)
         data = batch.latents.float()  # b c t h w
         b, _, t = data.shape[:3]
         times = draw_times(b, t, self.config.times, generator)  # b t, b t
         noise = torch.randn(data.shape, generator=generator)  # b c t h w
-        noisy = interpolate(data, noise, times.sigma)  # b c t h w
+        rows = share.rows(b)  # whatever is drawn is drawn for the whole batch: a share does not change it
+        data, noise, sigma, weight = data[rows], noise[rows], times.sigma[rows], times.weight[rows]
+        noisy = interpolate(data, noise, sigma)
         dtype = self.transformer.head.project.weight.dtype
-        velocity = self.transformer(noisy.to(dtype), 1000 * times.sigma, batch.text.to(dtype), batch.lengths)
-        return velocity_loss(velocity, data, noise, times.weight), {}
+        words, lengths = batch.text[rows].to(dtype), batch.lengths[rows]
+        velocity = self.transformer(noisy.to(dtype), 1000 * sigma, words, lengths)
+        part = share.of * weight.sum() / times.weight.sum()  # shares differ in how many frames count
+        return part * velocity_loss(velocity, data, noise, weight), {}
 
     def count(self, batch: Batch) -> tuple[int, int]:
         b, _, t, h, w = batch.latents.shape

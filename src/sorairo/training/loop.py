@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,6 +14,7 @@ from typing import Literal
 import torch
 
 from sorairo.data.files import whole_folder
+from sorairo.training.books import Books
 from sorairo.training.ema import Ema
 from sorairo.training.guard import StopFlag, check_settings, only_process
 from sorairo.training.metrics import MetricsLog
@@ -21,7 +24,8 @@ from sorairo.training.prefetch import Prefetch
 from sorairo.training.rng import torch_rng
 from sorairo.training.schedule import Schedule
 from sorairo.training.state import RunState, latest_state, save_state
-from sorairo.training.view import Progress, View
+from sorairo.training.team import Team
+from sorairo.training.view import Progress
 from sorairo.types import UserError
 
 __all__ = ["Objective", "Outcome", "TrainConfig", "Trainer", "train"]
@@ -57,6 +61,15 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class News:
+    """One step: what there is to show of it, and whether a signal came or the time is over, for all of the team."""
+
+    progress: Progress
+    stopped: bool
+    ended: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """Why the loop returned: "done" (steps or hours reached) or "stopped" (by the signal of that number)."""
 
@@ -78,10 +91,11 @@ def train(
     Writes checkpoints/, metrics.jsonl, tensorboard/, samples/ and, at the end, export/. Raises UserError when the
     settings differ from those the run began with, when another process trains there, or when it cannot be written.
     """
-    with only_process(run_dir):
-        trainer = Trainer(objective, config, run_dir, accept_changes=accept_changes)
+    team = Team()
+    with only_process(run_dir) if team.leads else nullcontext():
+        trainer = Trainer(objective, config, run_dir, accept_changes=accept_changes, team=team)
         outcome = trainer.run(hours)
-        if outcome.reason == "done":
+        if outcome.reason == "done" and team.leads:
             trainer.export(run_dir / "export")
         return outcome
 
@@ -90,15 +104,23 @@ class Trainer:
     """One objective's optimiser, average and step counter, restored from the run folder."""
 
     def __init__(
-        self, objective: Objective, config: TrainConfig, run_dir: Path, *, accept_changes: bool = False
+        self,
+        objective: Objective,
+        config: TrainConfig,
+        run_dir: Path,
+        *,
+        accept_changes: bool = False,
+        team: Team | None = None,
     ):
         self.objective, self.config, self.run_dir = objective, config, run_dir
-        check_settings(
-            run_dir / "settings.json",
-            {"train": asdict(config), "objective": objective.settings()},
-            MAY_CHANGE,
-            accept_changes,
-        )
+        self.team = team or Team()
+        if self.team.leads:
+            check_settings(
+                run_dir / "settings.json",
+                {"train": asdict(config), "objective": objective.settings()},
+                MAY_CHANGE,
+                accept_changes,
+            )
         if config.threads:
             torch.set_num_threads(config.threads)
         named = [
@@ -115,48 +137,36 @@ class Trainer:
             log.info("continuing %s from step %d", run_dir, self.step)
 
     def run(self, hours: float | None = None) -> Outcome:
-        """Step until the end; a checkpoint at the end, every few minutes and at a signal."""
-        config, stop = self.config, StopFlag()
-        limit = math.inf if hours is None else hours * 3600
-        metrics = MetricsLog(self.run_dir, self.step, config.tensorboard)
+        """Step until the end; a checkpoint at the end, every few minutes and at a signal (to any process)."""
+        stop, limit = StopFlag(), math.inf if hours is None else hours * 3600
         batches = Prefetch(self.objective.batch, self.step)
-        saved, saved_at = self.step, time.monotonic()
+        stopped, ended = False, self.seconds >= limit
         try:
-            with stop.watching(), View() as view:
-                while (
-                    not stop and self.seconds < limit and (config.steps is None or self.step < config.steps)
-                ):
-                    news = self.one(batches.get(), limit)
-                    metrics.write(
-                        news.step, {"loss": news.loss, **news.parts, "norm": news.norm, "lr": news.lr}
-                    )
-                    view(news)
-                    if config.sample_every and self.step % config.sample_every == 0:
-                        self.sample(metrics)
-                    if time.monotonic() - saved_at > config.checkpoint_minutes * 60:
-                        metrics.flush()
-                        self.save()
-                        saved, saved_at = self.step, time.monotonic()
-            if saved != self.step:
-                metrics.flush()
-                self.save()
+            with stop.watching(), Books(self) if self.team.leads else nullcontext() as books:
+                while not (stopped or ended or self.step == self.config.steps):
+                    news = self.one(batches.get(), limit, bool(stop))
+                    stopped, ended = news.stopped, news.ended
+                    if books:
+                        books.enter(news.progress)
         finally:
             batches.close()
-            metrics.close()
-        if stop:
+        if stopped:
             log.info("stopped and saved at step %d; the same command continues", self.step)
-            return Outcome(step=self.step, reason="stopped", signal=stop.signal)
+            return Outcome(step=self.step, reason="stopped", signal=stop.signal or signal.SIGTERM)
         return Outcome(step=self.step, reason="done")
 
-    def one(self, batch: object, limit: float = math.inf) -> Progress:
-        """One update. limit: the seconds of training after which the run ends, for the view."""
+    def one(self, batch: object, limit: float = math.inf, stop: bool = False) -> News:
+        """One update of the whole team. limit: the seconds of training after which the run ends. stop: whether this
+        process was told to stop."""
         began, step, config = time.perf_counter(), self.step, self.config
         torch.manual_seed(torch_rng(config.seed, step).initial_seed())
-        loss, parts = self.objective.loss(batch, step)
+        loss, parts = self.objective.loss(batch, step, self.team.share)
         loss.backward()
+        value, stopped, ended = self.team.average(
+            self.optimizer.working.values(), float(loss.detach()), float(stop), float(self.seconds >= limit)
+        )
         scale = config.schedule(step)
         norm = self.optimizer.step(scale)
-        value = float(loss.detach())
         if math.isfinite(norm) and math.isfinite(value):
             self.ema.update(self.optimizer.weights, self.optimizer.steps - 1)
             self.bad = 0
@@ -174,7 +184,7 @@ class Trainer:
         left = None if config.steps is None else (config.steps - self.step) * self.seconds / self.step
         if math.isfinite(limit):
             left = min(limit - self.seconds, math.inf if left is None else left)
-        return Progress(
+        progress = Progress(
             step=step,
             steps=config.steps,
             loss=value,
@@ -187,6 +197,7 @@ class Trainer:
             flops=self.objective.flops(batch),
             left=left,
         )
+        return News(progress=progress, stopped=stopped > 0, ended=ended > 0)
 
     def sample(self, metrics: MetricsLog) -> None:
         """Samples and scores of the averaged weights."""

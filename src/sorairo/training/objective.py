@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from sorairo.training.team import Share
+
 __all__ = ["Objective"]
 
 
@@ -26,8 +28,10 @@ class Objective(Protocol):
         """The batch of a step: a pure function of the seed and the step. Called in another thread, ahead of time."""
         ...
 
-    def loss(self, batch: Any, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """(the scalar to minimise, its named parts for the log). torch's global generator is seeded per step before."""
+    def loss(self, batch: Any, step: int, share: Share) -> tuple[Tensor, dict[str, Tensor]]:
+        """(the scalar to minimise, its named parts for the log) of a share of the batch; the mean over all shares is
+        the whole batch's. torch's global generator is seeded per step before.
+        """
         ...
 
     def count(self, batch: Any) -> tuple[int, int]:

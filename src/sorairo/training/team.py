@@ -1,0 +1,124 @@
+"""Several processes that train one model: each computes a share of every batch, and their gradients are averaged.
+
+On a CPU this beats threads: those meet at every small kernel, processes once a step. torchrun's environment variables
+(RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) are what makes a process part of a team, so torchrun works as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+
+from sorairo.types import UserError
+
+__all__ = ["ALONE", "Share", "Team", "teammates"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Part `index` of a batch that is cut into `of` parts."""
+
+    index: int = 0
+    of: int = 1
+
+    def rows(self, count: int) -> slice:
+        """Which of `count` clips are this part's. Raises UserError when there is not one for every part."""
+        if count < self.of:
+            raise UserError(f"A batch of {count} cannot be shared by {self.of} processes: start fewer.")
+        return slice(count * self.index // self.of, count * (self.index + 1) // self.of)
+
+
+ALONE = Share()
+
+
+class Team:
+    """The processes of a run, seen from one of them. It is alone where the environment does not say otherwise."""
+
+    def __init__(self) -> None:
+        self.share = Share(index=int(os.environ.get("RANK", 0)), of=int(os.environ.get("WORLD_SIZE", 1)))
+        if self.share.of > 1 and not distributed.is_initialized():
+            distributed.init_process_group("gloo")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes: checkpoints, logs, samples, the export."""
+        return self.share.index == 0
+
+    @torch.no_grad()
+    def average(self, parameters: Iterable[nn.Parameter], *numbers: float) -> list[float]:
+        """Every gradient becomes its mean over the team; returns the means of `numbers`. Sums in float32.
+
+        All processes get the same bits, so that their copies of the weights stay the same.
+        """
+        if self.share.of == 1:
+            return list(numbers)
+        grads = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([*(g.flatten().float() for g in grads), torch.tensor(numbers)])
+        try:
+            distributed.all_reduce(flat)
+        except RuntimeError as error:
+            raise UserError(
+                "Another process of this run has ended; the same command continues from the last checkpoint."
+            ) from error
+        flat /= self.share.of
+        *means, rest = flat.split([*(g.numel() for g in grads), len(numbers)])
+        for grad, mean in zip(grads, means, strict=True):
+            grad.copy_(mean.view_as(grad))
+        return rest.tolist()
+
+
+@contextmanager
+def teammates(count: int) -> Iterator[None]:
+    """Start count - 1 more processes with this one's command line, as a team that this one leads; end them after.
+
+    Call it before torch computes anything: every process takes its part of the processor's cores. Does nothing for
+    count = 1, and in a process that is part of a team already. Raises UserError for a count below 1.
+    """
+    if count < 1:
+        raise UserError(f"--processes is 1 or more, not {count}.")
+    if count == 1 or "RANK" in os.environ:
+        yield
+        return
+    threads = max(1, (os.cpu_count() or 1) // count)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {
+        "WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
+        "OMP_NUM_THREADS": str(threads),
+    }
+    others = [
+        subprocess.Popen(command_line(), env={**os.environ, **shared, "RANK": str(rank)})
+        for rank in range(1, count)
+    ]
+    torch.set_num_threads(threads)
+    before = dict(os.environ)
+    os.environ.update(shared, RANK="0")
+    try:
+        yield
+        for other in others:
+            other.wait(timeout=60)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def command_line() -> list[str]:
+    """What starts this program again, however it was started (a script, -m, -c)."""
+    return [sys.executable, *sys.orig_argv[1:]]
