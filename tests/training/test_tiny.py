@@ -116,3 +116,13 @@ def test_a_changed_setting_and_a_decay(whole, tmp_path):
 def test_an_unknown_recipe_lists_the_known():
     with pytest.raises(UserError, match="tiny"):
         load_recipe("giant", ROOT / "recipes")
+
+
+def test_a_run_may_begin_with_a_models_weights(tiny_folder, bert_source, tmp_path):
+    first = tmp_path / "first"
+    assert tiny("--run", first, "--from", tiny_folder, "--steps", 1).returncode == 0
+    other = tmp_path / "other"
+    assert tiny("--run", other, "--steps", 1).returncode == 0
+    assert losses(first) != losses(other)
+    refused = tiny("--run", tmp_path / "none", "--from", bert_source)
+    assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) <= 2

@@ -33,6 +33,10 @@ def train(
         bool, typer.Option("--data-only", help="Make all that it learns from, and stop.")
     ] = False,
     export: Annotated[Path | None, typer.Option(help="Write the averaged weights here, and stop.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Begin a new run with this model's weights (a name or a folder)."),
+    ] = None,
     processes: Annotated[
         int, typer.Option(help="Share every batch among so many processes; on a CPU, one for each core.")
     ] = 1,
@@ -56,6 +60,7 @@ def train(
     from sorairo.training.loop import train as run_train
     from sorairo.training.recipes import load_recipe
     from sorairo.training.team import teammates
+    from sorairo.training.warm_start import warm_start
 
     found = load_recipe(recipe)
     if (decay is None) != (to is None):
@@ -72,6 +77,8 @@ def train(
     first = begin_decay(run, to) if to is not None else 0
     with teammates(processes):
         objective, config = found.build(to or run)
+        if start is not None:
+            warm_start(objective, start)
         if decay is not None and to is not None:
             shape = "linear" if linear else "1-sqrt"
             outcome = run_decay(objective, config, to, first=first, steps=decay, shape=shape)

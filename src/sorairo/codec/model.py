@@ -83,7 +83,7 @@ def shortcuts_divide(dim_mult: tuple[int, ...]) -> bool:
 
 
 class Codec(nn.Module):
-    """Wan's causal video autoencoder: 1 + 4k frames of pixels <-> 1 + k frames of normalised latents."""
+    """Wan's causal video autoencoder: 1 + 4k frames of pixels (the default: 1 + 2k) <-> 1 + k of normalised latents."""
 
     latents_mean: Tensor
     latents_std: Tensor
