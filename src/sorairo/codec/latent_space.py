@@ -43,6 +43,16 @@ class LatentSpace(nn.Module):
         for name, value in {"mean": mean, "still": still, "change": change, "spread": spread}.items():
             self.register_buffer(name, value.float().contiguous())
 
+    @property
+    def space_factor(self) -> int:
+        """Pixels per latent position along a side."""
+        return self.side
+
+    @property
+    def time_factor(self) -> int:
+        """Frames per latent frame, after the first."""
+        return self.frames
+
     @classmethod
     def fit(
         cls,

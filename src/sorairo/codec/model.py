@@ -107,6 +107,16 @@ class Codec(nn.Module):
         self.register_buffer("latents_std", std, persistent=False)
         channels_innermost(self)
 
+    @property
+    def space_factor(self) -> int:
+        """Pixels per latent position along a side."""
+        return self.config.space_factor
+
+    @property
+    def time_factor(self) -> int:
+        """Frames per latent frame, after the first."""
+        return self.config.time_factor
+
     @torch.no_grad()
     def init_weights(self) -> None:
         """Biases to begin training from, drawn from torch's global generator.

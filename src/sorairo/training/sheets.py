@@ -50,7 +50,8 @@ def sheet_sampler(
     @torch.inference_mode()
     def sample(transformer: Transformer, folder: Path, step: int) -> dict[str, float]:
         b, (w, h) = len(prompts), config.size
-        shape = (transformer.config.channels, 1 + (config.frames - 1) // 4, h // 16, w // 16)  # c t h w
+        t = 1 + (config.frames - 1) // codec.time_factor
+        shape = (transformer.config.channels, t, h // codec.space_factor, w // codec.space_factor)  # c t h w
         x = torch.stack([torch.randn(shape, generator=torch_rng(0, i, 9)) for i in range(b)])  # b c t h w
         states = torch.cat([asked.states, empty.states.expand(b, -1, -1)])  # 2b l d
         lengths = torch.cat([asked.lengths, empty.lengths.expand(b)])  # 2b
