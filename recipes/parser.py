@@ -1,6 +1,6 @@
 """Train the parser of the studio: pixels -> objects, event, camera.
 
-    python recipes/parser.py render     (once; 4200 clips)
+    python recipes/parser.py render     (once; 6000 clips)
     python recipes/parser.py pixels     (what each pixel shows)
     python recipes/parser.py story      (event and camera; may run beside `pixels`)
     python recipes/parser.py join       (both into src/sorairo/evaluation/weights/studio.safetensors)
@@ -35,8 +35,6 @@ from sorairo.worlds.templates import CAMERA_WORDS
 WEIGHTS = Path(__file__).parents[1] / "src/sorairo/evaluation/weights/studio.safetensors"
 TRAIN_SEED = 50_000_000  # far from the seeds of suites and of training data
 MOST_OBJECTS = 4
-# By seed: most clips come from where the default model is trained first.
-CIRCLES = (0, 0, 0, 1, 1, 1, 2, 3)
 CAMERAS = tuple(CAMERA_WORDS)
 MIRRORED = [
     CAMERAS.index(name.replace("left", "?").replace("right", "left").replace("?", "right"))
@@ -46,25 +44,34 @@ MIRRORED = [
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Clips of one size (width, height) and length, for they go through the network together."""
+    """Clips of one size (width, height) and length, for they go through the network together.
+
+    circles: the circle of a clip by its seed, modulo eight.
+    """
 
     size: tuple[int, int]
     frames: int
     share: float
+    circles: tuple[int, ...] = (0, 0, 0, 1, 1, 1, 2, 3)
+    suffix: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.size[0]}x{self.size[1]}x{self.frames}"
+        return f"{self.size[0]}x{self.size[1]}x{self.frames}{self.suffix}"
 
 
+# Most clips come from where the default model is trained first.
 GROUPS = (
-    Group(size=(96, 96), frames=17, share=0.50),
-    Group(size=(64, 64), frames=17, share=0.17),
-    Group(size=(128, 128), frames=17, share=0.09),
-    Group(size=(96, 96), frames=33, share=0.07),
-    Group(size=(96, 64), frames=17, share=0.06),
-    Group(size=(64, 96), frames=17, share=0.06),
-    Group(size=(64, 64), frames=33, share=0.05),
+    Group(size=(96, 96), frames=17, share=0.36),
+    Group(size=(64, 64), frames=17, share=0.12),
+    Group(size=(128, 128), frames=17, share=0.065),
+    Group(size=(96, 96), frames=33, share=0.05),
+    Group(size=(96, 64), frames=17, share=0.043),
+    Group(size=(64, 96), frames=17, share=0.043),
+    Group(size=(64, 64), frames=33, share=0.036),
+    Group(
+        size=(96, 96), frames=17, share=0.283, circles=(1, 1, 1, 1, 2, 2, 3, 3), suffix=" without circle 0"
+    ),
 )
 
 
@@ -85,14 +92,14 @@ def render(run: Path, clips: int, workers: int) -> None:
         )
         first = TRAIN_SEED + 1_000_000 * number
         facts, start = [], time.time()
-        for circle in sorted(set(CIRCLES)):
+        for circle in sorted(set(group.circles)):
             # One clip in eight is a held-out combination, drawn from other seeds than any suite's: the parser is a
             # measuring instrument, and must not be blind to what the model is examined on.
             for split in ("train", "heldout"):
                 chosen = [
                     seed
                     for seed in range(first, first + count)
-                    if CIRCLES[seed % 8] == circle and (seed // 8 % 8 == 0) == (split == "heldout")
+                    if group.circles[seed % 8] == circle and (seed // 8 % 8 == 0) == (split == "heldout")
                 ]
                 same = {
                     "size": group.size,
@@ -141,8 +148,8 @@ def load_pools(run: Path) -> list[Pool]:
         pools.append(
             Pool(
                 group=group,
-                frames=np.load(path.with_suffix(".frames.npy"), mmap_mode="r"),
-                masks=np.load(path.with_suffix(".masks.npy"), mmap_mode="r"),
+                frames=np.load(path.with_name(f"{group.name}.frames.npy"), mmap_mode="r"),
+                masks=np.load(path.with_name(f"{group.name}.masks.npy"), mmap_mode="r"),
                 colour=colour,
                 shape=shape,
                 event=np.array([EVENTS.index(fact["event"]) for fact in facts]),
@@ -379,7 +386,7 @@ def main() -> None:
     )
     options.add_argument("what", choices=("render", "pixels", "story", "join", "score"))
     options.add_argument("--run", type=Path, default=Path("runs/parser"))
-    options.add_argument("--clips", type=int, default=4200)
+    options.add_argument("--clips", type=int, default=6000)
     options.add_argument("--steps", type=int, default=1200)
     options.add_argument("--pixels", type=int, default=350_000)
     options.add_argument("--threads", type=int, default=1)
