@@ -1,6 +1,6 @@
 """Train the parser of the studio: pixels -> objects, event, camera.
 
-    python recipes/parser.py render     (once; 3000 clips)
+    python recipes/parser.py render     (once; 6000 clips)
     python recipes/parser.py pixels     (what each pixel shows)
     python recipes/parser.py story      (event and camera; may run beside `pixels`)
     python recipes/parser.py join       (both into src/sorairo/evaluation/weights/studio.safetensors)
@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sorairo.evaluation.damage import damage
 from sorairo.evaluation.network import CENTRE_SCALE, ParserConfig, ParserNetwork
 from sorairo.evaluation.parse import read_weights, save_weights
 from sorairo.evaluation.suites import facts_of
 from sorairo.worlds import get_world, render_clips
-from sorairo.worlds.circles import get_circle
 from sorairo.worlds.palette import COLOURS, SHAPES
 from sorairo.worlds.splits import EVENTS
 from sorairo.worlds.templates import CAMERA_WORDS
@@ -35,8 +35,6 @@ from sorairo.worlds.templates import CAMERA_WORDS
 WEIGHTS = Path(__file__).parents[1] / "src/sorairo/evaluation/weights/studio.safetensors"
 TRAIN_SEED = 50_000_000  # far from the seeds of suites and of training data
 MOST_OBJECTS = 4
-# By seed: half of the clips come from where the default model is trained first.
-CIRCLES = (1, 1, 1, 1, 2, 2, 3, 3)
 CAMERAS = tuple(CAMERA_WORDS)
 MIRRORED = [
     CAMERAS.index(name.replace("left", "?").replace("right", "left").replace("?", "right"))
@@ -46,24 +44,34 @@ MIRRORED = [
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Clips of one size (width, height) and length, for they go through the network together."""
+    """Clips of one size (width, height) and length, for they go through the network together.
+
+    circles: the circle of a clip by its seed, modulo eight.
+    """
 
     size: tuple[int, int]
     frames: int
     share: float
+    circles: tuple[int, ...] = (0, 0, 0, 1, 1, 1, 2, 3)
+    suffix: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.size[0]}x{self.size[1]}x{self.frames}"
+        return f"{self.size[0]}x{self.size[1]}x{self.frames}{self.suffix}"
 
 
+# Most clips come from where the default model is trained first.
 GROUPS = (
-    Group(size=(64, 64), frames=17, share=0.48),
-    Group(size=(96, 96), frames=17, share=0.24),
-    Group(size=(96, 64), frames=17, share=0.08),
-    Group(size=(64, 96), frames=17, share=0.08),
-    Group(size=(64, 64), frames=33, share=0.08),
-    Group(size=(128, 128), frames=17, share=0.04),
+    Group(size=(96, 96), frames=17, share=0.36),
+    Group(size=(64, 64), frames=17, share=0.12),
+    Group(size=(128, 128), frames=17, share=0.065),
+    Group(size=(96, 96), frames=33, share=0.05),
+    Group(size=(96, 64), frames=17, share=0.043),
+    Group(size=(64, 96), frames=17, share=0.043),
+    Group(size=(64, 64), frames=33, share=0.036),
+    Group(
+        size=(96, 96), frames=17, share=0.283, circles=(1, 1, 1, 1, 2, 2, 3, 3), suffix=" without circle 0"
+    ),
 )
 
 
@@ -84,14 +92,14 @@ def render(run: Path, clips: int, workers: int) -> None:
         )
         first = TRAIN_SEED + 1_000_000 * number
         facts, start = [], time.time()
-        for circle in sorted(set(CIRCLES)):
+        for circle in sorted(set(group.circles)):
             # One clip in eight is a held-out combination, drawn from other seeds than any suite's: the parser is a
             # measuring instrument, and must not be blind to what the model is examined on.
             for split in ("train", "heldout"):
                 chosen = [
                     seed
                     for seed in range(first, first + count)
-                    if CIRCLES[seed % 8] == circle and (seed // 8 % 8 == 0) == (split == "heldout")
+                    if group.circles[seed % 8] == circle and (seed // 8 % 8 == 0) == (split == "heldout")
                 ]
                 same = {
                     "size": group.size,
@@ -104,7 +112,7 @@ def render(run: Path, clips: int, workers: int) -> None:
                     at = len(facts)
                     frames[at] = clip.video.frames
                     masks[at] = clip.masks[:, 1::2, 1::2]
-                    facts.append(asdict(facts_of(clip)))
+                    facts.append(asdict(facts_of(clip)) | {"circle": circle})
         (pool / f"{group.name}.json").write_text(json.dumps(facts))
         print(
             f"{group.name}: {count} clips, {count * group.frames / (time.time() - start):.0f} frames/s",
@@ -140,8 +148,8 @@ def load_pools(run: Path) -> list[Pool]:
         pools.append(
             Pool(
                 group=group,
-                frames=np.load(path.with_suffix(".frames.npy"), mmap_mode="r"),
-                masks=np.load(path.with_suffix(".masks.npy"), mmap_mode="r"),
+                frames=np.load(path.with_name(f"{group.name}.frames.npy"), mmap_mode="r"),
+                masks=np.load(path.with_name(f"{group.name}.masks.npy"), mmap_mode="r"),
                 colour=colour,
                 shape=shape,
                 event=np.array([EVENTS.index(fact["event"]) for fact in facts]),
@@ -166,30 +174,34 @@ class Batch:
 
 
 def take(pool: Pool, rows: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> Batch:
-    """Clips `rows` at frames `times`, with mirror images, blur, noise and light changes: generated clips are not as
-    clean as real ones.
-    """
-    frames = torch.from_numpy(pool.frames[rows][:, times]).permute(0, 1, 4, 2, 3).float() / 255 - 0.5
-    mask = torch.from_numpy(pool.masks[rows][:, times]).long()
+    """Clips `rows` at frames `times`, mirrored and damaged at random: generated clips are not as clean as real ones."""
     camera = torch.from_numpy(pool.camera[rows])
-    for i in range(len(rows)):
+    clips, masks = [], []
+    for i, row in enumerate(rows):
+        mask = torch.from_numpy(pool.masks[row][times]).long()
+        clip = damage(as_frames(pool.frames[row][times]), rng)
         if rng.random() < 0.5:
-            frames[i], mask[i], camera[i] = frames[i].flip(-1), mask[i].flip(-1), MIRRORED[int(camera[i])]
-        if rng.random() < 0.3:
-            soft = F.avg_pool2d(F.pad(frames[i], (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-            frames[i] += float(rng.uniform(0.3, 1.0)) * (soft - frames[i])
-        if rng.random() < 0.3:
-            noise = torch.from_numpy(rng.standard_normal(frames[i].shape, dtype=np.float32))
-            frames[i] += float(rng.uniform(0, 0.03)) * noise
-        frames[i] = frames[i] * float(rng.uniform(0.95, 1.05)) + float(rng.uniform(-0.02, 0.02))
+            clip, mask, camera[i] = clip.flip(-1), mask.flip(-1), MIRRORED[int(camera[i])]
+        clips.append(clip)
+        masks.append(mask)
     return Batch(
-        frames=frames,
-        mask=mask,
+        frames=torch.stack(clips),
+        mask=torch.stack(masks),
         colour=torch.from_numpy(pool.colour[rows]),
         shape=torch.from_numpy(pool.shape[rows]),
         event=torch.from_numpy(pool.event[rows]),
         camera=camera,
     )
+
+
+def as_frames(frames: np.ndarray) -> Tensor:
+    """uint8 t h w 3 -> t 3 h w in -0.5..0.5."""
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255 - 0.5
+
+
+def as_bytes(frames: Tensor) -> np.ndarray:
+    """The way back."""
+    return ((frames + 0.5).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def pixel_losses(network: ParserNetwork, batch: Batch) -> dict[str, Tensor]:
@@ -321,8 +333,11 @@ def join(run: Path) -> None:
     save_weights(network, WEIGHTS)
 
 
-def score(run: Path, weights: Path | None) -> None:
-    """How often the parser is right on clips of the pools that were kept back, and what it takes for what."""
+def score(run: Path, weights: Path | None, damaged: bool) -> None:
+    """How often the parser is right on clips of the pools that were kept back, and what it takes for what.
+
+    damaged: every clip is damaged first, as in training.
+    """
     from collections import Counter
 
     from sorairo.evaluation.judge import RIGHT, judge
@@ -337,10 +352,12 @@ def score(run: Path, weights: Path | None) -> None:
         known = json.loads((run / "pool" / f"{pool.group.name}.json").read_text())
         for row in np.flatnonzero(kept_back(len(known))):
             fact = known[row] | {"objects": tuple(tuple(pair) for pair in known[row]["objects"])}
-            facts, parsed = Facts(**fact), parser(Video(frames=np.array(pool.frames[row]), fps=8.0))
+            circle, frames = fact.pop("circle"), np.array(pool.frames[row])
+            if damaged:
+                frames = as_bytes(damage(as_frames(frames), np.random.default_rng(row), chance=1.0))
+            facts, parsed = Facts(**fact), parser(Video(frames=frames, fps=8.0))
             right = judge(parsed, facts)
-            circle = next(c for c in (1, 2, 3) if facts.event in get_circle(c).events)
-            for name in (pool.group.name, f"events of circle {circle}", "all"):
+            for name in (pool.group.name, f"circle {circle}", f"circle {circle}, {pool.group.name}", "all"):
                 rows.setdefault(name, []).append(right)
             truth, names = Counter(facts.objects), Counter(parsed.names())
             if truth != names:
@@ -351,7 +368,7 @@ def score(run: Path, weights: Path | None) -> None:
                 mistaken[f"event: {facts.event} as {parsed.event}"] += 1
             if parsed.camera != facts.camera:
                 mistaken[f"camera: {facts.camera} as {parsed.camera}"] += 1
-    for name, judged in rows.items():
+    for name, judged in sorted(rows.items()):
         line = "  ".join(f"{question} {np.mean([j[question] for j in judged]):.1%}" for question in RIGHT)
         print(f"{name} ({len(judged)} clips): {line}")
     for what, times in mistaken.most_common(40):
@@ -369,7 +386,7 @@ def main() -> None:
     )
     options.add_argument("what", choices=("render", "pixels", "story", "join", "score"))
     options.add_argument("--run", type=Path, default=Path("runs/parser"))
-    options.add_argument("--clips", type=int, default=3000)
+    options.add_argument("--clips", type=int, default=6000)
     options.add_argument("--steps", type=int, default=1200)
     options.add_argument("--pixels", type=int, default=350_000)
     options.add_argument("--threads", type=int, default=1)
@@ -378,6 +395,7 @@ def main() -> None:
     options.add_argument("--resume", action="store_true", help="go on from the weights of an earlier run")
     options.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     options.add_argument("--weights", type=Path, help="score these in place of the package's")
+    options.add_argument("--damaged", action="store_true", help="score clips that were blurred and so on")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     match chosen.what:
@@ -396,7 +414,7 @@ def main() -> None:
         case "join":
             join(chosen.run)
         case "score":
-            score(chosen.run, chosen.weights)
+            score(chosen.run, chosen.weights, chosen.damaged)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from sorairo.video.files import replacing
 __all__ = ["Parsed", "Parser", "load_parser", "read_weights", "save_weights"]
 
 WEIGHTS = "weights/studio.safetensors"
-SHORTEST = 5  # an object is seen in at least a fifth of the frames
+SHORTEST = 6  # an object is seen in at least a sixth of the frames
 UNIT = 16  # pixels: sizes are padded to a multiple of it
 
 

@@ -15,22 +15,33 @@ SMALLEST = 5  # half-resolution pixels: less of an object is not looked at
 FARTHEST = 2.0  # object sizes an object may be away from where its last two positions lead
 NEAR = 0.7  # of the size of two blobs together: votes nearer than this may mean one object
 ALIKE = 0.3  # the chance that two blobs have one colour, from which on they are taken to
+GROWN = 0.5  # of the size of the smaller of two blobs: a longer seam means that they are one
 SURE = 0.75  # ramps, tables and hills that look like objects in some frames stay below this mean probability
+APART = 1.5  # object sizes between the middles of two parts of one object
 COLOUR_WEIGHT = 2.0  # object sizes that a wholly different colour is worth when linking
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Blob:
-    """An object in one frame. centre, pull: where its pixels lie and where they vote, x y in half-resolution pixels;
-    sure: how likely that is an object at all; colour, shape: mean probabilities.
+    """An object in one frame. pixels: its places (n 2); centre, pull: where they lie and where they vote, x y in
+    half-resolution pixels; sure: how likely that is an object at all; colour, shape: mean probabilities.
     """
 
-    centre: np.ndarray
+    pixels: np.ndarray
     pull: np.ndarray
-    area: int
     sure: float
     colour: np.ndarray
     shape: np.ndarray
+
+    @property
+    def area(self) -> int:
+        """How many pixels are seen of it."""
+        return len(self.pixels)
+
+    @property
+    def centre(self) -> np.ndarray:
+        """The mean of its pixels, x y."""
+        return self.pixels.mean(axis=0)
 
     @property
     def size(self) -> float:
@@ -106,9 +117,8 @@ def blobs_of(sure: np.ndarray, centre: np.ndarray, colour: np.ndarray, shape: np
         at = ys[mine], xs[mine]
         blobs.append(
             Blob(
-                centre=np.array([at[1].mean(), at[0].mean()]),
+                pixels=np.stack([at[1], at[0]], axis=1),
                 pull=votes[mine].mean(axis=0),
-                area=int(mine.sum()),
                 sure=float(sure[at].mean()),
                 colour=colour[at].mean(axis=0),
                 shape=shape[at].mean(axis=0),
@@ -137,12 +147,15 @@ _KERNEL = [(i, j, 1.0 / (1 + abs(i) + abs(j))) for i in (-1, 0, 1) for j in (-1,
 
 
 def _join(blobs: list[Blob]) -> list[Blob]:
-    """Blobs of one colour whose votes point to much the same place are one: votes that failed to meet."""
+    """Blobs of one colour are one if their votes point to much the same place, or if they are grown together: votes
+    that failed to meet.
+    """
     joined: list[Blob] = []
     for blob in sorted(blobs, key=lambda b: -b.area):
         for index, other in enumerate(joined):
             near = np.linalg.norm(blob.pull - other.pull) < NEAR * np.sqrt(blob.area + other.area)
-            if near and float(blob.colour @ other.colour) > ALIKE:
+            alike = float(blob.colour @ other.colour) > ALIKE
+            if alike and (near or _contact(blob, other) > GROWN * min(blob.size, other.size)):
                 joined[index] = _sum(other, blob)
                 break
         else:
@@ -150,11 +163,20 @@ def _join(blobs: list[Blob]) -> list[Blob]:
     return joined
 
 
+def _contact(a: Blob, b: Blob) -> int:
+    """How many pixels of the smaller blob lie beside one of the other."""
+    small, large = sorted((a, b), key=lambda blob: blob.area)
+    if np.linalg.norm(a.centre - b.centre) > 2 * (a.size + b.size):
+        return 0
+    gaps = np.abs(small.pixels[:, None] - large.pixels).sum(axis=2)
+    return int((gaps.min(axis=1) == 1).sum())
+
+
 def _sum(a: Blob, b: Blob) -> Blob:
     share = b.area / (a.area + b.area)
-    names = ("centre", "pull", "sure", "colour", "shape")
+    names = ("pull", "sure", "colour", "shape")
     values = {name: (1 - share) * getattr(a, name) + share * getattr(b, name) for name in names}
-    return Blob(area=a.area + b.area, **values)
+    return Blob(pixels=np.concatenate([a.pixels, b.pixels]), **values)
 
 
 def link(frames: list[list[Blob]], patience: int = 2) -> list[Tracklet]:
@@ -184,7 +206,8 @@ def link(frames: list[list[Blob]], patience: int = 2) -> list[Tracklet]:
 
 
 def merge(tracklets: list[Tracklet], shortest: int) -> list[list[Tracklet]]:
-    """Tracklets that are one object seen at different times: they never meet and have one colour.
+    """Tracklets that are one object seen at different times, or in two parts: of one colour, and they do not meet as
+    two whole things.
 
     A chain of tracklets that is seen in fewer than `shortest` frames, or is probably part of the set, is dropped.
     """
@@ -193,13 +216,26 @@ def merge(tracklets: list[Tracklet], shortest: int) -> list[list[Tracklet]]:
         colour, best, where = tracklet.vote("colour"), ALIKE, None
         for index, chain in enumerate(chains):
             alike = float(colour @ chain[-1].vote("colour"))
-            if chain[-1].last < tracklet.first and alike > best:
+            if alike > best and all(_one_thing(part, tracklet) for part in chain):
                 best, where = alike, index
         if where is None:
             chains.append([tracklet])
         else:
             chains[where].append(tracklet)
     return [chain for chain in chains if sum(len(t.blobs) for t in chain) >= shortest and _sure(chain) > SURE]
+
+
+def _one_thing(a: Tracklet, b: Tracklet) -> bool:
+    """Whether two tracklets of one colour can be one object: where both are seen they are near and, together, no larger
+    than the larger of them is elsewhere, as when something stands in front of the middle of it.
+    """
+    shared = [frame for frame in a.blobs if frame in b.blobs]
+    largest = max(t.blobs[frame].area for t in (a, b) for frame in t.blobs)
+    return all(
+        np.linalg.norm(a.blobs[frame].centre - b.blobs[frame].centre) < APART * np.sqrt(largest)
+        and a.blobs[frame].area + b.blobs[frame].area <= largest
+        for frame in shared
+    )
 
 
 def _sure(chain: list[Tracklet]) -> float:
