@@ -90,7 +90,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     empty = text.encode([""])
     latents = run_dir.parent / "latents"
     loader = Loader(
-        latents, run_dir / "lists", LoaderConfig(tokens=5184), empty.states[0, : int(empty.lengths[0])]
+        latents, run_dir / "lists", LoaderConfig(tokens=2592), empty.states[0, : int(empty.lengths[0])]
     )
     objective = Diffusion(
         transformer,
