@@ -212,7 +212,7 @@ def test_what_does_not_match_is_listed(reference, tmp_path):
         "text_encoder.something": torch.zeros(1),
     }
     save_file(odd, path)
-    with pytest.raises(UserError, match="no part called blocks.7.*text_encoder.something") as error:
+    with pytest.raises(UserError, match=r"no part called blocks.7.*text_encoder.something") as error:
         check_lora(read_lora(path), model)
     assert "diffusion_model.blocks.0.ffn.0.lora_down.weight" in str(error.value)
     with pytest.raises(UserError, match="does not fit"):  # nothing of it does
@@ -228,7 +228,7 @@ def test_bad_files_are_one_sentence(reference, tmp_path):
     save_file({name: torch.cat([t, t], dim=-1) for name, t in peft(reference).items() if "A" in name}, path)
     wide = {name: torch.cat([t, t], dim=1) if "lora_A" in name else t for name, t in peft(reference).items()}
     save_file(wide, path)
-    with pytest.raises(UserError, match="made for another model.*32x64 there and 32x32 here"):
+    with pytest.raises(UserError, match=r"made for another model.*32x64 there and 32x32 here"):
         check_lora(read_lora(path), model)
     torn = {name: t[:2] if "lora_A" in name else t for name, t in peft(reference).items()}
     save_file(torn, path)
