@@ -101,8 +101,8 @@ def from_lora(
     for module, names in modules.items():
         ours = module_name(module)
         roles = {role: tensors[name].float() for role, name in names.items()}
-        if ("up" in roles) != ("down" in roles) or roles.keys() == {"alpha"}:
-            unread += [names[role] for role in ("up", "down", "up_bias", "alpha") if role in names]
+        if not {"up", "down"} <= roles.keys():
+            unread += [name for role, name in names.items() if not role.startswith("diff")]
             roles = {role: tensor for role, tensor in roles.items() if role.startswith("diff")}
         for leaf, change in _changes(module, roles, scaling).items():
             named = f"{ours}.{leaf}"
@@ -118,10 +118,8 @@ def _changes(module: str, roles: Mapping[str, torch.Tensor], scaling: Scaling) -
     """A module's changes by parameter, "weight" and "bias"."""
     made: dict[str, Change] = {}
     if "up" in roles:
-        down, up = (
-            roles["down"].flatten(1),
-            roles["up"].flatten(1),
-        )  # a convolution's: r (c 1 p p), o (r 1 1 1)
+        # a convolution's are r c 1 p p and o r 1 1 1
+        down, up = roles["down"].flatten(1), roles["up"].flatten(1)
         if down.shape[0] != up.shape[1]:
             raise UserError(
                 f"{module} goes down to rank {down.shape[0]} and up from {up.shape[1]}; the file is damaged."
