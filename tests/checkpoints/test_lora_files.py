@@ -166,6 +166,7 @@ def test_every_linear_layer_has_its_name_in_every_style(reference):
     assert {module_name("lora_unet_" + name.replace(".", "_")) for name in names.values()} == linear
     assert {module_name(name) for name in linear} == linear
     assert module_name("diffusion_model.blocks.1.norm3") == "blocks.1.cross_norm"
+    assert module_name("lora_unet_blocks_11_cross_attn_v_img") == "blocks.11.cross_attention.image.v"
 
 
 def test_a_convolution_and_norms(reference, tmp_path):

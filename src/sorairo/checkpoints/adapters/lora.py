@@ -35,6 +35,11 @@ ORIGINAL = [
         for theirs, ours in (("self_attn", "self_attention"), ("cross_attn", "cross_attention"))
         for part in ("q", "k", "v", "o", "norm_q", "norm_k")
     ),
+    (r"blocks.(\d+).cross_attn.(k|v|norm_k)_img", r"blocks.\1.cross_attention.image.\2"),
+    (r"img_emb.proj.0", "image.norm_in"),
+    (r"img_emb.proj.1", "image.first"),
+    (r"img_emb.proj.3", "image.second"),
+    (r"img_emb.proj.4", "image.norm_out"),
     (r"blocks.(\d+).norm3", r"blocks.\1.cross_norm"),
     (r"blocks.(\d+).ffn.0", r"blocks.\1.feed_forward.up"),
     (r"blocks.(\d+).ffn.2", r"blocks.\1.feed_forward.down"),
