@@ -28,8 +28,8 @@ PROMPTS = [
     "A blue cube slides to the left.",
     "A green cylinder rolls to the right.",
 ]
-TOLERANCES = (0.05, 0.1, 0.2, 0.3)
-THRESHOLDS = (0.05, 0.1, 0.2, 0.3)
+TOLERANCES = (0.1, 0.2, 0.4, 0.8)
+THRESHOLDS = (0.1, 0.2, 0.4)
 FEWER = (0.75, 0.5, 0.375)
 
 Wrap = Callable[[Velocity, list[float]], Velocity]
@@ -49,12 +49,11 @@ def easy_cache(
         inner = first <= step < steps - last and past["rate"] is not None
         if inner and past["error"] < threshold:
             made = x + past["change"]
-            past["fresh"] = False
         else:
             made = velocity(x, sigma)
-            if step and past["fresh"]:
+            if step:
                 past["rate"] = (made - past["v"]).abs().mean().item() / moved
-            past.update(error=0.0, change=made - x, fresh=True)
+            past.update(error=0.0, change=made - x)
         past.update(x=x, v=made)
         return made
 

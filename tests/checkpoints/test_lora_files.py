@@ -1,6 +1,7 @@
 """Every key style gives the weights that diffusers' own conversion and PEFT's formula give."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 import sorairo
 from sorairo.checkpoints.adapters.lora import module_name
 from sorairo.checkpoints.adapters.wan import from_wan, from_wan_config
+from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.lora import apply_loras, check_lora, parse_lora, read_lora
 from sorairo.nn.lora import attach, merge
 from sorairo.transformer.model import Transformer
@@ -275,3 +277,8 @@ def test_several_on_a_checkpoint(tiny_folder, tmp_path):
     apart = apply_loras(sorairo.load(tiny_folder, "fp32"), asks, apart=True).generate(**prompt).video.frames
     assert (merged != plain).mean() > 0.1
     assert abs(merged.astype(int) - apart).max() <= 1
+    lean = replace(sorairo.load(tiny_folder), **vars(load_checkpoint(tiny_folder, "fp32", stream=True)))
+    assert abs(merged.astype(int) - apply_loras(lean, asks).generate(**prompt).video.frames).max() <= 1
+    save_file({"diffusion_model.blocks.0.norm3.diff": torch.randn(32)}, tmp_path / "norm.safetensors")
+    with pytest.raises(UserError, match="streamed blocks cannot take"):
+        apply_loras(lean, [str(tmp_path / "norm.safetensors")])

@@ -36,8 +36,9 @@ def apply_loras(
 ) -> Model:
     """The model with LoRAs, each "FILE" or "FILE:WEIGHT", in its transformer, and their names beside its own.
 
-    The transformer itself is changed: merged in float32 and rounded to its dtype, or apart, computed beside its
-    layers. strict: a tensor that fits nothing is an error. keep: see `merge`. Raises UserError before any change.
+    The transformer itself is changed: merged in float32 and rounded to its dtype, or apart (as always where its blocks
+    are streamed), computed beside its layers. strict: a tensor that fits nothing is an error. keep: see `merge`.
+    Raises UserError before any change.
     """
     if not asks:
         return model
@@ -46,7 +47,10 @@ def apply_loras(
         (check_lora(read_lora(path), model.transformer, strict=strict), weight) for path, weight in named
     ]
     weighted = [(lora.changes, weight) for lora, weight in loras]
-    if apart:
+    streamed = {name for name, parameter in model.transformer.named_parameters() if parameter.is_meta}
+    for lora, _ in loras:
+        _check_streamed(lora, model.transformer, streamed)
+    if apart or streamed:
         attach(model.transformer, weighted)
     else:
         merge(model.transformer, weighted, keep=keep)
@@ -120,6 +124,15 @@ def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
             + " use the model that it was made for."
         )
     return replace(lora, changes=fit)
+
+
+def _check_streamed(lora: Lora, module: nn.Module, streamed: set[str]) -> None:
+    """Refuse what can only be merged into weights that are read anew at every use."""
+    for name in streamed & lora.changes.keys():
+        if not isinstance(module.get_submodule(name.rpartition(".")[0]), nn.Linear):
+            raise UserError(
+                f"{lora.path} changes {name}, which streamed blocks cannot take; give more memory, or another LoRA."
+            )
 
 
 def _shape(shape: Sequence[int]) -> str:

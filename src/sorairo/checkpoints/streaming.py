@@ -29,24 +29,26 @@ def load_streamed(
     adapt: Adapt = dict,
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
+    *,
+    under: str = "blocks",
 ) -> nn.Module:
-    """Fill a module made on the meta device, as load_weights does, but leave what is in module.blocks in its files.
+    """Fill a module made on the meta device, as load_weights does, but leave the blocks under that name in their files.
 
     Returns the module, frozen, ready for forward passes one after another (not several at a time). Raises UserError, at
     once, for tensors that are missing, left over or of another shape. A block's weights that are changed in place
     are lost with its next use.
     """
-    blocks = module.get_submodule("blocks")
+    blocks = module.get_submodule(under)
     assert isinstance(blocks, nn.ModuleList)
     _check(module, entries, adapt, None)
     module.eval().requires_grad_(False)
-    rest, own = _split(entries, adapt)
-    module.blocks = nn.ModuleList()
+    rest, own = _split(entries, adapt, under)
+    setattr(module, under, nn.ModuleList())
     load_weights(module, rest, adapt, dtype)
     module.to(device)
-    module.blocks = blocks
+    setattr(module, under, blocks)
     loaders = [
-        _Loader(block, own.get(i, {}), _under(f"blocks.{i}.", adapt), dtype, torch.device(device))
+        _Loader(block, own.get(i, {}), _under(f"{under}.{i}.", adapt), dtype, torch.device(device))
         for i, block in enumerate(blocks)
     ]
     queue = _Queue(loaders)
@@ -58,7 +60,7 @@ def load_streamed(
 
 
 def _split(
-    entries: Mapping[str, Entry], adapt: Adapt
+    entries: Mapping[str, Entry], adapt: Adapt, under: str
 ) -> tuple[dict[str, Entry], dict[int, dict[str, Entry]]]:
     """(entries outside the blocks, those of each block)."""
     rest: dict[str, Entry] = {}
@@ -66,7 +68,7 @@ def _split(
     for name, entry in entries.items():
         (ours,) = adapt({name: torch.empty(entry.shape, device="meta")})
         head, _, tail = ours.partition(".")
-        place = own.setdefault(int(tail.split(".")[0]), {}) if head == "blocks" else rest
+        place = own.setdefault(int(tail.split(".")[0]), {}) if head == under else rest
         place[name] = entry
     return rest, own
 

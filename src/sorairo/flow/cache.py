@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
+from sorairo.types import UserError
+
 __all__ = ["CacheConfig", "cached"]
 
 Levels = torch.Tensor | float  # one for all, or (b t)
@@ -38,6 +40,12 @@ class CacheConfig:
     tolerance: float = 0.2
     first: int = 3
     last: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.tolerance >= 0:
+            raise UserError(
+                f"A cache's tolerance is 0 (all steps are computed) or more, not {self.tolerance:g}."
+            )
 
 
 def cached(velocity: AnyVelocity, sigmas: Sequence[float], config: CacheConfig | None) -> AnyVelocity:
