@@ -21,7 +21,7 @@ from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
 from sorairo.flow.cache import CacheConfig, cached
 from sorairo.flow.guidance import guided
 from sorairo.flow.schedule import timestep_of, unipc_sigmas
-from sorairo.flow.solvers import Velocity, unipc
+from sorairo.flow.solvers import unipc
 
 PROMPTS = [
     "A red ball drops onto the floor and bounces.",
@@ -32,6 +32,7 @@ TOLERANCES = (0.1, 0.2, 0.4, 0.8)
 THRESHOLDS = (0.1, 0.2, 0.4)
 FEWER = (0.75, 0.5, 0.375)
 
+Velocity = Callable[[torch.Tensor, Any], torch.Tensor]
 Wrap = Callable[[Velocity, list[float]], Velocity]
 
 

@@ -115,6 +115,22 @@ def test_a_lora_beside_streamed_blocks(resident, entries):
     assert torch.allclose(model(x, time, text), resident(x, time, text), atol=1e-4)
 
 
+def test_umt5_too(tmp_path):
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    torch.manual_seed(0)
+    config = UMT5Config(d_model=32, d_kv=8, d_ff=48, num_layers=3, num_heads=4, vocab_size=50)
+    whole = UMT5EncoderModel(config).eval().requires_grad_(False).encoder
+    tensors = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    with torch.device("meta"):
+        stack = UMT5EncoderModel(config).encoder
+    load_streamed(stack, read_header(tmp_path / "model.safetensors"), under="block")
+    ids = torch.randint(50, (1, 7))
+    assert torch.equal(stack(ids).last_hidden_state, whole(ids).last_hidden_state)
+    assert all(parameter.is_meta for parameter in stack.block.parameters())
+
+
 def test_wrong_weights_are_named_at_once(entries):
     some = {name: entry for name, entry in entries.items() if "blocks.3.attn1.to_q.weight" not in name}
     with pytest.raises(UserError, match=r"missing: blocks\.3\.self_attention\.q\.weight"):

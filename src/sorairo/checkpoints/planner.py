@@ -19,7 +19,6 @@ __all__ = ["MemoryPlan", "load_within", "parse_memory", "plan_for", "plan_memory
 RUNTIME = 300_000_000
 """Bytes of Python and torch themselves, once imported."""
 UNITS = {
-    "": 1,
     "K": 10**3,
     "M": 10**6,
     "G": 10**9,
