@@ -18,6 +18,7 @@ import torch
 
 from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
 from sorairo.codec.model import Codec
+from sorairo.flow.cache import CacheConfig, cached
 from sorairo.flow.guidance import guided, with_known
 from sorairo.flow.schedule import timestep_of, unipc_sigmas
 from sorairo.flow.solvers import Velocity, unipc
@@ -83,8 +84,13 @@ def load(name_or_folder: str | Path = "default", dtype: str = "auto", device: st
 
 
 @torch.inference_mode()
-def generate(plans: Plan | Iterable[Plan], model: Checkpoint, progress: Progress | None = None) -> list[Clip]:
-    """A clip for every plan, in order. progress is told (stage, done, of) as stages go on.
+def generate(
+    plans: Plan | Iterable[Plan],
+    model: Checkpoint,
+    progress: Progress | None = None,
+    cache: CacheConfig | None = None,
+) -> list[Clip]:
+    """A clip for every plan, in order. progress is told (stage, done, of) as stages go on. cache: see `cached`.
 
     Clips are made one after another: products of another batch size round differently, and a seed is to mean the
     same frames whatever is made beside it. Raises UserError, before any work, for what the model cannot make.
@@ -107,7 +113,7 @@ def generate(plans: Plan | Iterable[Plan], model: Checkpoint, progress: Progress
         before = sum(steps[:index])
         tell("denoise", before, sum(steps))
         made = denoise(
-            plan, model, texts, lambda step, x, n=before: tell("denoise", n + step + 1, sum(steps))
+            plan, model, texts, lambda step, x, n=before: tell("denoise", n + step + 1, sum(steps)), cache
         )
         latents.append(made)  # 1 c t h w
         timings[index]["denoise"] = time.perf_counter() - start
@@ -131,7 +137,11 @@ def encode_texts(plans: list[Plan], model: Checkpoint) -> Texts:
 
 
 def denoise(
-    plan: Plan, model: Checkpoint, texts: Texts, callback: Callable[[int, torch.Tensor], None] | None = None
+    plan: Plan,
+    model: Checkpoint,
+    texts: Texts,
+    callback: Callable[[int, torch.Tensor], None] | None = None,
+    cache: CacheConfig | None = None,
 ) -> torch.Tensor:
     """Latents (1 c t h w), float32, of a plan."""
     scale = model.info.default_guidance if plan.guidance is None else plan.guidance
@@ -157,10 +167,11 @@ def denoise(
         return with_words, without
 
     noise = noise_for(plan, model.codec).to(model.device)  # 1 c t h w
+    sigmas = unipc_sigmas(plan.steps or model.info.default_steps, model.shift)
     velocity: Velocity = guided(both, asked, scale, interval=model.info.guidance_interval)
+    velocity = cached(velocity, sigmas, cache)
     if plan.known:
         velocity = with_known(velocity, *known_latents(plan, model, noise))
-    sigmas = unipc_sigmas(plan.steps or model.info.default_steps, model.shift)
     return unipc(velocity, noise, sigmas, callback)
 
 

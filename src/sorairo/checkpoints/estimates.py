@@ -18,10 +18,12 @@ from sorairo.checkpoints.adapters.wan_codec import config_from_wan
 from sorairo.checkpoints.folder import read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.memory import Part, Stage, folder_parts, module_part, needs, working_memory
+from sorairo.checkpoints.streaming import HELD
 from sorairo.codec import kl_image
 from sorairo.codec.kl_image import KLImage, KLImageConfig
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS
+from sorairo.codec.streaming import InPieces
 from sorairo.config import from_json
 from sorairo.transformer import dit
 from sorairo.transformer.dit import DiT, DiTConfig
@@ -153,19 +155,29 @@ def video_blueprint(
 
         work = working_memory(meta(lambda: Transformer(few)), denoise, dtype)
         last = working_memory(meta(lambda: Codec(codec)), decode, dtype)
+        less = working_memory(InPieces(meta(lambda: Codec(codec))), decode, dtype)
         return [
             Stage(name="text", parts=(text.name,), working=0),
             *(Stage(name=name, parts=(name,), working=work) for name in names),
-            Stage(name="decode", parts=("vae",), working=last),
+            Stage(name="decode", parts=("vae",), working=last, in_pieces=less),
         ]
 
     one = meta(lambda: Transformer(config))
     parts = (
         text,
-        *(module_part(name, one, saved.get(name)) for name in names),
+        *(replace(module_part(name, one, saved.get(name)), streamed=held_of(one)) for name in names),
         module_part("vae", meta(lambda: Codec(codec)), saved.get("vae")),
     )
     return Blueprint(parts=parts, asks=tuple(asks), stages=stages)
+
+
+def held_of(transformer: nn.Module) -> int:
+    """Parameters in memory while its blocks are streamed."""
+    blocks = transformer.get_submodule("blocks")
+    assert isinstance(blocks, nn.ModuleList)
+    return sum(p.numel() for p in transformer.parameters()) - sum(
+        p.numel() for block in blocks[HELD:] for p in block.parameters()
+    )
 
 
 def _latent_shape(ask: Ask, config: TransformerConfig, codec: CodecConfig) -> tuple[int, int, int, int]:
@@ -210,8 +222,8 @@ FAMILIES: dict[str, Callable[[Path], Blueprint]] = {
     "WanPipeline": read_video_folder,
 }
 
-# umT5-xxl's encoder
-UMT5 = Part(name="text_encoder", parameters=5_680_910_336, dtype=None)
+# umT5-xxl's encoder, and it without 22 of its 24 blocks
+UMT5 = Part(name="text_encoder", parameters=5_680_910_336, dtype=None, streamed=1_436_049_408)
 WAN21 = (Ask(size=(832, 480), frames=17), Ask(size=(832, 480), frames=81), Ask(size=(1280, 720), frames=81))
 WAN22 = (Ask(size=(832, 480), frames=17), Ask(size=(832, 480), frames=121), Ask(size=(1280, 704), frames=121))
 

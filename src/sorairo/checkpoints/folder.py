@@ -21,8 +21,10 @@ import sorairo
 from sorairo.checkpoints import store
 from sorairo.checkpoints.adapters import wan, wan_codec
 from sorairo.checkpoints.info import ModelInfo
-from sorairo.checkpoints.tensors import load_weights
+from sorairo.checkpoints.streaming import load_streamed
+from sorairo.checkpoints.tensors import load_weights, weight_entries
 from sorairo.codec.model import Codec
+from sorairo.codec.streaming import InPieces
 from sorairo.config import from_json
 from sorairo.nn.causal_conv import channels_innermost
 from sorairo.nn.weights import Blank
@@ -68,23 +70,29 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    name_or_folder: str | Path, dtype: str | torch.dtype = "auto", device: str | torch.device = "cpu"
+    name_or_folder: str | Path,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "cpu",
+    *,
+    stream: bool = False,
+    pieces: bool = False,
 ) -> Checkpoint:
     """The model of that name, out of the package, or in that folder.
 
-    dtype: auto (bf16 where the processor computes in it, else fp32), bf16, fp32. Raises UserError that says what
-    is missing or wrong; nothing is ever unpickled.
+    dtype: auto (bf16 where the processor computes in it, else fp32), bf16, fp32. stream, pieces: see MemoryPlan. Raises
+    UserError that says what is missing or wrong; nothing is ever unpickled.
     """
     device = torch.device(device)
     kind = compute_dtype(dtype, device)
     folder = find_folder(name_or_folder)
     info = read_info(folder)
     check_index(folder)
+    codec = load_codec(folder / "vae", kind).to(device)
     return Checkpoint(
         folder=folder,
         info=info,
-        codec=load_codec(folder / "vae", kind).to(device),
-        transformer=_load_transformer(folder / "transformer", info, kind).to(device),
+        codec=InPieces(codec) if pieces else codec,
+        transformer=_load_transformer(folder / "transformer", info, kind, device, stream),
         text=TextEncoder.load(folder, info.text_len),
         shift=_read_shift(folder / "scheduler" / "scheduler_config.json"),
         dtype=kind,
@@ -158,16 +166,21 @@ def check_index(folder: Path) -> None:
             raise UserError(f"{folder}: {part} is of class {kind}; only {want} is supported.")
 
 
-def _load_transformer(folder: Path, info: ModelInfo, dtype: torch.dtype) -> Transformer:
+def _load_transformer(
+    folder: Path, info: ModelInfo, dtype: torch.dtype, device: torch.device, stream: bool
+) -> Transformer:
     path = folder / "config.json"
     try:
         config = wan.from_wan_config(read_json(path), text_len=info.text_len, where=str(path))
     except KeyError as error:
         raise UserError(f"{path} lacks {error}; copy it again.") from error
-    with Blank():
+    with torch.device("meta") if stream else Blank():
         transformer = Transformer(config)
+    if stream:
+        load_streamed(transformer, weight_entries(folder), wan.from_wan, dtype, device)
+        return transformer
     load_weights(transformer, folder, wan.from_wan, dtype)
-    return transformer.to(dtype).eval().requires_grad_(False)
+    return transformer.to(device, dtype).eval().requires_grad_(False)
 
 
 def load_codec(folder: Path, dtype: torch.dtype) -> Codec:

@@ -21,11 +21,15 @@ __all__ = ["Part", "Stage", "folder_parts", "module_part", "needs", "working_mem
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One component's weights. dtype: of most of them as saved ("bf16"); None where they are not here yet."""
+    """One component's weights. dtype: of most of them as saved ("bf16"); None where they are not here yet.
+
+    streamed: how many of them are held where its blocks are left in their files; None where that cannot be.
+    """
 
     name: str
     parameters: int
     dtype: str | None
+    streamed: int | None = None
 
     def bytes_in(self, dtype: torch.dtype) -> int:
         """Bytes once loaded in a dtype."""
@@ -34,11 +38,15 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage of making something. parts: the components it uses. working: bytes beside their weights."""
+    """One stage of making something. parts: the components it uses. working: bytes beside their weights.
+
+    in_pieces: the same where it can go piece by piece and does.
+    """
 
     name: str
     parts: tuple[str, ...]
     working: int
+    in_pieces: int | None = None
 
 
 def folder_parts(folder: Path) -> list[Part]:

@@ -70,6 +70,22 @@ def generate(
     sampler: Annotated[
         str | None, typer.Option(metavar="ddim|ddpm", help="With --class; the model's own if not given.")
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[:WEIGHT]", help="A LoRA for this model, with how much of it; may be given again."
+        ),
+    ] = None,
+    loose: Annotated[
+        bool, typer.Option("--lora-loose", help="Leave out what of a LoRA fits no part of the model.")
+    ] = False,
+    cache: Annotated[
+        float | None,
+        typer.Option(metavar="T", help="Foretell steps up to this error; 0.2 leaves out about half."),
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="8GB", help="Hold the model so that it fits, and say how.")
+    ] = None,
     dtype: Annotated[
         str, typer.Option(metavar="auto|bf16|fp32", help="Precision; auto is what this machine is fast in.")
     ] = "auto",
@@ -109,6 +125,9 @@ def generate(
             ("--seconds", seconds),
             ("--frames", frames),
             ("--negative", negative),
+            ("--lora", lora),
+            ("--cache", cache),
+            ("--memory", memory),
         ):
             if value:
                 raise UserError(
@@ -120,11 +139,15 @@ def generate(
     assert prompt is not None
     with Stages() as stages:
         stages("load")
-        from sorairo.checkpoints.folder import load_checkpoint
+        from sorairo.checkpoints.lora import apply_loras
+        from sorairo.checkpoints.planner import load_within
+        from sorairo.flow.cache import CacheConfig
         from sorairo.generate import generate as make
         from sorairo.tasks.text_to_video import text_to_video
 
-        checkpoint = load_checkpoint(model, dtype)
+        saving = None if cache is None else CacheConfig(tolerance=cache)
+        checkpoint = load_within(memory, model, dtype, parsed_size(size), frames, stages.say)
+        checkpoint = apply_loras(checkpoint, lora or [], strict=not loose)
         if unknown := checkpoint.info.unknown_words(prompt):
             words = ", ".join(f"“{word}”" for word in unknown)
             stages.say(f"{model} never saw {words}; `sorairo models info` lists the words that it knows.")
@@ -146,7 +169,7 @@ def generate(
             checkpoint.info.check(plan)
         samples: list[Sample] = []
         for start in range(0, number, AT_ONCE):
-            made = make(plans[start : start + AT_ONCE], checkpoint, progress=stages)
+            made = make(plans[start : start + AT_ONCE], checkpoint, stages, saving)
             stages("encode", 0, len(made))
             for done, sample in enumerate(made, 1):
                 write_video(sample.video, paths[len(samples)], recipe(sample))

@@ -1,0 +1,156 @@
+"""LoRA files for Wan in the key styles that are about -> changes of our Transformer's parameters; pure.
+
+diffusers, PEFT   transformer.blocks.0.attn1.to_q.lora_A.weight
+original Wan      diffusion_model.blocks.0.self_attn.q.lora_down.weight (or lora_A), .alpha, .diff, .diff_b
+kohya, musubi     lora_unet_blocks_0_self_attn_q.lora_down.weight, .alpha
+ours              blocks.0.self_attention.q.lora_A.weight
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+from sorairo.checkpoints.adapters.wan import from_wan
+from sorairo.nn.lora import Change, LowRank
+from sorairo.types import UserError
+
+__all__ = ["Scaling", "from_lora", "module_name", "scaling_of"]
+
+# (theirs, ours): modules by the names of Wan's authors; (\d+) is a block's number
+ORIGINAL = [
+    (r"patch_embedding", "patches.embed"),
+    (r"time_embedding.0", "time.first"),
+    (r"time_embedding.2", "time.second"),
+    (r"time_projection.1", "time.modulation"),
+    (r"text_embedding.0", "words.first"),
+    (r"text_embedding.2", "words.second"),
+    *(
+        (rf"blocks.(\d+).{theirs}.{part}", rf"blocks.\1.{ours}.{'out' if part == 'o' else part}")
+        for theirs, ours in (("self_attn", "self_attention"), ("cross_attn", "cross_attention"))
+        for part in ("q", "k", "v", "o", "norm_q", "norm_k")
+    ),
+    (r"blocks.(\d+).cross_attn.(k|v|norm_k)_img", r"blocks.\1.cross_attention.image.\2"),
+    (r"img_emb.proj.0", "image.norm_in"),
+    (r"img_emb.proj.1", "image.first"),
+    (r"img_emb.proj.3", "image.second"),
+    (r"img_emb.proj.4", "image.norm_out"),
+    (r"blocks.(\d+).norm3", r"blocks.\1.cross_norm"),
+    (r"blocks.(\d+).ffn.0", r"blocks.\1.feed_forward.up"),
+    (r"blocks.(\d+).ffn.2", r"blocks.\1.feed_forward.down"),
+    (r"head.head", "head.project"),
+]
+DOTTED = [(re.compile(theirs.replace(".", r"\.")), ours) for theirs, ours in ORIGINAL]
+KOHYA = [(re.compile("lora_unet_" + theirs.replace(".", "_")), ours) for theirs, ours in ORIGINAL]
+PREFIX = re.compile(r"(base_model\.model\.)?(model\.)?(transformer\.|diffusion_model\.)?")
+ROLES = [
+    (re.compile(r"(.+)\.(?:lora_A|lora_down|lora\.down)(?:\.default)?\.weight"), "down"),
+    (re.compile(r"(.+)\.(?:lora_B|lora_up|lora\.up)(?:\.default)?\.weight"), "up"),
+    (re.compile(r"(.+)\.lora_B(?:\.default)?\.bias"), "up_bias"),
+    (re.compile(r"(.+)\.alpha"), "alpha"),
+    (re.compile(r"(.+)\.diff"), "diff"),
+    (re.compile(r"(.+)\.diff_b"), "diff_b"),
+]
+
+
+class Scaling(NamedTuple):
+    """How PEFT scales: alpha / rank, or alpha / sqrt(rank). alpha None: by 1. patterns: alphas of some modules."""
+
+    alpha: float | None = None
+    rooted: bool = False
+    patterns: Mapping[str, float] = {}
+
+    def scale(self, module: str, rank: int, alpha: float | None) -> float:
+        """Of a module by their name. alpha: the file's own for it, which counts first."""
+        if alpha is None:
+            own = [
+                value for name, value in self.patterns.items() if re.fullmatch(rf"(.*\.)?({name})", module)
+            ]
+            alpha = own[0] if own else self.alpha
+        return 1.0 if alpha is None else alpha / (math.sqrt(rank) if self.rooted else rank)
+
+
+def scaling_of(config: Mapping[str, Any]) -> Scaling:
+    """From PEFT's adapter_config.json, or a file's metadata, in which diffusers keeps the same under a prefix."""
+    if text := config.get("lora_adapter_metadata"):
+        config = {key.removeprefix("transformer."): value for key, value in json.loads(text).items()}
+    if "lora_alpha" not in config:
+        return Scaling()
+    return Scaling(config["lora_alpha"], bool(config.get("use_rslora")), config.get("alpha_pattern") or {})
+
+
+def from_lora(
+    tensors: Mapping[str, torch.Tensor], scaling: Scaling | None = None
+) -> tuple[dict[str, Change], list[str]]:
+    """(changes by our parameters' names, float32; the names of tensors that mean nothing here or lack their half).
+
+    Whether the model has such parameters, and of that shape, is not known here. Raises UserError for two halves of
+    different rank.
+    """
+    scaling = scaling or Scaling()
+    modules: dict[str, dict[str, str]] = {}  # module -> role -> tensor's name
+    unread = []
+    for name in tensors:
+        for pattern, role in ROLES:
+            if found := pattern.fullmatch(name):
+                modules.setdefault(found[1], {})[role] = name
+                break
+        else:
+            unread.append(name)
+    changes: dict[str, Change] = {}
+    for module, names in modules.items():
+        ours = module_name(module)
+        roles = {role: tensors[name].float() for role, name in names.items()}
+        if not {"up", "down"} <= roles.keys():
+            unread += [name for role, name in names.items() if not role.startswith("diff")]
+            roles = {role: tensor for role, tensor in roles.items() if role.startswith("diff")}
+        for leaf, change in _changes(module, roles, scaling).items():
+            named = f"{ours}.{leaf}"
+            if named in changes:
+                raise UserError(
+                    f"{named} is changed twice, by {module} and under another name; use a sound file."
+                )
+            changes[named] = change
+    return changes, unread
+
+
+def _changes(module: str, roles: Mapping[str, torch.Tensor], scaling: Scaling) -> dict[str, Change]:
+    """A module's changes by parameter, "weight" and "bias"."""
+    made: dict[str, Change] = {}
+    if "up" in roles:
+        # a convolution's are r c 1 p p and o r 1 1 1
+        down, up = roles["down"].flatten(1), roles["up"].flatten(1)
+        if down.shape[0] != up.shape[1]:
+            raise UserError(
+                f"{module} goes down to rank {down.shape[0]} and up from {up.shape[1]}; the file is damaged."
+            )
+        alpha = roles["alpha"].item() if "alpha" in roles else None
+        made["weight"] = LowRank(down, up, scaling.scale(module, down.shape[0], alpha))
+        if "up_bias" in roles:
+            made["bias"] = roles["up_bias"] * made["weight"].scale
+    if "diff" in roles:
+        if "weight" in made:
+            raise UserError(f"{module} has both factors and .diff; the file is damaged.")
+        whole = roles["diff"]
+        made["weight"] = whole.flatten(1) if whole.ndim > 2 else whole
+    if "diff_b" in roles:
+        made["bias"] = roles["diff_b"]
+    return made
+
+
+def module_name(theirs: str) -> str:
+    """Our name of a module. One that is not theirs stays."""
+    for pattern, ours in KOHYA:
+        if found := pattern.fullmatch(theirs):
+            return found.expand(ours)
+    bare = theirs[PREFIX.match(theirs).end() :]  # pyright: ignore[reportOptionalMemberAccess]
+    for pattern, ours in DOTTED:
+        if found := pattern.fullmatch(bare):
+            return found.expand(ours)
+    (name,) = from_wan({f"{bare}.weight": torch.empty(0, 0)})
+    return name.removesuffix(".weight")

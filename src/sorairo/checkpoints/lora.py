@@ -1,0 +1,139 @@
+"""LoRA files: read, checked against a model, and put to use."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from torch import nn
+
+from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
+from sorairo.checkpoints.folder import Checkpoint
+from sorairo.checkpoints.tensors import PICKLES, read_header, weight_files
+from sorairo.nn.lora import Change, attach, merge
+from sorairo.types import UserError
+
+__all__ = ["Lora", "apply_loras", "check_lora", "parse_lora", "read_lora"]
+
+Model = TypeVar("Model", bound=Checkpoint)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lora:
+    """A file's changes, float32, by our parameters' names. unread: names of its tensors that mean nothing to us."""
+
+    path: Path
+    changes: dict[str, Change]
+    unread: tuple[str, ...] = ()
+
+
+def apply_loras(
+    model: Model, asks: Sequence[str], *, strict: bool = True, apart: bool = False, keep: bool = False
+) -> Model:
+    """The model with LoRAs, each "FILE" or "FILE:WEIGHT", in its transformer, and their names beside its own.
+
+    The transformer itself is changed: merged in float32 and rounded to its dtype, or apart (as always where its blocks
+    are streamed), computed beside its layers. strict: a tensor that fits nothing is an error. keep: see `merge`.
+    Raises UserError before any change.
+    """
+    if not asks:
+        return model
+    named = [parse_lora(ask) for ask in asks]
+    loras = [
+        (check_lora(read_lora(path), model.transformer, strict=strict), weight) for path, weight in named
+    ]
+    weighted = [(lora.changes, weight) for lora, weight in loras]
+    streamed = {name for name, parameter in model.transformer.named_parameters() if parameter.is_meta}
+    for lora, _ in loras:
+        _check_streamed(lora, model.transformer, streamed)
+    if apart or streamed:
+        attach(model.transformer, weighted)
+    else:
+        merge(model.transformer, weighted, keep=keep)
+    names = [model.info.name, *(f"{path.stem}:{weight:g}" for path, weight in named)]
+    return replace(model, info=replace(model.info, name=" + ".join(names)))
+
+
+def parse_lora(ask: str) -> tuple[Path, float]:
+    """(file, weight) of "FILE" or "FILE:WEIGHT". Raises UserError for a weight that is no number."""
+    head, colon, tail = ask.rpartition(":")
+    if not colon or Path(ask).exists():
+        return Path(ask), 1.0
+    try:
+        weight = float(tail)
+    except ValueError:
+        weight = math.nan
+    if not head or not math.isfinite(weight):
+        raise UserError(f"A LoRA is FILE or FILE:WEIGHT, such as style.safetensors:0.8, not {ask!r}.")
+    return Path(head), weight
+
+
+def read_lora(path: Path) -> Lora:
+    """A LoRA from a .safetensors file, or a folder that holds one. Raises UserError; nothing is ever unpickled."""
+    from safetensors import safe_open
+
+    if path.is_dir():
+        files = weight_files(path)
+        if len(files) != 1:
+            raise UserError(f"{path} holds {len(files)} files of weights; give the one that is the LoRA.")
+        path = files[0]
+    if not path.is_file():
+        raise UserError(f"There is no LoRA {path}; give a .safetensors file.")
+    if path.suffix in PICKLES:
+        raise UserError(f"{path} is a pickle, which can run code; get the LoRA as .safetensors.")
+    read_header(path)
+    with safe_open(path, framework="pt") as file:
+        config = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    beside = path.with_name("adapter_config.json")  # PEFT's own layout
+    try:
+        if beside.is_file():
+            config = json.loads(beside.read_text())
+        scaling = scaling_of(config)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"The scale of {path} cannot be read from its metadata; copy it again.") from error
+    changes, unread = from_lora(tensors, scaling)
+    return Lora(path=path, changes=changes, unread=tuple(unread))
+
+
+def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
+    """The part of a LoRA that fits a module.
+
+    Raises UserError, which names them, for changes of other shapes than the module's, and, when strict, for tensors
+    and parameters that the module does not have; when not, for a LoRA of which nothing fits.
+    """
+    have = {name: parameter.shape for name, parameter in module.named_parameters()}
+    fit = {name: change for name, change in lora.changes.items() if name in have}
+    wrong = [name for name, change in fit.items() if change.shape != have[name]]
+    if wrong:
+        name, more = wrong[0], f" and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
+        raise UserError(
+            f"{lora.path} was made for another model: {name} is {_shape(fit[name].shape)} there and"
+            f" {_shape(have[name])} here{more}; use it with the model that it was made for."
+        )
+    loose = [*(name for name in lora.changes if name not in have), *lora.unread]
+    if not fit or (strict and loose):
+        names = ", ".join(loose[:5]) + (f" and {len(loose) - 5} more" if len(loose) > 5 else "")
+        raise UserError(
+            f"{lora.path} does not fit this model: "
+            + (f"it has no part called {names};" if loose else "it changes nothing;")
+            + " use the model that it was made for."
+        )
+    return replace(lora, changes=fit)
+
+
+def _check_streamed(lora: Lora, module: nn.Module, streamed: set[str]) -> None:
+    """Refuse what can only be merged into weights that are read anew at every use."""
+    for name in streamed & lora.changes.keys():
+        if not isinstance(module.get_submodule(name.rpartition(".")[0]), nn.Linear):
+            raise UserError(
+                f"{lora.path} changes {name}, which streamed blocks cannot take; give more memory, or another LoRA."
+            )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "one number"

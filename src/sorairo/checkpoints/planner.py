@@ -1,0 +1,154 @@
+"""How to hold a model in the memory that there is: decided from headers and a dry run, before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sorairo.checkpoints.estimates import Ask, Blueprint, blueprint
+from sorairo.checkpoints.folder import Checkpoint, compute_dtype, find_folder, load_checkpoint, read_info
+from sorairo.checkpoints.memory import Part, Stage, short_name
+from sorairo.types import UserError
+
+__all__ = ["MemoryPlan", "load_within", "parse_memory", "plan_for", "plan_memory"]
+
+RUNTIME = 300_000_000
+"""Bytes of Python and torch themselves, once imported."""
+UNITS = {
+    "K": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+    "KI": 2**10,
+    "MI": 2**20,
+    "GI": 2**30,
+    "TI": 2**40,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """How a model is held.
+
+    keep: what a stage does not use stays for the next clip; else the text encoder goes once the words are read, and of
+    two transformers the one that waits. stream: the blocks of text encoder and transformer are left in their files
+    and loaded one by one at every use. pieces: frames are decoded one latent frame after another.
+    stages: (name, bytes at its worst moment, the runtime included).
+    """
+
+    keep: bool = True
+    pieces: bool = False
+    stream: bool = False
+    stages: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def peak(self) -> int:
+        """Bytes at the worst moment of all."""
+        return max(size for _, size in self.stages)
+
+    def __str__(self) -> str:
+        ways = [
+            "all weights stay in memory" if self.keep else "what a stage does not use is let go",
+            *(["frames are decoded piece by piece"] if self.pieces else []),
+            *(["blocks are read from their files one by one"] if self.stream else []),
+        ]
+        stages = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in self.stages)
+        return f"At most {self.peak / 1e9:.1f} GB ({stages}): {', '.join(ways)}."
+
+
+# From the fastest to the leanest
+WAYS = (
+    MemoryPlan(),
+    MemoryPlan(keep=False),
+    MemoryPlan(pieces=True),
+    MemoryPlan(keep=False, pieces=True),
+    MemoryPlan(keep=False, stream=True),
+    MemoryPlan(keep=False, pieces=True, stream=True),
+)
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of "8GB", "500 MB" or "6GiB". Raises UserError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)B?", text.strip().upper())
+    if not found or not float(found[1]):
+        raise UserError(f"Memory is a size such as 8GB or 500MB, not {text!r}.")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def load_within(
+    memory: str | None,
+    model: str | Path,
+    dtype: str = "auto",
+    size: tuple[int, int] | None = None,
+    frames: int | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Checkpoint:
+    """load_checkpoint, and with "8GB" of memory in the way that fits clips of a size and length; `say` is told how."""
+    if memory is None:
+        return load_checkpoint(model, dtype)
+    plan = plan_for(memory, model, compute_dtype(dtype), size, frames)
+    say(str(plan))
+    return load_checkpoint(model, dtype, stream=plan.stream, pieces=plan.pieces)
+
+
+def plan_for(
+    memory: str,
+    model: str | Path,
+    dtype: torch.dtype,
+    size: tuple[int, int] | None = None,
+    frames: int | None = None,
+) -> MemoryPlan:
+    """The plan for a clip of a model that is here, of its own size and its longest if None. Raises UserError."""
+    limit = parse_memory(memory)
+    folder = find_folder(model)
+    info = read_info(folder)
+    ask = Ask(size=size or info.sizes[0], frames=frames or info.max_frames)
+    return plan_memory(blueprint(str(model), folder), ask, dtype, limit)
+
+
+def plan_memory(model: Blueprint, ask: Ask, dtype: torch.dtype, limit: int) -> MemoryPlan:
+    """The fastest way to hold a model in `limit` bytes. Raises UserError, with what would fit, where there is none."""
+    stages = model.stages(ask, dtype)
+    plans = [_plan(model.parts, stages, dtype, way) for way in WAYS]
+    for plan in plans:
+        if plan.peak <= limit:
+            return plan
+    least = min(plan.peak for plan in plans)
+    smaller = sorted((other for other in model.asks if _area(other) < _area(ask)), key=_area, reverse=True)
+    for other in smaller:
+        if _plan(model.parts, model.stages(other, dtype), dtype, WAYS[-1]).peak <= limit:
+            remedy = f"{other} would fit"
+            break
+    else:
+        remedy = "give more memory or another model"
+    raise UserError(f"{ask} needs {least / 1e9:.2g} GB at the least, not {limit / 1e9:.2g}; {remedy}.")
+
+
+def _area(ask: Ask) -> int:
+    return ask.size[0] * ask.size[1] * ask.frames * ask.count
+
+
+def _plan(parts: Sequence[Part], stages: Sequence[Stage], dtype: torch.dtype, way: MemoryPlan) -> MemoryPlan:
+    """The same way with its stages.
+
+    Where it does not keep, the codec stays, and a transformer until another is needed. One that is saved in another
+    dtype is converted before the words are read; one that is not lies untouched in its file until then.
+    """
+    weights = {
+        part.name: dtype.itemsize * (part.streamed if way.stream and part.streamed else part.parameters)
+        for part in parts
+    }
+    converted = {part.name for part in parts if part.dtype != short_name(dtype)}
+    peaks = []
+    there = ("transformer",) if "transformer" in converted else ()
+    for stage in stages:
+        if stage.name.startswith("transformer"):
+            there = stage.parts
+        held = set(weights) if way.keep else {"vae", *there, *stage.parts} & set(weights)
+        working = stage.in_pieces if way.pieces and stage.in_pieces is not None else stage.working
+        peaks.append((stage.name, RUNTIME + working + sum(weights[name] for name in held)))
+    return MemoryPlan(keep=way.keep, pieces=way.pieces, stream=way.stream, stages=tuple(peaks))
