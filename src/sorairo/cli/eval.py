@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sorairo.cli.generate import parsed_size
+from sorairo.cli.options import parsed_size
 
 app = typer.Typer(help="Score a model on prompts that it never saw.", no_args_is_help=True)
 
