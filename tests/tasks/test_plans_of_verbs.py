@@ -204,7 +204,7 @@ def test_models_of_stills_are_given_nothing():
     still = tasks.Abilities(
         name="still", sizes=((64, 64),), max_frames=1, default_frames=1, fps=8.0, step=4, conditioning=()
     )
-    with pytest.raises(UserError, match="at most 0.125"):
+    with pytest.raises(UserError, match=r"at most 0.125"):
         tasks.text_to_video(WORDS, still, tasks.Ask(seconds=4))
     with pytest.raises(UserError, match=r"cannot be (made|given)"):
         still.check(tasks.edit(clip(1), WORDS, still))
