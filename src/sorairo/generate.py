@@ -180,9 +180,8 @@ def encode_texts(plans: list[Plan], model: Checkpoint) -> Texts:
 
 def notes(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
     """What is done otherwise than the model was trained for, a sentence each."""
-    frames = model.codec.config.time_factor
     given = [known for known in plan.known if known.hold == 1 and known.region is None]
-    only_first = all(known.at == 0 and len(known.video) <= frames for known in given)
+    only_first = all(known.at == 0 and len(known.video) == 1 for known in given)
     short = not plan.loop and plan.frames <= model.info.max_frames and len(plan.spans) == 1
     if (not given and short) or "frames" in model.info.conditioning:
         return ()
@@ -232,8 +231,8 @@ def denoise(
     own = torch.full_like(known.cap, "frames" in model.info.conditioning, dtype=torch.bool)
     own[:, 0] |= "first" in model.info.conditioning
     velocity = with_known(velocity, known.latents, noise, known.cap, own=own, pinned=known.pinned)
-    top = float(known.cap.max())
-    start = noise if top >= sigmas[0] else interpolate(known.latents, noise, top)
+    free = bool((known.cap == 1).any())
+    start = noise if free else interpolate(known.latents, noise, sigmas[0])
     return unipc(velocity, start, sigmas, callback)
 
 

@@ -9,8 +9,9 @@ import torch
 from sorairo import tasks
 from sorairo.evaluation.network import ParserNetwork
 from sorairo.evaluation.parse import Parser
+from sorairo.evaluation.promises import PROMISES, table, verdicts
 from sorairo.evaluation.suites import Facts
-from sorairo.evaluation.verbs import MEASURES, PROMISES, Bench, Case, measure_verbs, table, verdicts
+from sorairo.evaluation.verbs import MEASURES, Bench, Case, measure_verbs
 from sorairo.types import Plan, Video
 from tests.evaluation.toy import CONFIG
 

@@ -92,6 +92,7 @@ def verbs(
     from sorairo.cli.progress import Stages
     from sorairo.evaluation import verbs as measured
     from sorairo.evaluation.parse import load_parser
+    from sorairo.evaluation.promises import table, verdicts
     from sorairo.evaluation.suites import Suite
     from sorairo.types import UserError
     from sorairo.video.files import check_folder, replacing
@@ -124,7 +125,7 @@ def verbs(
 
         progress("verbs", 0, total)
         numbers = measured.measure_verbs(bench, measured.cases_of(suite), verbs=names, done=done)
-    found = list(measured.verdicts(numbers))
+    found = list(verdicts(numbers))
     card = {
         "model": model,
         "suite": asdict(suite),
@@ -133,7 +134,7 @@ def verbs(
     if out:
         with replacing(out) as temporary:
             temporary.write_text(json.dumps(card, indent=2) + "\n")
-    typer.echo(json.dumps(card) if as_json else measured.table(found), nl=as_json)
+    typer.echo(json.dumps(card) if as_json else table(found), nl=as_json)
 
 
 def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float | None) -> tuple[Any, Any]:

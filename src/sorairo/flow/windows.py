@@ -128,7 +128,7 @@ def _forward(a: int, b: int, before: int, reach: Reach) -> Window:
 
 def _backward(a: int, b: int, after: int, reach: Reach) -> Window:
     """The other way: what comes before something known."""
-    context = -(-after // reach.step)  # a still fills a group
+    context = max(1, after // reach.step)  # a still fills a group
     need = -(-(b - a - 1) // reach.step)
     groups = min(need, reach.groups - min(context, reach.overlap))
     context = min(context, reach.groups - groups)
@@ -140,7 +140,7 @@ def _between(a: int, b: int, before: int, after: int, reach: Reach) -> Window:
     """From one known thing to another; a gap that does not fit is first made shorter from its beginning."""
     need = -(-(b - a) // reach.step)
     over = reach.step * need - (b - a)  # known frames that share a group with the gap's end
-    left, right = (before - 1) // reach.step, max(1, -(-(after - over) // reach.step))
+    left, right = (before - 1) // reach.step, max(1, (after - over) // reach.step)  # a still fills a group
     room = reach.groups - min(left, reach.overlap) - min(right, reach.overlap)
     if need > room:
         # What is left for the last window should be all that it can hold.
