@@ -5,8 +5,10 @@ import pytest
 import torch
 
 import sorairo
-from sorairo.generate import generate, noise_for
-from sorairo.tasks.text_to_video import frames_for, text_to_video
+from sorairo.generate import generate, noise_for, to_frames
+from sorairo.tasks.ask import Ask, frames_for
+from sorairo.tasks.text_to_video import text_to_video
+from sorairo.timeline import Timeline
 from sorairo.types import Known, Span, UserError, Video
 from sorairo.video.read import read_video
 
@@ -19,7 +21,7 @@ def model(tiny_folder):
 
 
 def plan(model, prompt=PROMPT, **changes):
-    return text_to_video(prompt, model.info, **{"seed": 1, **changes})
+    return text_to_video(prompt, model.abilities, Ask(**{"seed": 1, **changes}))
 
 
 def test_three_lines_of_python(model, tmp_path):
@@ -52,20 +54,124 @@ def test_progress_tells_every_stage(model):
     assert told[-1] == ("decode", 2, 2)
 
 
-def test_known_frames_come_out_as_the_codec_shows_them(model):
-    video = Video(frames=np.random.default_rng(0).integers(0, 255, (5, 64, 64, 3), dtype=np.uint8), fps=8.0)
-    asked = plan(model, frames=9, steps=8)
-    made = generate(replace(asked, known=(Known(video=video),)), model)[0].video.frames
+def noise_clip(frames=5, size=(64, 64), seed=0):
+    width, height = size
+    values = np.random.default_rng(seed).integers(0, 255, (frames, height, width, 3), dtype=np.uint8)
+    return Video(frames=values, fps=8.0)
+
+
+def test_known_frames_come_out_untouched_wherever_they_are(model):
+    video = noise_clip()
+    asked = plan(model, frames=13, steps=2)
+    for at in (0, 3, 4, 8):  # at the beginning, on a step of the model or not, at the end
+        made = generate(replace(asked, known=(Known(video=video, at=at),)), model)[0].video.frames
+        assert np.array_equal(made[at : at + 5], video.frames)
+        assert len(np.unique(made.reshape(13, -1), axis=0)) == 13  # all others are there, too
+
+
+def test_what_is_made_depends_on_what_is_known(model):
+    asked = plan(model, frames=9, steps=3)
+    one, other = (
+        generate(replace(asked, known=(Known(video=noise_clip(seed=seed)),)), model)[0].video.frames
+        for seed in (1, 2)
+    )
+    assert not np.array_equal(one[5:], other[5:])
+
+
+def through_codec(model, video):
     pixels = torch.from_numpy(video.frames).permute(3, 0, 1, 2)[None] / 127.5 - 1
     with torch.inference_mode():
-        want = model.codec.decode(model.codec.encode(pixels))
-    want = ((want[0].permute(1, 2, 3, 0) + 1) * 127.5).round().byte().numpy()
-    assert np.abs(made[:5].astype(int) - want).max() <= 1
-    free = generate(asked, model)[0].video.frames
-    edited = generate(replace(asked, known=(Known(video=video, hold=0.5),)), model)[0].video.frames
-    assert not np.array_equal(edited[:5], made[:5]) and not np.array_equal(edited[:5], free[:5])
-    with pytest.raises(UserError, match="whole steps"):
-        generate(replace(asked, known=(Known(video=video, at=2),)), model)
+        return to_frames(model.codec.decode(model.codec.encode(pixels)))[0]
+
+
+def distance(a, b):
+    return np.abs(a.astype(float) - b.astype(float)).mean()
+
+
+def test_an_edit_departs_the_further_the_stronger_it_is(model):
+    video = noise_clip(9)
+    asked = plan(model, frames=9, steps=12)
+    far = [
+        distance(
+            generate(replace(asked, known=(Known(video=video, hold=1 - strength),)), model)[0].video.frames,
+            through_codec(model, video),
+        )
+        for strength in (0.02, 0.3, 0.9)
+    ]
+    assert far == sorted(far) and far[0] < far[-1] / 2
+
+
+def test_outside_a_region_nothing_changes(model):
+    video = noise_clip(9)
+    for hold, size in ((0.4, 9), (0.0, 9)):
+        known = (Known(video=video, hold=hold, region=(16, 16, 32, 24)),)
+        made = generate(replace(plan(model, frames=size, steps=2), known=known), model)[0].video.frames
+        inside = np.zeros((64, 64), bool)
+        inside[16:40, 16:48] = True
+        assert np.array_equal(made[:, ~inside], video.frames[:, ~inside])
+        assert distance(made[:, inside], video.frames[:, inside]) > 5
+
+
+def test_an_edit_may_be_of_any_length_and_longer_than_the_model(model):
+    video = noise_clip(27)
+    known = (Known(video=video, hold=0.5),)
+    made = generate(replace(plan(model, steps=2), frames=27, known=known), model)[0].video.frames
+    assert made.shape == video.frames.shape
+
+
+def test_a_long_clip_is_made_in_windows(model):
+    told = []
+    clip = generate(plan(model, frames=41, steps=2), model, lambda *what: told.append(what))[0]
+    assert len(clip.video) == 41 and clip.notes == ()
+    denoised = [(done, of) for stage, done, of in told if stage == "denoise"]
+    assert denoised[-1] == (6, 6) and len(denoised) == 7  # three windows
+    first = generate(plan(model, frames=17, steps=2), model)[0].video.frames
+    assert np.array_equal(clip.video.frames[:17], first)  # the first window is the short clip
+    again = generate([plan(model, seed=8), plan(model, frames=41, steps=2)], model)[1].video.frames
+    assert np.array_equal(again, clip.video.frames)
+
+
+def test_windows_keep_the_latents_that_they_share(model):
+    """What was made is not sent through the codec again: the second window sees the first one's own latents."""
+    timeline = Timeline(plan(model, frames=29), 4)
+    first, second = timeline.windows(17)
+    latents = torch.randn(1, 8, 5, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        timeline.add(first, to_frames(model.codec.decode(latents))[0], latents)
+        known = timeline.known(second, model.codec, model.device, model.dtype)
+    assert known is not None and known.cap.tolist() == [[0, 0, 1, 1, 1]]
+    assert torch.equal(known.latents[:, :, 1], latents[:, :, 4])
+    assert second.start == 12 and known.pinned is None
+
+
+def test_words_hold_in_their_span(model):
+    def frames(*texts):
+        spans = tuple(Span(text=text, start=8 * index) for index, text in enumerate(texts))
+        return generate(replace(plan(model, frames=17, steps=2), spans=spans), model)[0].video.frames
+
+    both, other, one = frames("a ball", "a cube"), frames("a ball", "the floor"), frames("a ball")
+    assert np.array_equal(both[:8], other[:8]) and not np.array_equal(both[8:], other[8:])
+    assert not np.array_equal(both[8:], one[8:])
+
+
+def test_a_loop_has_the_length_that_was_asked_for(model):
+    for frames in (9, 17, 33):
+        asked = replace(plan(model, frames=frames, steps=2), loop=True)
+        assert len(generate(asked, model)[0].video) == frames
+    video = noise_clip(5)
+    asked = replace(plan(model, frames=13, steps=2), loop=True, known=(Known(video=video, at=4),))
+    assert np.array_equal(generate(asked, model)[0].video.frames[4:9], video.frames)
+
+
+def test_models_that_were_not_trained_for_it_say_so(model):
+    untrained = replace(model, info=replace(model.info, conditioning=()))
+    known = (Known(video=noise_clip(1)),)
+    clip = generate(replace(plan(model, frames=9, steps=2), known=known), untrained)[0]
+    assert np.array_equal(clip.video.frames[0], noise_clip(1).frames[0])
+    assert len(clip.notes) == 1 and "not trained" in clip.notes[0]
+    first = replace(model, info=replace(model.info, conditioning=("first",)))
+    assert generate(replace(plan(model, frames=9, steps=2), known=known), first)[0].notes == ()
+    assert generate(plan(model, frames=21, steps=2), first)[0].notes
 
 
 def test_noise_is_diffusers_for_the_same_seed(model):
@@ -85,14 +191,15 @@ def test_noise_is_diffusers_for_the_same_seed(model):
         ({"size": (100, 64)}, "nearest that it can make is 96x64"),
         ({"frames": 6}, "5 is nearest"),
         ({"frames": 0}, "1 is nearest"),
-        ({"frames": 99}, "17 is nearest"),
+        ({"frames": 99}, "97 is nearest"),
+        ({"frames": 10001}, "3597 is nearest"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**63}, "seed"),
         ({"steps": 0}, "Steps"),
         ({"steps": 1001}, "Steps"),
         ({"guidance": -1.0}, "Guidance"),
         ({"guidance": float("nan")}, "Guidance"),
-        ({"seconds": 60.0}, "at most 2.12"),
+        ({"seconds": 3600.0}, "at most 450"),
         ({"seconds": 1.0, "frames": 5}, "not both"),
     ],
 )
@@ -101,18 +208,32 @@ def test_what_cannot_be_made_is_refused(model, changes, message):
         generate(plan(model, **changes), model)
 
 
-def test_plans_of_other_tasks_are_refused(model):
-    asked = plan(model)
-    with pytest.raises(UserError, match="one text"):
-        generate(replace(asked, spans=(Span(text="a ball"), Span(text="a cube", start=4))), model)
-    with pytest.raises(UserError, match="loop"):
-        generate(replace(asked, loop=True), model)
-    with pytest.raises(UserError, match="frames a second"):
-        generate(replace(asked, fps=24.0), model)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fps": 24.0}, "frames a second"),
+        ({"spans": ()}, "first frame"),
+        ({"spans": (Span(text="a ball", start=1),)}, "first frame"),
+        ({"spans": (Span(text="a ball"), Span(text="a cube", start=5))}, "within the clip"),
+        ({"spans": (Span(text="a ball"), Span(text="a cube"))}, "one after another"),
+        ({"spans": (Span(text="a ball", stop=2), Span(text="a cube", start=4))}, "no gap"),
+        ({"spans": (Span(text="a ball"), Span(text=" ", start=4))}, "empty"),
+        ({"loop": True}, "at least 9"),
+        ({"known": (Known(video=noise_clip(9)),)}, "outside"),
+        ({"known": (Known(video=noise_clip(), at=-1),)}, "outside"),
+        ({"known": (Known(video=noise_clip(), hold=1.5),)}, "0 to 1"),
+        ({"known": (Known(video=noise_clip(size=(96, 64))),)}, "size"),
+        ({"known": (Known(video=noise_clip(), region=(40, 0, 32, 32)),)}, "not inside"),
+    ],
+)
+def test_plans_that_make_no_sense_are_refused(model, changes, message):
+    with pytest.raises(UserError, match=message):
+        generate(replace(plan(model), **changes), model)
 
 
 def test_seconds_become_the_nearest_count_of_frames(model):
-    assert [frames_for(s, model.info) for s in (0.1, 0.6, 1.0, 2.0, 2.2)] == [1, 5, 9, 17, 17]
+    seconds = (0.1, 0.6, 1.0, 2.0, 2.2, 20.0)
+    assert [frames_for(s, model.abilities) for s in seconds] == [1, 5, 9, 17, 17, 161]
 
 
 def test_words_that_were_never_seen(model):

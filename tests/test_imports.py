@@ -16,7 +16,7 @@ ORDER = [
     ["config"],
     ["video", "nn", "flow"],
     ["codec", "transformer", "text", "tasks", "worlds", "safety"],
-    ["data", "checkpoints"],
+    ["data", "checkpoints", "timeline"],
     ["generate", "class_images", "training"],
     ["evaluation", "serving"],
     ["cli"],

@@ -20,11 +20,15 @@ from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
 from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
 from sorairo.flow.guidance import guided, with_known
-from sorairo.flow.schedule import timestep_of, unipc_sigmas
+from sorairo.flow.path import interpolate
+from sorairo.flow.schedule import from_level, timestep_of, unipc_sigmas
 from sorairo.flow.solvers import Velocity, unipc
+from sorairo.flow.windows import Window
+from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.text.encoder import TextStates
-from sorairo.types import Plan, Sample, UserError, Video
+from sorairo.timeline import KnownLatents, Timeline
+from sorairo.types import Plan, Sample, Video
 
 __all__ = ["Clip", "Model", "Progress", "generate", "load", "noise_for", "to_frames"]
 
@@ -62,10 +66,8 @@ class Model(Checkpoint):
         negative: str = "",
         progress: Progress | None = None,
     ) -> Clip:
-        """A clip from words; see text_to_video for what may be asked. Raises UserError."""
-        plan = text_to_video(
-            prompt,
-            self.info,
+        """A clip from words; see Ask for what may be asked, tasks/ for other verbs. Raises UserError."""
+        ask = Ask(
             size=size,
             seconds=seconds,
             frames=frames,
@@ -74,7 +76,7 @@ class Model(Checkpoint):
             guidance=guidance,
             negative=negative,
         )
-        return generate(plan, self, progress)[0]
+        return generate(text_to_video(prompt, self.abilities, ask), self, progress)[0]
 
 
 def load(name_or_folder: str | Path = "default", dtype: str = "auto", device: str = "cpu") -> Model:
@@ -93,13 +95,13 @@ def generate(
     """A clip for every plan, in order. progress is told (stage, done, of) as stages go on. cache: see `cached`.
 
     Clips are made one after another: products of another batch size round differently, and a seed is to mean the
-    same frames whatever is made beside it. Raises UserError, before any work, for what the model cannot make.
+    same frames whatever is made beside it. A clip is made window by window, each from what is known by then; of
+    most plans there is one window. Raises UserError, before any work, for what the model cannot make.
     """
     plans = [plans] if isinstance(plans, Plan) else list(plans)
     for plan in plans:
-        model.info.check(plan)
+        model.abilities.check(plan)
     tell = progress or (lambda stage, done, of: None)
-    steps = [plan.steps or model.info.default_steps for plan in plans]
 
     start = time.perf_counter()
     tell("text", 0, 1)
@@ -107,48 +109,112 @@ def generate(
     tell("text", 1, 1)
     timings = [{"text": (time.perf_counter() - start) / len(plans)} for _ in plans]
 
-    latents = []
-    for index, plan in enumerate(plans):
+    films = [Film(plan, model, texts, cache) for plan in plans]
+    done, total = 0, sum(film.steps for film in films)
+    for film, times in zip(films, timings, strict=True):
         start = time.perf_counter()
-        before = sum(steps[:index])
-        tell("denoise", before, sum(steps))
-        made = denoise(
-            plan, model, texts, lambda step, x, n=before: tell("denoise", n + step + 1, sum(steps)), cache
-        )
-        latents.append(made)  # 1 c t h w
-        timings[index]["denoise"] = time.perf_counter() - start
+        tell("denoise", done, total)
+        film.shoot(lambda step, before=done: tell("denoise", before + step, total))
+        done += film.steps
+        times["denoise"] = time.perf_counter() - start
 
     clips = []
-    for index, plan in enumerate(plans):
+    for index, (film, times) in enumerate(zip(films, timings, strict=True)):
         start = time.perf_counter()
-        tell("decode", index, len(plans))
-        pixels = model.codec.decode(latents[index].to(model.dtype))  # 1 3 t h w
-        video = Video(frames=to_frames(pixels)[0], fps=plan.fps)
-        tell("decode", index + 1, len(plans))
-        timings[index]["decode"] = time.perf_counter() - start
-        clips.append(Clip(video=video, plan=plan, model=model.info.name, timings=timings[index]))
+        tell("decode", index, len(films))
+        video = film.finish()
+        tell("decode", index + 1, len(films))
+        times["decode"] = time.perf_counter() - start
+        clips.append(
+            Clip(
+                video=video,
+                plan=film.plan,
+                model=model.info.name,
+                timings=times,
+                notes=notes(film.plan, model),
+            )
+        )
     return clips
+
+
+class Film:
+    """A plan on its way to being a video. steps: how many the solver will take."""
+
+    def __init__(self, plan: Plan, model: Checkpoint, texts: Texts, cache: CacheConfig | None = None) -> None:
+        self.plan, self.model, self.texts, self.cache = plan, model, texts, cache
+        self.timeline = Timeline(plan, model.codec.config.time_factor)
+        self.windows = self.timeline.windows(model.info.max_frames)
+        schedule = unipc_sigmas(plan.steps or model.info.default_steps, model.shift)
+        self.sigmas = [from_level(schedule, self.timeline.top(window)) for window in self.windows]
+        self.steps = sum(len(sigmas) - 1 for sigmas in self.sigmas)
+        self.latents: torch.Tensor | None = None  # 1 c t h w, of the last window
+
+    def shoot(self, told: Callable[[int], None]) -> None:
+        """Make the latents of every window, and the frames of all but the last one. told: (steps done)."""
+        noises, done = torch.Generator().manual_seed(self.plan.seed), 0
+        for index, (window, sigmas) in enumerate(zip(self.windows, self.sigmas, strict=True)):
+            if self.latents is not None:
+                self._develop(self.windows[index - 1], self.latents)
+            known = self.timeline.known(window, self.model.codec, self.model.device, self.model.dtype)
+            self.latents = denoise(
+                self.model,
+                texts=[self.texts[text] for text in (self.timeline.words(window), self.plan.negative)],
+                scale=self.model.info.default_guidance if self.plan.guidance is None else self.plan.guidance,
+                noise=noise_of(self.plan.size, window.stop - window.start, self.model.codec, noises),
+                sigmas=sigmas,
+                known=known,
+                cache=self.cache,
+                callback=lambda step, _, before=done: told(before + step + 1),
+            )
+            done += len(sigmas) - 1
+
+    def finish(self) -> Video:
+        """The whole video."""
+        if self.latents is not None:
+            self._develop(self.windows[-1], self.latents)
+        return Video(frames=self.timeline.frames, fps=self.plan.fps)
+
+    def _develop(self, window: Window, latents: torch.Tensor) -> None:
+        pixels = self.model.codec.decode(latents.to(self.model.dtype))  # 1 3 n h w
+        self.timeline.add(window, to_frames(pixels)[0], latents)
 
 
 def encode_texts(plans: list[Plan], model: Checkpoint) -> Texts:
     """The states of every text of the plans, each alone (so that none depends on another), once."""
-    texts = [text for plan in plans for text in (plan.spans[0].text, plan.negative)]
+    texts = [text for plan in plans for text in (*(span.text for span in plan.spans), plan.negative)]
     return {text: model.text.encode([text]) for text in dict.fromkeys(texts)}
 
 
+def notes(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
+    """What is done otherwise than the model was trained for, a sentence each."""
+    given = [known for known in plan.known if known.hold == 1 and known.region is None]
+    only_first = all(known.at == 0 and len(known.video) == 1 for known in given)
+    short = not plan.loop and plan.frames <= model.info.max_frames and len(plan.spans) == 1
+    if (not given and short) or "frames" in model.info.conditioning:
+        return ()
+    if "first" in model.info.conditioning and only_first and short:
+        return ()
+    return (
+        f"{model.info.name} was not trained to be given these frames: they are put in at every step, as noisy as "
+        "all else is, and what is made may not follow them closely.",
+    )
+
+
 def denoise(
-    plan: Plan,
     model: Checkpoint,
-    texts: Texts,
-    callback: Callable[[int, torch.Tensor], None] | None = None,
+    *,
+    texts: list[TextStates],
+    scale: float,
+    noise: torch.Tensor,
+    sigmas: list[float],
+    known: KnownLatents | None = None,
     cache: CacheConfig | None = None,
+    callback: Callable[[int, torch.Tensor], None] | None = None,
 ) -> torch.Tensor:
-    """Latents (1 c t h w), float32, of a plan."""
-    scale = model.info.default_guidance if plan.guidance is None else plan.guidance
-    pair = [texts[plan.spans[0].text], texts[plan.negative]]
-    words = max(int(text.lengths[0]) for text in pair)
-    states = torch.cat([text.states[:, :words] for text in pair]).to(model.device, model.dtype)  # 2 l d
-    lengths = torch.cat([text.lengths for text in pair]).to(model.device)  # 2
+    """Latents (1 c t h w), float32, from noise of that shape. texts: what is asked for, and what is not."""
+    words = max(int(text.lengths[0]) for text in texts)
+    states = torch.cat([text.states[:, :words] for text in texts]).to(model.device, model.dtype)  # 2 l d
+    lengths = torch.cat([text.lengths for text in texts]).to(model.device)  # 2
 
     def ask(x: torch.Tensor, sigma: torch.Tensor | float, copies: int) -> torch.Tensor:
         """The velocity of x (1 c t h w) under the first `copies` texts, (copies c t h w)."""
@@ -166,49 +232,35 @@ def denoise(
         with_words, without = ask(x, sigma, 2).chunk(2)
         return with_words, without
 
-    noise = noise_for(plan, model.codec).to(model.device)  # 1 c t h w
-    sigmas = unipc_sigmas(plan.steps or model.info.default_steps, model.shift)
+    noise = noise.to(model.device)
     velocity: Velocity = guided(both, asked, scale, interval=model.info.guidance_interval)
     velocity = cached(velocity, sigmas, cache)
-    if plan.known:
-        velocity = with_known(velocity, *known_latents(plan, model, noise))
-    return unipc(velocity, noise, sigmas, callback)
+    if known is None:
+        return unipc(velocity, noise, sigmas, callback)
+    own = torch.full_like(known.cap, "frames" in model.info.conditioning, dtype=torch.bool)
+    own[:, 0] |= "first" in model.info.conditioning
+    velocity = with_known(velocity, known.latents, noise, known.cap, own=own, pinned=known.pinned)
+    free = bool((known.cap == 1).any())
+    start = noise if free else interpolate(known.latents, noise, sigmas[0])
+    return unipc(velocity, start, sigmas, callback)
 
 
 def noise_for(plan: Plan, codec: Codec) -> torch.Tensor:
-    """The noise (1 c t h w) that a plan starts from: float32, drawn on the CPU from its seed alone."""
-    side, width, height = codec.config.space_factor, *plan.size
-    frames = 1 + (plan.frames - 1) // codec.config.time_factor
-    shape = (1, codec.config.z_dim, frames, height // side, width // side)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(plan.seed))
+    """The noise (1 c t h w) that a plan of one window starts from: float32, drawn on the CPU from its seed alone."""
+    return noise_of(plan.size, plan.frames, codec, torch.Generator().manual_seed(plan.seed))
 
 
-def known_latents(
-    plan: Plan, model: Checkpoint, noise: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(known (1 c t h w), noise, cap (1 t)) of the plan's known frames, for `with_known`.
-
-    The codec sees a whole clip in which every frame that is not known repeats the nearest before it (or the first
-    that is); a latent frame counts as known where all of its frames are. Raises UserError for a place that
-    begins or ends inside a latent frame.
-    """
-    step = model.codec.config.time_factor
-    frames = torch.zeros(plan.frames, *reversed(plan.size), 3)  # frames h w 3
-    cap = torch.ones(1, noise.shape[2], device=model.device)
-    filled: list[int] = []
-    for known in sorted(plan.known, key=lambda known: known.at):
-        stop = known.at + len(known.video)
-        if ((known.at - 1) % step and known.at != 0) or (stop - 1) % step or stop > plan.frames:
-            raise UserError(
-                f"Known frames {known.at} to {stop - 1} do not fill whole steps of the model;"
-                f" begin at 0 or 1 + {step}k and end on a multiple of {step} below {plan.frames}."
-            )
-        frames[known.at : stop] = torch.from_numpy(known.video.frames).float()
-        cap[:, -(-known.at // step) : (stop - 1) // step + 1] = 1 - known.hold
-        filled += range(known.at, stop)
-    nearest = [max((f for f in filled if f <= frame), default=filled[0]) for frame in range(plan.frames)]
-    pixels = frames[nearest].permute(3, 0, 1, 2)[None] / 127.5 - 1  # 1 3 frames h w
-    return model.codec.encode(pixels.to(model.device, model.dtype)).float(), noise, cap
+def noise_of(size: tuple[int, int], frames: int, codec: Codec, generator: torch.Generator) -> torch.Tensor:
+    """Noise (1 c t h w) for 1 + step k frames of a size (width, height) in pixels."""
+    side, (width, height) = codec.config.space_factor, size
+    shape = (
+        1,
+        codec.config.z_dim,
+        1 + (frames - 1) // codec.config.time_factor,
+        height // side,
+        width // side,
+    )
+    return torch.randn(shape, generator=generator)
 
 
 def to_frames(pixels: torch.Tensor) -> np.ndarray:

@@ -36,13 +36,15 @@ class Video:
 class Known:
     """A clip or a still whose place on the output's timeline is given.
 
-    at: the output frame where it starts. hold: how firmly it is kept; 1.0 exactly, 0 < hold < 1 starts from
-    it noised to sigma = 1 - hold (an edit).
+    at: the output frame where it starts. hold: how firmly it is kept; 1.0 exactly, 0 <= hold < 1 starts from
+    it noised to sigma = 1 - hold (an edit). region: (x, y, width, height) in pixels; hold is of what is
+    inside, and all outside is kept exactly.
     """
 
     video: Video
     at: int = 0
     hold: float = 1.0
+    region: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,9 @@ class Span:
 class Plan:
     """All that decides a video, whatever the task it came from.
 
-    size: (width, height). A seed means the same video at any batch size. steps, guidance: None takes the
-    checkpoint's own defaults.
+    size: (width, height). spans: in order, the first from frame 0, each up to the next. loop: the frame after
+    the last is the first again. A seed means the same video at any batch size. steps, guidance: None takes
+    the checkpoint's own defaults.
     """
 
     size: tuple[int, int]
@@ -76,9 +79,14 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
-    """One made video with how it came to be. timings: seconds per stage (text, denoise, decode, ...)."""
+    """One made video with how it came to be.
+
+    timings: seconds per stage (text, denoise, decode, ...). notes: sentences on what was done otherwise than
+    the model was trained for.
+    """
 
     video: Video
     plan: Plan
     model: str
     timings: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import torch
 
 import sorairo
 from sorairo.generate import generate, noise_for
+from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 
 PROMPT = "A red  ball drops onto the floor &amp; bounces."
@@ -32,9 +33,8 @@ def pipeline(tiny_folder):
 @pytest.mark.parametrize(("guidance", "size", "frames"), [(4.0, (64, 64), 9), (1.0, (96, 64), 1)])
 def test_same_frames(tiny_folder, pipeline, guidance, size, frames):
     model = sorairo.load(tiny_folder, "fp32")
-    plan = text_to_video(
-        PROMPT, model.info, size=size, frames=frames, seed=5, steps=8, guidance=guidance, negative="blue"
-    )
+    ask = Ask(size=size, frames=frames, seed=5, steps=8, guidance=guidance, negative="blue")
+    plan = text_to_video(PROMPT, model.abilities, ask)
     ours = generate(plan, model)[0].video.frames
     theirs = pipeline(
         PROMPT,

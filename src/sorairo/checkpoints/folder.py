@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from sorairo.codec.streaming import InPieces
 from sorairo.config import from_json
 from sorairo.nn.causal_conv import channels_innermost
 from sorairo.nn.weights import Blank
+from sorairo.tasks.abilities import Abilities
 from sorairo.text.encoder import TextEncoder
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
@@ -67,6 +68,13 @@ class Checkpoint:
     shift: float
     dtype: torch.dtype
     device: torch.device
+
+    @property
+    def abilities(self) -> Abilities:
+        """What tasks need to know of it."""
+        names = {field.name for field in fields(Abilities)} - {"step"}
+        known = {name: getattr(self.info, name) for name in names}
+        return Abilities(**known, step=self.codec.config.time_factor)
 
 
 def load_checkpoint(

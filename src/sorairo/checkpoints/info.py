@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sorairo.text.prompt import clean, unknown_words
-from sorairo.types import Plan, UserError
+from sorairo.text.prompt import unknown_words
 
 __all__ = ["ModelInfo"]
 
@@ -17,8 +16,9 @@ class ModelInfo:
 
     sizes: (width, height) in pixels that it was trained on, its own default first. max_frames: the longest clip,
     1 + 4k. default_frames: what is made when nothing is said. conditioning: what it can be given besides words
-    ("frames": any known frames). vocabulary: the lower-case words of its captions; empty if not known.
-    guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or text.
+    ("frames": any known frames; "first": the first one). vocabulary: the lower-case words of its captions; empty if
+    not known. guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or
+    text.
     """
 
     name: str
@@ -41,46 +41,3 @@ class ModelInfo:
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of a prompt that training never showed, in order."""
         return unknown_words(prompt, self.vocabulary)
-
-    def check(self, plan: Plan) -> None:
-        """Raise UserError, with the nearest that can be made, for a plan that this model cannot make."""
-        if len(plan.spans) != 1:
-            raise UserError("This model takes one text for the whole clip; give one.")
-        if not clean(plan.spans[0].text):
-            raise UserError("The prompt is empty; say what should be seen.")
-        if plan.size not in self.sizes:
-            width, height = min(self.sizes, key=lambda size: _distance(size, plan.size))
-            asked = f"{plan.size[0]}x{plan.size[1]}"
-            raise UserError(
-                f"{self.name} was not trained for {asked}; the nearest that it can make is {width}x{height}."
-            )
-        if not 1 <= plan.frames <= self.max_frames or plan.frames % 4 != 1:
-            near = min(max(1, 1 + 4 * round((plan.frames - 1) / 4)), self.max_frames)
-            raise UserError(
-                f"{plan.frames} frames cannot be made; give 1, 5, 9, ... up to {self.max_frames}; {near} is nearest."
-            )
-        if plan.fps != self.fps:
-            raise UserError(
-                f"{self.name} makes {self.fps:g} frames a second, not {plan.fps:g}; ask for that."
-            )
-        if not 0 <= plan.seed < 2**63:
-            raise UserError(f"The seed must be a whole number from 0 to 2^63 - 1, not {plan.seed}.")
-        if plan.steps is not None and not 1 <= plan.steps <= 1000:
-            raise UserError(f"Steps must be from 1 to 1000, not {plan.steps}.")
-        if plan.guidance is not None and not 0 <= plan.guidance <= 50:
-            raise UserError(f"Guidance must be from 0 to 50 (1 is off), not {plan.guidance:g}.")
-        if plan.loop:
-            raise UserError(f"{self.name} cannot make loops; ask for a clip that does not loop.")
-        if plan.known and "frames" not in self.conditioning:
-            raise UserError(f"{self.name} was trained on words alone; it cannot be given frames.")
-        for known in plan.known:
-            if known.video.size != plan.size:
-                raise UserError(
-                    "Known frames must have the size of the clip that is asked for; resize them first."
-                )
-            if not 0 < known.hold <= 1:
-                raise UserError(f"Known frames hold by more than 0 and at most 1, not {known.hold:g}.")
-
-
-def _distance(one: tuple[int, int], other: tuple[int, int]) -> int:
-    return abs(one[0] - other[0]) + abs(one[1] - other[1])

@@ -9,14 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sorairo.cli.generate import parsed_size
+from sorairo.cli.options import parsed_size
 
 app = typer.Typer(help="Score a model on prompts that it never saw.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `world` a command of its own."""
 
 
 @app.command()
@@ -70,6 +65,76 @@ def world(
     if update:
         splice(table, update)
     typer.echo(json.dumps(card) if as_json else table)
+
+
+@app.command()
+def verbs(
+    model: Annotated[str, typer.Option("--model", "-m", help="A model's name or folder.")] = "default",
+    only: Annotated[
+        str, typer.Option(metavar="VERB,...", help="Some of the verbs, by name; all if not given.")
+    ] = "",
+    clips: Annotated[int, typer.Option(help="How many held-out clips.")] = 4,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "96x96",
+    frames: Annotated[int, typer.Option(help="Frames per clip.")] = 17,
+    seed: Annotated[int, typer.Option(help="Which suite of clips: another number is another set.")] = 0,
+    circle: Annotated[int, typer.Option(help="How much of the world, 0 to 3.")] = 0,
+    long: Annotated[
+        int, typer.Option(help="How many times what the model makes at once the long clip lasts.")
+    ] = 10,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the numbers into this JSON file too.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Every verb on held-out clips: what is given comes back, seams, loops, edits, spans -> a table."""
+    from dataclasses import asdict
+
+    from sorairo import tasks
+    from sorairo.cli.progress import Stages
+    from sorairo.evaluation import verbs as measured
+    from sorairo.evaluation.parse import load_parser
+    from sorairo.evaluation.promises import table, verdicts
+    from sorairo.evaluation.suites import Suite
+    from sorairo.types import UserError
+    from sorairo.video.files import check_folder, replacing
+
+    suite = Suite(circle=circle, count=clips, size=parsed_size(size) or (96, 96), frames=frames, seed=seed)
+    names = [name for name in only.split(",") if name]
+    if unknown := [name for name in names if name not in measured.MEASURES]:
+        raise UserError(f"There is no verb {unknown[0]!r}; choose of {', '.join(measured.MEASURES)}.")
+    if out:
+        check_folder(out)
+    with Stages() as progress:
+        progress("load")
+        from sorairo.checkpoints.folder import load_checkpoint
+        from sorairo.generate import generate
+
+        loaded = load_checkpoint(model)
+        bench = measured.Bench(
+            model=loaded.abilities,
+            make=lambda plan: generate(plan, loaded)[0].video,
+            parser=load_parser(),
+            ask=tasks.Ask(steps=steps),
+            long=long,
+        )
+        total, count = clips * len(names or measured.MEASURES), 0
+
+        def done() -> None:
+            nonlocal count
+            count += 1
+            progress("verbs", count, total)
+
+        progress("verbs", 0, total)
+        numbers = measured.measure_verbs(bench, measured.cases_of(suite), verbs=names, done=done)
+    found = list(verdicts(numbers))
+    card = {
+        "model": model,
+        "suite": asdict(suite),
+        "verbs": {one.name: asdict(one.promise) | asdict(one.estimate) | {"met": one.met} for one in found},
+    }
+    if out:
+        with replacing(out) as temporary:
+            temporary.write_text(json.dumps(card, indent=2) + "\n")
+    typer.echo(json.dumps(card) if as_json else table(found), nl=as_json)
 
 
 def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float | None) -> tuple[Any, Any]:

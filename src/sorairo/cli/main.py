@@ -9,8 +9,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from sorairo.cli import animate, blend, connect, edit, extend, loop, models, recut, remix, storyboard, worlds
 from sorairo.cli import eval as evaluation
-from sorairo.cli import models, worlds
 from sorairo.cli.errors import guarded
 from sorairo.cli.generate import EXAMPLES, generate
 from sorairo.cli.train import train
@@ -27,6 +27,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command(epilog=EXAMPLES)(generate)
+app.command(epilog=animate.EXAMPLES)(animate.animate)
+app.command(epilog=extend.EXAMPLES)(extend.extend)
+app.command(epilog=loop.EXAMPLES)(loop.loop)
+app.command(epilog=connect.EXAMPLES)(connect.connect)
+app.command(epilog=edit.EXAMPLES)(edit.edit)
+app.command(epilog=recut.EXAMPLES)(recut.recut)
+app.command(epilog=remix.EXAMPLES)(remix.remix)
+app.command(epilog=storyboard.EXAMPLES)(storyboard.storyboard)
+app.command(epilog=blend.EXAMPLES)(blend.blend)
 app.command()(train)
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")

@@ -49,6 +49,7 @@ def report(
             {"path": str(path), "seed": one.plan.seed} for path, one in zip(paths, samples, strict=True)
         ]
         values["sheet"] = str(sheet) if sheet else None
+        values["notes"] = list(sample.notes)
         values["timings"] = {stage: round(seconds, 4) for stage, seconds in timings.items()}
         print(json.dumps(values))
         return

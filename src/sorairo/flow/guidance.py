@@ -59,21 +59,39 @@ def with_known(
     known: torch.Tensor,
     noise: torch.Tensor,
     cap: torch.Tensor,
+    *,
+    own: torch.Tensor | None = None,
+    pinned: torch.Tensor | None = None,
 ) -> Velocity:
     """A velocity that leads frame by frame to what is known.
 
     velocity(x, sigma (b t)): of latents whose frames have their own levels. known, noise: (b c t h w). cap:
     (b t), the level down to which a frame is known: 0 exactly, 1 not at all, between: an edit that starts
-    there.
+    there. own: (b t) bool, the frames that the model was trained to see at a level of their own (None: all).
+    pinned: (b 1 t h w) bool, positions that are known exactly within frames that are not.
 
     Down to its cap a frame travels the straight line from its noise to what is known, whatever the solver;
     the model meanwhile sees it at its cap, that is clean where it is firm. Below the cap the model decides.
+    Where frames may have no level of their own, and at pinned positions, the model sees the line's own point:
+    what is known, as noisy as all else is. That needs no training (Lugmayr et al. 2022, equation 8).
     """
 
     def led(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        straight = velocity_of(known, noise)
+        line = frames(cap < sigma)
+        if pinned is not None:
+            line = line | pinned
+        if bool(line.all()):
+            return straight.expand_as(x)
         level = cap.clamp_max(sigma)  # b t
-        firm = (level < sigma)[:, None, :, None, None]  # b 1 t 1 1
-        seen = torch.where(firm, interpolate(known, noise, level), x)
-        return torch.where(firm, velocity_of(known, noise), velocity(seen, level))
+        if own is not None:
+            level = torch.where(own, level, sigma)
+        seen = torch.where(frames(level < sigma), interpolate(known, noise, level), x)
+        return torch.where(line, straight, velocity(seen, level))
 
     return led
+
+
+def frames(which: torch.Tensor) -> torch.Tensor:
+    """(b t) -> (b 1 t 1 1)."""
+    return which[:, None, :, None, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["euler_sigmas", "timestep_of", "unipc_sigmas"]
+__all__ = ["euler_sigmas", "from_level", "timestep_of", "unipc_sigmas"]
 
 
 def _shifted(sigma: float, shift: float) -> float:
@@ -24,6 +24,11 @@ def euler_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> 
     low = _shifted(1 / train_steps, shift)
     step = (low - 1) / max(steps - 1, 1)
     return [*(_shifted(1 + i * step, shift) for i in range(steps)), 0.0]
+
+
+def from_level(sigmas: list[float], level: float) -> list[float]:
+    """The part of a schedule that begins at a noise level: `level`, then those below it. At 1 all of it."""
+    return sigmas if level >= sigmas[0] else [level, *(sigma for sigma in sigmas if sigma < level)]
 
 
 def timestep_of(sigma: float, *, train_steps: int = 1000) -> int:

@@ -1,0 +1,37 @@
+"""`sorairo connect`: from one clip to another without a cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sorairo.cli.making import make_videos, read_given
+from sorairo.cli.options import Options, with_options
+
+__all__ = ["EXAMPLES", "connect"]
+
+EXAMPLES = """\b
+Examples:
+  sorairo connect first.mp4 last.mp4 "The red ball rolls to the right." --seconds 2 -o whole.mp4
+  sorairo connect start.png end.png "The blue cube slides to the left." -o between.mp4
+"""
+
+
+@with_options(
+    size="Width and height in pixels; the model's size nearest to A's if not given.",
+    seconds="How much lies between; the nearest in whole steps of the model.",
+    frames="How many frames lie between, in place of seconds.",
+)
+def connect(
+    options: Options,
+    first: Annotated[Path, typer.Argument(metavar="A", help="What it begins with.", show_default=False)],
+    last: Annotated[Path, typer.Argument(metavar="B", help="What it ends with.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What happens.", show_default=False)],
+) -> None:
+    """Lead from one clip or picture to another; both are kept untouched."""
+    from sorairo import tasks
+
+    a, b = read_given(first), read_given(last)
+    make_videos(options, lambda model, ask: tasks.connect(a, b, prompt, model, ask))

@@ -1,0 +1,58 @@
+"""`sorairo edit`: a clip under other words, all of it or a region."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sorairo.cli.making import make_videos, read_given
+from sorairo.cli.options import Options, with_options
+from sorairo.types import UserError
+
+__all__ = ["EXAMPLES", "edit"]
+
+EXAMPLES = """\b
+Examples:
+  sorairo edit ball.mp4 "A blue ball drops onto the floor and bounces." --strength 0.6 -o blue.mp4
+  sorairo edit ball.mp4 "A clear blue sky." --region 0,0,96,32 -o sky.mp4
+"""
+
+
+@with_options(
+    size="Width and height in pixels; the model's size nearest to the clip's if not given.",
+    seconds=None,
+    frames=None,
+)
+def edit(
+    options: Options,
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="A clip or a picture.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What should be seen.", show_default=False)],
+    strength: Annotated[
+        float, typer.Option(metavar="0..1", help="How much may change; 1 leaves nothing of what was there.")
+    ] = 0.6,
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="x,y,w,h", help="Change this part alone, in pixels of what is made."),
+    ] = None,
+) -> None:
+    """Change a clip by words; with --region all outside stays untouched."""
+    from sorairo import tasks
+
+    given, where = read_given(clip), parsed_region(region)
+    make_videos(
+        options, lambda model, ask: tasks.edit(given, prompt, model, ask, strength=strength, region=where)
+    )
+
+
+def parsed_region(text: str | None) -> tuple[int, int, int, int] | None:
+    """(x, y, width, height) of "x,y,w,h"."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})", text.replace(" ", ""))
+    if not found:
+        raise UserError(f"A region is x,y,width,height in pixels, such as 0,0,48,96, not {text!r}.")
+    x, y, w, h = (int(number) for number in found.groups())
+    return x, y, w, h

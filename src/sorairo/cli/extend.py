@@ -1,0 +1,44 @@
+"""`sorairo extend`: a clip that goes on, or begins earlier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sorairo.cli.making import make_videos, read_given, words_for
+from sorairo.cli.options import Options, with_options
+
+__all__ = ["EXAMPLES", "extend"]
+
+EXAMPLES = """\b
+Examples:
+  sorairo extend ball.mp4 "The red ball bounces and lies still." --seconds 2 -o longer.mp4
+  sorairo extend ball.mp4 --before --seconds 1 -o earlier.mp4
+"""
+
+
+@with_options(
+    size="Width and height in pixels; the model's size nearest to the clip's if not given.",
+    seconds="How much to add; the nearest in whole steps of the model.",
+    frames="How many frames to add, in place of seconds.",
+)
+def extend(
+    options: Options,
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="What is kept.", show_default=False)],
+    prompt: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PROMPT",
+            help="What happens; if not given, the words that CLIP was made from.",
+            show_default=False,
+        ),
+    ] = None,
+    before: Annotated[bool, typer.Option("--before", help="Add at the beginning.")] = False,
+) -> None:
+    """Make a clip longer; its frames are kept untouched."""
+    from sorairo import tasks
+
+    given, words = read_given(clip), words_for(prompt, clip)
+    make_videos(options, lambda model, ask: tasks.extend(given, words, model, ask, before=before))

@@ -1,0 +1,153 @@
+"""The options that all verbs share, declared once: a verb takes `options: Options` and gets them all."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from sorairo.types import UserError
+
+if TYPE_CHECKING:
+    from sorairo.tasks.ask import Ask
+
+__all__ = ["Options", "parsed_size", "with_options"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every verb can be told besides its own subject; each field is an option."""
+
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="A model's name or its folder.")
+    ] = "default"
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Width and height in pixels; the model's own if not given."),
+    ] = None
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="Length; the nearest that the model can make.")
+    ] = None
+    frames: Annotated[
+        int | None, typer.Option(metavar="N", help="Length in frames, in place of seconds.")
+    ] = None
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="The same seed gives the same video; random if not given.")
+    ] = None
+    number: Annotated[
+        int, typer.Option("-n", metavar="K", help="Make K videos, with seeds from --seed on: out-1.mp4, ...")
+    ] = 1
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Denoising steps; the model's own if not given.")
+    ] = None
+    guidance: Annotated[
+        float | None,
+        typer.Option(metavar="G", help="How closely to follow the words; the model's own if not given."),
+    ] = None
+    negative: Annotated[str, typer.Option(metavar="WORDS", help="What to keep away from.")] = ""
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[:WEIGHT]", help="A LoRA for this model, with how much of it; may be given again."
+        ),
+    ] = None
+    loose: Annotated[
+        bool, typer.Option("--lora-loose", help="Leave out what of a LoRA fits no part of the model.")
+    ] = False
+    cache: Annotated[
+        float | None,
+        typer.Option(metavar="T", help="Foretell steps up to this error; 0.2 leaves out about half."),
+    ] = None
+    memory: Annotated[
+        str | None, typer.Option(metavar="8GB", help="Hold the model so that it fits, and say how.")
+    ] = None
+    dtype: Annotated[
+        str, typer.Option(metavar="auto|bf16|fp32", help="Precision; auto is what this machine is fast in.")
+    ] = "auto"
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Ends in .mp4, .gif, .webp or .png.", show_default="out.mp4"
+        ),
+    ] = None
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a contact sheet too.")] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
+    first_seed: int = field(default_factory=lambda: secrets.randbelow(2**31), init=False)
+
+    def ask(self) -> Ask:
+        """The same as the nouns of tasks/. Raises UserError for what is no size."""
+        from sorairo.tasks.ask import Ask
+
+        if self.seconds is not None and self.frames is not None:
+            raise UserError("Give --seconds or --frames, not both.")
+        return Ask(
+            size=parsed_size(self.size),
+            seconds=self.seconds,
+            frames=self.frames,
+            seed=self.first_seed if self.seed is None else self.seed,
+            steps=self.steps,
+            guidance=self.guidance,
+            negative=self.negative,
+        )
+
+
+def with_options(**helps: str | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator: the verb's parameter `options` becomes the options of Options.
+
+    helps: other words for an option of this verb, None to leave it out.
+    """
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(verb, eval_str=True)
+        shared = [
+            _parameter(name, hint, helps.get(name))
+            for name, hint in _hints()
+            if helps.get(name, "") is not None
+        ]
+        kept = [p.replace(kind=p.KEYWORD_ONLY) for name, p in own.parameters.items() if name != "options"]
+
+        @functools.wraps(verb)
+        def run(**values: Any) -> None:
+            options = Options(**{p.name: values.pop(p.name) for p in shared})
+            verb(**values, options=options)
+
+        run.__signature__ = own.replace(parameters=[*kept, *shared])  # pyright: ignore
+        run.__annotations__ = {p.name: p.annotation for p in (*kept, *shared)}
+        return run
+
+    return decorate
+
+
+def _hints() -> list[tuple[str, Any]]:
+    hints = get_type_hints(Options, include_extras=True)
+    return [(one.name, hints[one.name]) for one in fields(Options) if one.init]
+
+
+def _parameter(name: str, hint: Any, words: str | None) -> inspect.Parameter:
+    """A field of Options as a parameter for typer, with other words of help where there are any."""
+    if words:
+        kind, option = get_args(hint)
+        option = copy.copy(option)
+        option.help = words
+        hint = Annotated[kind, option]
+    default = next(one.default for one in fields(Options) if one.name == name)
+    assert default is not MISSING
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def parsed_size(text: str | None) -> tuple[int, int] | None:
+    """(width, height) of "WxH"."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6})[xX\u00d7](\d{1,6})", text.strip())
+    if not found:
+        raise UserError(f"A size is WIDTHxHEIGHT in pixels, such as 128x96, not {text!r}.")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,49 @@
+"""`sorairo remix`: say what should be different about a clip that was made here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sorairo.cli.making import make_videos, read_given, words_for
+from sorairo.cli.options import Options, with_options
+
+__all__ = ["EXAMPLES", "remix"]
+
+EXAMPLES = """\b
+Examples:
+  sorairo remix ball.mp4 "now the ball is blue" -o blue.mp4
+  sorairo remix ball.mp4 "a sunset sky" --strength 0.8 -n 4 --sheet four.png
+"""
+
+
+@with_options(
+    size="Width and height in pixels; the clip's own if not given.",
+    seconds=None,
+    frames=None,
+    seed="The same seed gives the same video; that of CLIP if not given.",
+)
+def remix(
+    options: Options,
+    clip: Annotated[
+        Path, typer.Argument(metavar="CLIP", help="A clip that was made here.", show_default=False)
+    ],
+    change: Annotated[
+        str, typer.Argument(metavar="CHANGE", help="What is different now.", show_default=False)
+    ],
+    strength: Annotated[
+        float, typer.Option(metavar="0..1", help="How much may change; 1 leaves nothing of what was there.")
+    ] = 0.7,
+) -> None:
+    """Change one thing about a clip; what is not mentioned stays."""
+    from sorairo import tasks
+    from sorairo.video.read import read_metadata
+
+    given, said = read_given(clip), words_for(None, clip)
+    seed = read_metadata(clip).get("seed")
+    if options.seed is None and isinstance(seed, int):
+        options = replace(options, seed=seed)
+    make_videos(options, lambda model, ask: tasks.remix(given, said, change, model, ask, strength=strength))

@@ -1,0 +1,116 @@
+"""What a task needs to know of a model, and which plans that model can make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sorairo.types import Known, Plan, UserError
+
+__all__ = ["Abilities"]
+
+LONGEST = 3600
+"""Frames of the longest clip that is made: a mistyped length is to be refused, not worked on for days."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abilities:
+    """A model, as tasks see it.
+
+    sizes: (width, height) in pixels, its own default first. max_frames: what it makes at once; longer clips are
+    made in windows. step: frames of a latent frame after the first. conditioning: see ModelInfo.
+    """
+
+    name: str
+    sizes: tuple[tuple[int, int], ...]
+    max_frames: int
+    default_frames: int
+    fps: float
+    step: int
+    conditioning: tuple[str, ...] = ()
+
+    @property
+    def windows(self) -> bool:
+        """Whether it can be given frames, and so make longer clips, loops and all that begins with a clip."""
+        return self.max_frames > 3 * self.step
+
+    @property
+    def longest(self) -> int:
+        """Frames of the longest clip, 1 + step k."""
+        most = LONGEST if self.windows else self.max_frames
+        return 1 + (most - 1) // self.step * self.step
+
+    def nearest(self, frames: float) -> int:
+        """The count of frames, 1 + step k, that can be made and is nearest to `frames`."""
+        return min(1 + self.step * max(0, round((frames - 1) / self.step)), self.longest)
+
+    def check(self, plan: Plan) -> None:
+        """Raise UserError, with the nearest that can be made, for a plan that this model cannot make."""
+        self._check_spans(plan)
+        if plan.size not in self.sizes:
+            width, height = min(self.sizes, key=lambda size: _distance(size, plan.size))
+            asked = f"{plan.size[0]}x{plan.size[1]}"
+            raise UserError(
+                f"{self.name} was not trained for {asked}; the nearest that it can make is {width}x{height}."
+            )
+        self._check_length(plan)
+        if plan.fps != self.fps:
+            raise UserError(
+                f"{self.name} makes {self.fps:g} frames a second, not {plan.fps:g}; ask for that."
+            )
+        if not 0 <= plan.seed < 2**63:
+            raise UserError(f"The seed must be a whole number from 0 to 2^63 - 1, not {plan.seed}.")
+        if plan.steps is not None and not 1 <= plan.steps <= 1000:
+            raise UserError(f"Steps must be from 1 to 1000, not {plan.steps}.")
+        if plan.guidance is not None and not 0 <= plan.guidance <= 50:
+            raise UserError(f"Guidance must be from 0 to 50 (1 is off), not {plan.guidance:g}.")
+        if (plan.known or plan.loop) and not self.windows:
+            raise UserError(f"{self.name} makes {self.max_frames} frames at once; it cannot be given frames.")
+        for known in plan.known:
+            _check_known(known, plan)
+
+    def _check_spans(self, plan: Plan) -> None:
+        if not plan.spans or plan.spans[0].start != 0:
+            raise UserError("The first words must hold from the first frame on; let them start at 0.")
+        starts = [span.start for span in plan.spans]
+        if starts != sorted(set(starts)) or starts[-1] >= max(1, plan.frames):
+            raise UserError("Words must start one after another, within the clip; move those that do not.")
+        for span, after in zip(plan.spans, [*starts[1:], plan.frames], strict=True):
+            if not span.text.strip():
+                raise UserError("The prompt is empty; say what should be seen.")
+            if span.stop not in (None, after):
+                raise UserError("Words must hold until the next ones start; leave no gap between them.")
+
+    def _check_length(self, plan: Plan) -> None:
+        """Beside known frames any length can be made; out of words alone whole steps of the model."""
+        whole = plan.frames % self.step == 1 % self.step
+        if 1 <= plan.frames <= self.longest and (whole or plan.known):
+            if plan.loop and plan.frames <= 2 * self.step:
+                raise UserError(f"A loop takes at least {1 + 2 * self.step} frames; ask for as many.")
+            return
+        steps = ", ".join(str(1 + self.step * k) for k in range(3))
+        raise UserError(
+            f"{plan.frames} frames cannot be made; give {steps}, ... up to {self.longest}; "
+            f"{self.nearest(plan.frames)} is nearest ({self.name} makes {self.max_frames} at once)."
+        )
+
+
+def _check_known(known: Known, plan: Plan) -> None:
+    if known.video.size != plan.size:
+        raise UserError("Known frames must have the size of the clip that is asked for; resize them first.")
+    if not 0 <= known.at <= plan.frames - len(known.video):
+        raise UserError(
+            f"Known frames {known.at} to {known.at + len(known.video) - 1} lie outside the clip of {plan.frames}."
+        )
+    if not 0 <= known.hold <= 1:
+        raise UserError(f"Known frames hold by 0 to 1, not {known.hold:g}.")
+    if known.region is not None:
+        x, y, w, h = known.region
+        width, height = plan.size
+        if not (0 <= x < x + w <= width and 0 <= y < y + h <= height):
+            raise UserError(
+                f"The region {x},{y},{w},{h} is not inside the picture of {width}x{height}; give x,y,width,height."
+            )
+
+
+def _distance(one: tuple[int, int], other: tuple[int, int]) -> int:
+    return abs(one[0] - other[0]) + abs(one[1] - other[1])

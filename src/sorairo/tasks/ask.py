@@ -1,0 +1,76 @@
+"""What every verb is asked besides its own subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sorairo.tasks.abilities import Abilities
+from sorairo.types import Known, Plan, Span, UserError
+
+__all__ = ["Ask", "frames_for"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Size, length and settings; None takes the model's own, or what fits the clip that is given.
+
+    size: (width, height). seconds or frames, not both; a verb says what they are the length of.
+    """
+
+    size: tuple[int, int] | None = None
+    seconds: float | None = None
+    frames: int | None = None
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    negative: str = ""
+
+    @property
+    def timed(self) -> bool:
+        """Whether a length is asked for."""
+        return self.seconds is not None or self.frames is not None
+
+    def length(self, model: Abilities, default: int) -> int:
+        """The frames that are asked for, `default` if nothing was said. Raises UserError."""
+        if self.seconds is not None and self.frames is not None:
+            raise UserError("Give seconds or frames, not both.")
+        if self.seconds is not None:
+            return frames_for(self.seconds, model)
+        return default if self.frames is None else self.frames
+
+    def more(self, model: Abilities) -> int:
+        """How many frames to add to what is given, whole steps of the model: the nearest. Raises UserError."""
+        frames = self.length(model, model.default_frames)
+        if not 1 <= frames < model.longest:
+            raise UserError(f"{frames} frames cannot be added; give 1 to {model.longest - 1}.")
+        return model.step * max(1, round(frames / model.step))
+
+    def plan(
+        self,
+        model: Abilities,
+        words: str | tuple[Span, ...],
+        frames: int,
+        known: tuple[Known, ...] = (),
+        loop: bool = False,
+    ) -> Plan:
+        """The Plan of what a verb has worked out; the size is that of what is known, if anything is."""
+        return Plan(
+            size=known[0].video.size if known else self.size or model.sizes[0],
+            frames=frames,
+            fps=model.fps,
+            spans=(Span(text=words),) if isinstance(words, str) else words,
+            seed=self.seed,
+            known=known,
+            loop=loop,
+            steps=self.steps,
+            guidance=self.guidance,
+            negative=self.negative,
+        )
+
+
+def frames_for(seconds: float, model: Abilities) -> int:
+    """The count of frames, 1 + step k, whose length is nearest to `seconds`. Raises UserError beyond the model's."""
+    longest = model.longest / model.fps
+    if not 0 < seconds < longest + model.step / 2 / model.fps:
+        raise UserError(f"{seconds:g} seconds cannot be made; give more than 0 and at most {longest:.3g}.")
+    return model.nearest(seconds * model.fps)

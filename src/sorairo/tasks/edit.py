@@ -1,0 +1,33 @@
+"""Edit a clip: begin from it, noised by the strength, under other words; all of it or a region."""
+
+from __future__ import annotations
+
+from sorairo.tasks.abilities import Abilities
+from sorairo.tasks.ask import Ask
+from sorairo.tasks.given import fitted, size_for
+from sorairo.types import Known, Plan, UserError, Video
+
+__all__ = ["edit"]
+
+
+def edit(
+    clip: Video,
+    prompt: str,
+    model: Abilities,
+    ask: Ask | None = None,
+    *,
+    strength: float = 0.6,
+    region: tuple[int, int, int, int] | None = None,
+) -> Plan:
+    """A clip as long as the given one that shows what the words say.
+
+    strength: over 0, and at most 1, where nothing is left of what was there. region: (x, y, width, height) in
+    pixels of what is made; all outside is kept exactly. Source: Meng et al. 2022 (SDEdit). Raises UserError.
+    """
+    ask = ask or Ask()
+    if not 0 < strength <= 1:
+        raise UserError(f"The strength must be over 0 and at most 1, not {strength:g}.")
+    if ask.timed:
+        raise UserError("An edit is as long as its clip; leave the length out, or extend the clip.")
+    given = fitted(clip, model, size_for(clip, model, ask))
+    return ask.plan(model, prompt, len(given), (Known(video=given, hold=1 - strength, region=region),))

@@ -1,0 +1,22 @@
+"""Extend a clip, forward or backward: what is given is kept, and what is new continues it."""
+
+from __future__ import annotations
+
+from sorairo.tasks.abilities import Abilities
+from sorairo.tasks.ask import Ask
+from sorairo.tasks.given import fitted, need_clip, size_for
+from sorairo.types import Known, Plan, Video
+
+__all__ = ["extend"]
+
+
+def extend(
+    clip: Video, prompt: str, model: Abilities, ask: Ask | None = None, *, before: bool = False
+) -> Plan:
+    """A clip that goes on (or, with `before`, begins earlier). ask's length is that of what is added, in whole
+    steps of the model; the clip may have any. Raises UserError."""
+    ask = ask or Ask()
+    need_clip(clip, "extend", "animate it instead")
+    given = fitted(clip, model, size_for(clip, model, ask))
+    more = ask.more(model)
+    return ask.plan(model, prompt, len(given) + more, (Known(video=given, at=more if before else 0),))

@@ -1,0 +1,33 @@
+"""Re-cut a clip: keep one span of it, and grow both sides anew."""
+
+from __future__ import annotations
+
+from sorairo.tasks.abilities import Abilities
+from sorairo.tasks.ask import Ask
+from sorairo.tasks.given import fitted, need_clip, size_for
+from sorairo.types import Known, Plan, UserError, Video
+
+__all__ = ["recut"]
+
+
+def recut(
+    clip: Video, keep: tuple[float, float], prompt: str, model: Abilities, ask: Ask | None = None
+) -> Plan:
+    """A clip of ask's length (the clip's own if nothing is said) in which a span is kept exactly.
+
+    keep: (from, to) in seconds of the clip. The span stays where it was, or ends the new clip where that is too
+    short for it to. Raises UserError.
+    """
+    ask = ask or Ask()
+    need_clip(clip, "recut", "animate it instead")
+    given = fitted(clip, model, size_for(clip, model, ask))
+    start, stop = (round(second * model.fps) for second in keep)
+    if not 0 <= start < stop <= len(given):
+        raise UserError(
+            f"{keep[0]:g}-{keep[1]:g} s is no span of this clip of {len(given) / model.fps:g} s; keep one inside it."
+        )
+    frames = ask.length(model, len(given))
+    if frames <= stop - start:
+        raise UserError("What is kept fills the whole clip; keep less, or ask for more seconds.")
+    kept = Video(frames=given.frames[start:stop], fps=given.fps)
+    return ask.plan(model, prompt, frames, (Known(video=kept, at=min(start, frames - len(kept))),))

@@ -1,0 +1,162 @@
+"""The frames of a plan, from what is given to all of them: what a window sees of it, and what it adds."""
+
+# Letters: n frames of a window, t its latent frames, h w pixels or latent grid, c channels
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from sorairo.codec.model import Codec
+from sorairo.flow.windows import Window, plan_windows
+from sorairo.types import Plan
+
+__all__ = ["KnownLatents", "Timeline"]
+
+SOFT_BORDER = 4
+"""Pixels inside a region's border over which what was made gives way to what was given."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KnownLatents:
+    """latents: (1 c t h w). cap: (1 t), 0 where known exactly, 1 where not at all. pinned: (1 1 t h w) or None."""
+
+    latents: torch.Tensor
+    cap: torch.Tensor
+    pinned: torch.Tensor | None
+
+
+class Timeline:
+    """frames: uint8 (frames h w 3), right where level is 0. level: (frames,) the sigma from which a frame is made.
+
+    given: (frames,) bool, whether there are pixels at all. inside: (frames h w) float, where a frame may
+    change, or None where no plan has regions.
+    """
+
+    def __init__(self, plan: Plan, step: int) -> None:
+        width, height = plan.size
+        self.step, self.loop, self.spans = step, plan.loop, plan.spans
+        self.frames = np.zeros((plan.frames, height, width, 3), np.uint8)
+        self.level = np.ones(plan.frames)
+        self.given = np.zeros(plan.frames, bool)
+        regions = any(known.region for known in plan.known)
+        self.inside = np.ones(self.frames.shape[:3], np.float32) if regions else None
+        for known in plan.known:
+            place = slice(known.at, known.at + len(known.video))
+            self.frames[place] = known.video.frames
+            self.level[place] = 1 - known.hold
+            self.given[place] = True
+            if known.region and self.inside is not None:
+                self.inside[place] = _inside(known.region, plan.size)
+        self._latents: dict[int, torch.Tensor] = {}  # by the last frame of a group: c h w
+
+    def windows(self, longest: int) -> list[Window]:
+        """What is to be made, in order, `longest` frames at a time."""
+        cuts = [span.start for span in self.spans[1:]]
+        return plan_windows(self.level == 0, step=self.step, longest=longest, cuts=cuts, loop=self.loop)
+
+    def words(self, window: Window) -> str:
+        """The words that hold in a window."""
+        first = window.first % len(self.frames)
+        return next(span.text for span in reversed(self.spans) if span.start <= first)
+
+    def top(self, window: Window) -> float:
+        """The level that a window is made from: 1, or that of the edit."""
+        return float(self.level[self._places(window)].max())
+
+    def known(
+        self, window: Window, codec: Codec, device: torch.device, dtype: torch.dtype
+    ) -> KnownLatents | None:
+        """What a window is given, None if nothing.
+
+        The codec looks back only, so it is shown a clip in which frames that are not there repeat the nearest
+        that is; groups of frames that were made here keep the latents that they were decoded from.
+        """
+        places = self._places(window)
+        given = self.given[places]
+        if not given.any():
+            return None
+        level = self.level[places]
+        cap = _groups(level, self.step, np.max)  # t
+        known = np.flatnonzero(_groups(given, self.step, np.all))
+        seen = self.frames[places[_nearest(given)]][: 1 + self.step * (known[-1] if len(known) else 0)]
+        pixels = torch.from_numpy(seen).to(device).permute(3, 0, 1, 2)[None] / 127.5 - 1  # 1 3 n h w
+        latents = codec.encode(pixels.to(dtype)).float()
+        latents = F.pad(latents, (0, 0, 0, 0, 0, len(cap) - latents.shape[2]))  # 1 c t h w
+        for group in known[known > 0]:
+            kept = self._latents.get(window.start + self.step * int(group))
+            if kept is not None and cap[group] == 0:
+                latents[0, :, group] = kept
+        pinned = None
+        if self.inside is not None:
+            pinned = torch.from_numpy(self._pinned(self.inside[places], latents.shape[3:]))[None, None].to(
+                device
+            )
+        return KnownLatents(
+            latents=latents, cap=torch.from_numpy(cap).float()[None].to(device), pinned=pinned
+        )
+
+    def add(self, window: Window, pixels: np.ndarray, latents: torch.Tensor) -> None:
+        """Take what a window made. pixels: uint8 (n h w 3). latents: (1 c t h w)."""
+        count = len(self.frames)
+        for frame in range(window.first, window.last):
+            picture, place = pixels[frame - window.start], frame % count if self.loop else frame
+            if not 0 <= place < count:
+                continue  # beyond an end
+            if self.inside is not None:
+                share = self.inside[place][..., None]
+                picture = np.rint(share * picture + (1 - share) * self.frames[place]).astype(np.uint8)
+            self.frames[place], self.level[place], self.given[place] = picture, 0, True
+        ends = range(window.start + self.step, window.stop, self.step)
+        self._latents = {
+            end: latents[0, :, group]
+            for group, end in enumerate(ends, 1)
+            if window.first <= end - self.step + 1 and end < window.last and self.inside is None
+        }
+
+    def _places(self, window: Window) -> np.ndarray:
+        """(n,) which frame of the timeline each frame of a window shows; beyond what is known the last repeats."""
+        frames = np.arange(window.start, window.stop)
+        count = len(self.frames)
+        places = frames % count if self.loop else frames.clip(0, count - 1)
+        for after in range(window.last - window.start, len(places)):
+            if self.level[places[after]] > 0 and self.level[places[after - 1]] == 0:
+                places[after] = places[after - 1]
+        return places
+
+    def _pinned(self, inside: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+        """(t h w) bool: the latent positions of which no pixel may change. inside: (n h w)."""
+        rows, columns = (pixels // cells for pixels, cells in zip(inside.shape[1:], grid, strict=True))
+        cells = inside.reshape(len(inside), grid[0], rows, grid[1], columns).max(axis=(2, 4))  # n h' w'
+        return _groups(cells, self.step, np.max) == 0
+
+
+def _groups(values: np.ndarray, step: int, reduce: Callable[..., np.ndarray]) -> np.ndarray:
+    """Values of frames (n ...), 1 + step k of them -> of latent frames (t ...)."""
+    rest = values[1:].reshape(-1, step, *values.shape[1:])
+    return np.concatenate([values[:1], reduce(rest, axis=1)])
+
+
+def _nearest(given: np.ndarray) -> np.ndarray:
+    """(n,) for each frame the nearest that is given; of two the earlier."""
+    known = np.flatnonzero(given)
+    return known[np.abs(np.arange(len(given))[:, None] - known).argmin(axis=1)]
+
+
+def _inside(region: tuple[int, int, int, int], size: tuple[int, int]) -> np.ndarray:
+    """(h w) float: 0 outside the region, rising to 1 within its soft border, except at the picture's own edge."""
+    x, y, w, h = region
+    ramps = []
+    for start, length, whole in ((y, h, size[1]), (x, w, size[0])):
+        place = np.arange(whole) + 0.5
+        before = (place - start) / SOFT_BORDER + 0.5 if start > 0 else np.full(whole, np.inf)
+        after = (
+            (start + length - place) / SOFT_BORDER + 0.5 if start + length < whole else np.full(whole, np.inf)
+        )
+        within = (place > start) & (place < start + length)
+        ramps.append(np.minimum(before, after).clip(0, 1) * within)
+    return (ramps[0][:, None] * ramps[1]).astype(np.float32)

@@ -1,0 +1,137 @@
+"""Every verb as a person meets it: files in, a file and JSON out, and one sentence for every mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sorairo.cli.storyboard import read_cards
+from sorairo.types import UserError, Video
+from sorairo.video import read_video, write_video
+from tests.cli.test_generate_command import Done, names, refused
+from tests.cli.test_generate_command import sorairo as sorairo  # the fixture
+
+WORDS = "a red ball rolls"
+QUICK = ("--model", "MODEL", "--steps", "1", "--seed", "1")
+
+
+def clip(path: str, frames: int = 9, seed: int = 0, **metadata: object) -> str:
+    """A file in the folder; a smooth picture, so that H.264 keeps it."""
+    ramp = np.linspace(0, 255, 64)[None, :, None, None] * np.ones((frames, 64, 64, 3))
+    moved = np.stack([np.roll(frame, 3 * index, axis=1) for index, frame in enumerate(ramp)])
+    values = (moved + 40 * seed).clip(0, 255).astype(np.uint8)
+    write_video(Video(frames=values, fps=8.0), path, metadata or None)
+    return path
+
+
+@pytest.fixture
+def given(sorairo: Callable[..., Done]) -> None:
+    clip("a.mp4", prompt="a red ball drops", seed=5)
+    clip("b.mp4", seed=1)
+    Image.fromarray(read_video("a.mp4").frames[0]).save("still.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "frames"),
+    [
+        (("animate", "still.png", WORDS, "--frames", "5"), 5),
+        (("extend", "a.mp4", WORDS, "--frames", "4"), 13),
+        (("extend", "a.mp4", "--before", "--seconds", "0.5"), 13),
+        (("loop", "a.mp4", "--frames", "4"), 13),
+        (("loop", WORDS, "--frames", "9"), 9),
+        (("connect", "a.mp4", "b.mp4", WORDS, "--frames", "4"), 22),
+        (("edit", "a.mp4", WORDS, "--strength", "0.4", "--region", "0,0,32,32"), 9),
+        (("recut", "a.mp4", "--keep", "0.5-1.0", "--seconds", "1.1"), 9),
+        (("remix", "a.mp4", "now the ball is blue"), 9),
+        (("blend", "a.mp4", "b.mp4", WORDS), 9),
+        (("storyboard", "cards.yaml", "--frames", "13"), 13),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_every_verb(
+    sorairo: Callable[..., Done], given: None, arguments: tuple[str, ...], frames: int
+) -> None:
+    Path("cards.yaml").write_text("0: a red ball drops\n1:\n  words: a blue cube\n  picture: still.png\n")
+    done = sorairo(*arguments, *QUICK, "-o", "made.webp", "--json")
+    assert done.code == 0, done.err
+    values = json.loads(done.out)
+    assert (values["path"], values["seed"], values["notes"]) == ("made.webp", 1, [])
+    assert values["frames"] == frames == len(read_video("made.webp"))
+
+
+def test_a_remix_takes_words_and_seed_from_the_file(sorairo: Callable[..., Done], given: None) -> None:
+    values = json.loads(
+        sorairo("remix", "a.mp4", "the ball is blue", "--model", "MODEL", "--steps", "1", "--json").out
+    )
+    assert (values["prompt"], values["seed"]) == ("a blue ball drops", 5)
+
+
+BAD = {
+    "no such file": (("extend", "none.mp4", WORDS), "does not exist"),
+    "no words": (("extend", "b.mp4"), "give some as PROMPT"),
+    "a clip to animate": (("animate", "a.mp4", WORDS), "extend it instead"),
+    "a still to extend": (("extend", "still.png", WORDS), "still"),
+    "a still to blend": (("blend", "still.png", "b.mp4", WORDS), "still"),
+    "nothing to add": (("extend", "a.mp4", WORDS, "--frames", "0"), "cannot be added"),
+    "an endless loop": (("loop", WORDS, "--frames", "5"), "at least 9"),
+    "no region": (("edit", "a.mp4", WORDS, "--region", "big"), "x,y,width,height"),
+    "a region outside": (("edit", "a.mp4", WORDS, "--region", "60,0,32,32"), "not inside"),
+    "a strength of nothing": (("edit", "a.mp4", WORDS, "--strength", "0"), "strength"),
+    "no span": (("recut", "a.mp4", "--keep", "all"), "1.0-2.5"),
+    "a span outside": (("recut", "a.mp4", "--keep", "1-9"), "keep one inside"),
+    "no such curve": (("blend", "a.mp4", "b.mp4", WORDS, "--curve", "round"), "smooth"),
+    "no such size": (("animate", "still.png", WORDS, "--size", "640x480"), "nearest"),
+    "a cut file": (("extend", "cut.mp4", WORDS), "cut"),
+    "an empty file": (("extend", "empty.mp4", WORDS), "empty"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD)
+def test_bad_input(sorairo: Callable[..., Done], given: None, arguments: tuple[str, ...], words: str) -> None:
+    Path("cut.mp4").write_bytes(Path("a.mp4").read_bytes()[:-200])
+    Path("empty.mp4").write_bytes(b"")
+    before = names(Path())
+    done = sorairo(*arguments, "--model", "MODEL")
+    assert done.code == 2 and words in done.err and "Traceback" not in done.err, done
+    assert len([line for line in done.err.splitlines() if line.startswith("sorairo: ")]) == 1
+    assert names(Path()) == before
+
+
+def test_cards(tmp_path: Path) -> None:
+    path = tmp_path / "cards.yaml"
+    path.write_text(
+        "# a story\n---\n0: \"A ball: it drops.\"\n\n1.5:\n    words: It rolls.\n    picture: b.png\n'2': On.\n"
+    )
+    assert read_cards(path) == [
+        (0.0, "A ball: it drops.", None),
+        (1.5, "It rolls.", tmp_path / "b.png"),
+        (2.0, "On.", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0 A ball.", "line 1"),
+        ("0: A.\nsoon: B.", "line 2"),
+        ("0: A.\n  colour: red", "line 2"),
+        ("  words: A.", "line 1"),
+        ("0:\n  words: A.\n  words: B.", "line 3"),
+        ("0:\n1: B.", "0 s is empty"),
+        ("- 0: A.", "line 1"),
+    ],
+)
+def test_cards_that_cannot_be_read(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "cards.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=words):
+        read_cards(path)
+
+
+def test_storyboards_that_cannot_be_read(sorairo: Callable[..., Done], tmp_path: Path) -> None:
+    refused(sorairo("storyboard", "none.yaml", "--model", "MODEL"), "cannot be read", tmp_path)
