@@ -43,11 +43,11 @@ def test_damaged_files(tmp_path: Path, kind: str) -> None:
     for number, content in enumerate(damaged(data)):
         path.write_bytes(content)
         for name, read in READERS.items():
-            start = time.perf_counter()
+            start = time.process_time()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's, of a damaged EXIF
                 try:
                     read(path)
                 except UserError as error:
                     assert str(error).endswith(".") and "\n" not in str(error), (kind, number, name)
-            assert time.perf_counter() - start < 10, (kind, number, name)
+            assert time.process_time() - start < 10, (kind, number, name)

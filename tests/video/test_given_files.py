@@ -220,10 +220,10 @@ TOO_MUCH: dict[str, tuple[Callable[[Path], Path], str]] = {
 @pytest.mark.parametrize(("make", "words"), TOO_MUCH.values(), ids=TOO_MUCH)
 def test_too_much_is_refused_early(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
     path = make(tmp_path)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(UserError, match=words):
         read_clip(path, (16, 16), 8.0)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])

@@ -16,7 +16,7 @@ from sorairo.video.moments import Moment, at_rate, gathered, mean_rate
 from sorairo.video.pictures import check_colour, picture_comment, picture_moments
 from sorairo.video.resize import check_fit, fitted
 
-__all__ = ["read_clip", "read_metadata", "read_still", "read_video"]
+__all__ = ["read_clip", "read_given", "read_metadata", "read_still", "read_video"]
 
 
 def read_video(path: str | Path, *, background: str = "white", max_frames: int = MAX_FRAMES) -> Video:
@@ -40,36 +40,47 @@ def read_video(path: str | Path, *, background: str = "white", max_frames: int =
     return Video(frames=frames, fps=(mean_rate(times, lengths) if len(frames) > 1 else 0.0) or 1.0)
 
 
-def read_clip(
+def read_given(
     path: str | Path, size: tuple[int, int], fps: float, fit: str = "crop", *, background: str = "white"
 ) -> Video:
-    """A clip at `size` (width, height) and `fps`: frames nearest in time, sized one by one while they are read.
+    """A clip or a still at `size` (width, height) and `fps`: frames nearest in time, sized while they are read.
 
     fit: "crop" cuts what is too much, "letterbox" adds black bars, "stretch" does neither. background: the colour
-    (a name or #rrggbb) that transparency is laid on. Raises UserError as `read_video`, and for a still.
+    (a name or #rrggbb) that transparency is laid on. A still is one frame. Raises UserError as `read_video`.
     """
     if not (fps > 0 and math.isfinite(fps)):
         raise UserError(f"Frames per second must be more than 0, not {fps:g}.")
     path = checked_ask(path, fit, background)
     with decoding(path):
-        if len(list(islice(moments_of(path, background), 2))) < 2:
-            raise UserError(f"{path} is a still picture; a clip of two frames or more is needed here.")
         moments = at_rate(moments_of(path, background), fps)
         frames = gathered(path, (fitted(one.picture(), size, fit) for one in moments), MAX_FRAMES)
     return Video(frames=frames, fps=fps)
 
 
+def read_clip(
+    path: str | Path, size: tuple[int, int], fps: float, fit: str = "crop", *, background: str = "white"
+) -> Video:
+    """As `read_given`, for what must move. Raises UserError for a still too."""
+    path = checked_ask(path, fit, background)
+    if not moves(path, background):
+        raise UserError(f"{path} is a still picture; a clip of two frames or more is needed here.")
+    return read_given(path, size, fps, fit, background=background)
+
+
 def read_still(
     path: str | Path, size: tuple[int, int], fit: str = "crop", *, background: str = "white"
 ) -> Video:
-    """A picture as a video of one frame at `size`; see `read_clip`. Raises UserError, also for a clip."""
+    """As `read_given`, one frame of a file that holds no more. Raises UserError for a clip too."""
     path = checked_ask(path, fit, background)
+    if moves(path, background):
+        raise UserError(f"{path} is a clip; a still picture (PNG, JPEG or WebP) is needed here.")
+    return read_given(path, size, 1.0, fit, background=background)
+
+
+def moves(path: Path, background: str) -> bool:
+    """Whether a file holds two frames or more."""
     with decoding(path):
-        first = list(islice(moments_of(path, background), 2))
-        if len(first) > 1:
-            raise UserError(f"{path} is a clip; a still picture (PNG, JPEG or WebP) is needed here.")
-        frames = gathered(path, (fitted(one.picture(), size, fit) for one in first), 1)
-    return Video(frames=frames, fps=1.0)
+        return len(list(islice(moments_of(path, background), 2))) > 1
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
