@@ -13,6 +13,7 @@ from sorairo.cli import eval as evaluation
 from sorairo.cli import models, worlds
 from sorairo.cli.errors import guarded
 from sorairo.cli.generate import EXAMPLES, generate
+from sorairo.cli.show import show
 from sorairo.cli.train import train
 from sorairo.version import VERSION
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command(epilog=EXAMPLES)(generate)
+app.command()(show)
 app.command()(train)
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
