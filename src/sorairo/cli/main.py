@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sorairo.cli import eval as evaluation
-from sorairo.cli import models, worlds
+from sorairo.cli import models, styles, worlds
 from sorairo.cli.errors import guarded
 from sorairo.cli.generate import EXAMPLES, generate
 from sorairo.cli.show import show
@@ -32,6 +32,7 @@ app.command()(show)
 app.command()(train)
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
+app.add_typer(styles.app, name="styles")
 app.add_typer(evaluation.app, name="eval")
 
 
