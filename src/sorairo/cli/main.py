@@ -12,6 +12,8 @@ import typer
 from sorairo.cli import eval as evaluation
 from sorairo.cli import models, styles, worlds
 from sorairo.cli.errors import guarded
+from sorairo.cli.expand import EXAMPLES as EXPAND_EXAMPLES
+from sorairo.cli.expand import expand
 from sorairo.cli.generate import EXAMPLES, generate
 from sorairo.cli.show import show
 from sorairo.cli.train import train
@@ -28,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command(epilog=EXAMPLES)(generate)
+app.command(epilog=EXPAND_EXAMPLES)(expand)
 app.command()(show)
 app.command()(train)
 app.add_typer(worlds.app, name="worlds")
