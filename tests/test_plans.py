@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sorairo.plans import VERSION, Given, Reference, plan_from_dict, plan_to_dict, read_plan
+from sorairo.plans import VERSION, Given, Reference, given_for, plan_from_dict, plan_to_dict, read_plan
 from sorairo.types import Known, Plan, Span, UserError, Video
 from sorairo.video import read_given, write_video
 
@@ -46,8 +46,7 @@ def test_known_frames_are_found_in_their_files(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     write_video(CLIP, "clip.mp4")
     write_video(replace_frames(CLIP, CLIP.frames[:1, ::-1]), "still.png")
-    clip = Given(path=Path("clip.mp4"), video=read_given("clip.mp4", SIZE, FPS))
-    still = Given(path=Path("still.png"), video=read_given("still.png", SIZE, FPS, "stretch"), fit="stretch")
+    clip, still = given_for(PLAN, Path("clip.mp4")), given_for(PLAN, Path("still.png"), "stretch")
     known = (
         Known(video=replace_frames(CLIP, clip.video.frames[4:9])),
         Known(video=still.video, at=8, hold=0.5),

@@ -18,7 +18,16 @@ from sorairo.config import from_dict, to_dict
 from sorairo.types import Known, Plan, UserError, Video
 from sorairo.video.read import read_given, read_metadata
 
-__all__ = ["VERSION", "Given", "Reference", "StoredPlan", "plan_from_dict", "plan_to_dict", "read_plan"]
+__all__ = [
+    "VERSION",
+    "Given",
+    "Reference",
+    "StoredPlan",
+    "given_for",
+    "plan_from_dict",
+    "plan_to_dict",
+    "read_plan",
+]
 
 VERSION = 1
 """Of the JSON; a change that older readers would misunderstand adds one."""
@@ -38,12 +47,17 @@ class Given:
         return file_sha256(self.path)
 
 
+def given_for(plan: Plan, path: Path, fit: str = "crop") -> Given:
+    """A file that a plan was made with, read at the plan's size and rate. Raises UserError."""
+    return Given(path=path, video=read_given(path, plan.size, plan.fps, fit), fit=fit)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """A Known whose frames are named: `frames` of them from number `first` of a file, at the plan's size and rate.
 
     path: as it was typed; empty for frames that stand in no file. sha256: of the file; without one, of the frames.
-    at, hold: as in Known.
+    at, hold, region: as in Known.
     """
 
     path: str
@@ -53,6 +67,7 @@ class Reference:
     frames: int = 1
     at: int = 0
     hold: float = 1.0
+    region: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +98,7 @@ class StoredPlan:
         frames = video.frames[one.first : one.first + one.frames]
         if len(frames) < one.frames:
             raise UserError(f"{path} has no {one.first + one.frames} frames, which its plan asks for.")
-        return Known(video=Video(frames=frames, fps=self.plan.fps), at=one.at, hold=one.hold)
+        return Known(video=Video(frames=frames, fps=self.plan.fps), **place(one))
 
     def found(self, one: Reference) -> Path:
         """Where a file of the plan is now: as typed, or in the folder. Raises UserError."""
@@ -145,13 +160,18 @@ def described_plan() -> type[Any]:
 def reference(known: Known, given: Sequence[Given]) -> Reference:
     """Where known frames are from, found by the frames themselves, so that no task has to carry it along."""
     frames = known.video.frames
+    named = {"path": "", "sha256": hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()}
     for one in given:
         first = place_of(frames, one.video.frames)
         if first is not None:
             named = {"path": str(one.path), "sha256": one.sha256, "fit": one.fit, "first": first}
-            return Reference(**named, frames=len(frames), at=known.at, hold=known.hold)
-    digest = hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
-    return Reference(path="", sha256=digest, frames=len(frames), at=known.at, hold=known.hold)
+            break
+    return Reference(**named, frames=len(frames), **place(known))
+
+
+def place(known: Known | Reference) -> dict[str, Any]:
+    """All that a Known says but its frames."""
+    return {one.name: getattr(known, one.name) for one in fields(Known) if one.name != "video"}
 
 
 def place_of(frames: np.ndarray, among: np.ndarray) -> int | None:

@@ -57,7 +57,8 @@ def known(one: Reference) -> str:
     """One line on frames that were given."""
     place = f"frames {one.at} to {one.at + one.frames - 1}" if one.frames > 1 else f"frame {one.at}"
     held = "kept" if one.hold == 1 else f"held by {one.hold:g}"
-    return f"{place} {held}, from {one.path or 'no file'}"
+    inside = "" if one.region is None else " inside {},{},{},{}".format(*one.region)
+    return f"{place} {held}{inside}, from {one.path or 'no file'}"
 
 
 def time(frame: int | None, fps: float) -> str:

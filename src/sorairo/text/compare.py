@@ -7,7 +7,7 @@ import re
 from sorairo.text.facts import NO, understand
 from sorairo.text.grammar import FILLERS, Facts, Grammar, Thing, stem
 
-__all__ = ["differences"]
+__all__ = ["differences", "words"]
 
 NEAR = 4
 """How many words after a colour or a number the thing may follow that it is said of."""
@@ -23,15 +23,11 @@ def differences(before: str, after: str, grammar: Grammar, *, moving: bool = Tru
     said = understand(before, grammar, moving=moving)
     now = understand(after, grammar, moving=moving)
     lost = [
-        f"the {kind} {name(kind, wanted, grammar)!r} became {name(kind, found, grammar)!r}"
+        f"the {kind} {wanted!r} became {found or 'nothing'!r}"
         for kind in ("floor", "sky", "camera")
         if (wanted := getattr(said, kind)) and (found := getattr(now, kind)) != wanted
     ]
     return lost + (words_lost(said.left, after, grammar) if said.left else story_lost(said, now))
-
-
-def name(kind: str, value: str, grammar: Grammar) -> str:
-    return value or "nothing"
 
 
 def story_lost(said: Facts, now: Facts) -> list[str]:
@@ -118,6 +114,7 @@ def holds(word: str, thing: str, some: list[str]) -> bool:
 
 
 def words(text: str) -> list[str]:
+    """The words of a text in small letters, in order."""
     return re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from sorairo.text.grammar import Facts, Grammar, Pattern, Thing, stems
 
-__all__ = ["understand"]
+__all__ = ["NO", "understand"]
 
 NUMBERS = {"a": 1, "an": 1, "another": 1, "the": 1, "one": 1, "two": 2, "three": 3, "four": 4}
 TIMES = {"once": 1, "twice": 2, "two times": 2, "three times": 3, "several times": 4}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-__all__ = ["Event", "Facts", "Grammar", "Neutral", "Pattern", "Thing", "stems"]
+__all__ = ["FILLERS", "Event", "Facts", "Grammar", "Neutral", "Pattern", "Thing", "stem", "stems"]
 
 
 @dataclass(frozen=True, kw_only=True)
