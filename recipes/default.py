@@ -113,7 +113,7 @@ def write_model(run_dir: Path, transformer: Transformer, folder: Path) -> None:
     """The checkpoint folder that users load."""
     info = ModelInfo(
         name="default",
-        sizes=tuple(dict.fromkeys(bucket.size for bucket in PLAN.buckets)),
+        sizes=tuple(dict.fromkeys([(96, 96), *(bucket.size for bucket in PLAN.buckets)])),  # its own first
         max_frames=max(bucket.frames for bucket in PLAN.buckets),
         default_steps=16,
         default_guidance=2.0,
