@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 
 from sorairo.data.grammar import studio_grammar
@@ -120,6 +123,37 @@ def test_floors_and_skies_that_were_named_otherwise_are_not_contradicted() -> No
         == f"a ball on the ground. Under a clear blue sky. {STILL}"
     )
     assert expand("a ball at sunset", GRAMMAR).text == "a ball at sunset"
+
+
+def test_any_words_in_any_order() -> None:
+    """Whatever is asked, what is written says the same: the checker never has to refuse it."""
+    rng = np.random.default_rng(0)
+    events = [phrase for event in GRAMMAR.events for phrase in event.phrases]
+    marks = [
+        "{0}",
+        "{a}",
+        "}",
+        ".",
+        ",",
+        ";",
+        "and",
+        "two",
+        "three",
+        "not",
+        "the",
+        "balls",
+        "a red ball",
+        "a cube",
+    ]
+    words = [*sorted(GRAMMAR.vocabulary), *GRAMMAR.cameras, *GRAMMAR.skies, *marks * 6]
+    for _ in range(400):
+        some = [str(word) for word in rng.choice(words, int(rng.integers(1, 9)))]
+        if rng.random() < 0.5:
+            phrase = re.sub(r"\{\w+\}", lambda slot: str(rng.choice(words)), str(rng.choice(events)))
+            some.insert(int(rng.integers(len(some))), phrase)
+        prompt = " ".join(some)
+        made = expand(prompt, GRAMMAR, moving=bool(rng.integers(2)))
+        assert made.understood or made.text.startswith(prompt)
 
 
 @pytest.mark.parametrize("prompt", ["", "  ", "&nbsp;"])

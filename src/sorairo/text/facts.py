@@ -95,6 +95,8 @@ def ending(text: str, grammar: Grammar) -> tuple[str, str, str] | None:
 
 def clause_facts(clause: str, grammar: Grammar, moving: bool) -> Facts | None:
     """What one clause says; None unless all of it is understood."""
+    if "{" in clause or "}" in clause:  # the marks of slots
+        return None
     reading = Reading(text=clause.lower().strip(" .!"))
     find_tower(reading, grammar)
     find_things(reading, grammar)
