@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
+from sorairo.checkpoints.given import given_frames
 from sorairo.codec.model import Codec
 from sorairo.flow.guidance import guided, with_known
 from sorairo.flow.schedule import timestep_of, unipc_sigmas
@@ -98,6 +99,7 @@ def generate(plans: Plan | Iterable[Plan], model: Checkpoint, progress: Progress
     start = time.perf_counter()
     tell("text", 0, 1)
     texts = encode_texts(plans, model)
+    model.text.rest()
     tell("text", 1, 1)
     timings = [{"text": (time.perf_counter() - start) / len(plans)} for _ in plans]
 
@@ -139,6 +141,7 @@ def denoise(
     words = max(int(text.lengths[0]) for text in pair)
     states = torch.cat([text.states[:, :words] for text in pair]).to(model.device, model.dtype)  # 2 l d
     lengths = torch.cat([text.lengths for text in pair]).to(model.device)  # 2
+    given = given_frames(plan, model)
 
     def ask(x: torch.Tensor, sigma: torch.Tensor | float, copies: int) -> torch.Tensor:
         """The velocity of x (1 c t h w) under the first `copies` texts, (copies c t h w)."""
@@ -147,7 +150,7 @@ def denoise(
         else:
             timestep = torch.full((copies,), float(timestep_of(sigma)), device=x.device)
         x = x.to(model.dtype).expand(copies, -1, -1, -1, -1)
-        return model.transformer(x, timestep, states[:copies], lengths[:copies]).float()
+        return model.transformer(x, timestep, states[:copies], lengths[:copies], **given).float()
 
     def asked(x: torch.Tensor, sigma: torch.Tensor | float) -> torch.Tensor:
         return ask(x, sigma, 1)
@@ -158,7 +161,7 @@ def denoise(
 
     noise = noise_for(plan, model.codec).to(model.device)  # 1 c t h w
     velocity: Velocity = guided(both, asked, scale, interval=model.info.guidance_interval)
-    if plan.known:
+    if plan.known and not given:
         velocity = with_known(velocity, *known_latents(plan, model, noise))
     sigmas = unipc_sigmas(plan.steps or model.info.default_steps, model.shift)
     return unipc(velocity, noise, sigmas, callback)

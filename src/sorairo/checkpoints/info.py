@@ -17,7 +17,8 @@ class ModelInfo:
 
     sizes: (width, height) in pixels that it was trained on, its own default first. max_frames: the longest clip,
     1 + 4k. default_frames: what is made when nothing is said. conditioning: what it can be given besides words
-    ("frames": any known frames). vocabulary: the lower-case words of its captions; empty if not known.
+    ("frames": any known frames; "first", "last": the frame at that end). needs: what of it must be given.
+    vocabulary: the lower-case words of its captions; empty if not known.
     guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or text.
     """
 
@@ -27,6 +28,7 @@ class ModelInfo:
     default_frames: int = 17
     fps: float = 8.0
     conditioning: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     text_len: int = 96
     vocabulary: tuple[str, ...] = ()
     default_steps: int = 12
@@ -71,8 +73,7 @@ class ModelInfo:
             raise UserError(f"Guidance must be from 0 to 50 (1 is off), not {plan.guidance:g}.")
         if plan.loop:
             raise UserError(f"{self.name} cannot make loops; ask for a clip that does not loop.")
-        if plan.known and "frames" not in self.conditioning:
-            raise UserError(f"{self.name} was trained on words alone; it cannot be given frames.")
+        self._check_given(plan)
         for known in plan.known:
             if known.video.size != plan.size:
                 raise UserError(
@@ -80,6 +81,26 @@ class ModelInfo:
                 )
             if not 0 < known.hold <= 1:
                 raise UserError(f"Known frames hold by more than 0 and at most 1, not {known.hold:g}.")
+
+    def _check_given(self, plan: Plan) -> None:
+        """Whether the known frames of a plan are where this model takes some, and those that it needs are there."""
+        ends = {"first": 0, "last": plan.frames - 1}
+        lacks = [
+            end for end in self.needs if not any(k.at <= ends[end] < k.at + len(k.video) for k in plan.known)
+        ]
+        if lacks:
+            raise UserError(
+                f"{self.name} starts from pictures; give it the {' and the '.join(lacks)} frame of the clip."
+            )
+        if not plan.known or "frames" in self.conditioning:
+            return
+        if not self.conditioning:
+            raise UserError(f"{self.name} was trained on words alone; it cannot be given frames.")
+        places = {ends[end] for end in self.conditioning}
+        if any(known.at not in places or len(known.video) != 1 for known in plan.known):
+            raise UserError(
+                f"{self.name} can be given one frame at a time, the {' and the '.join(self.conditioning)} of the clip."
+            )
 
 
 def _distance(one: tuple[int, int], other: tuple[int, int]) -> int:

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from sorairo.checkpoints.tensors import weight_entries
 
-__all__ = ["Part", "Stage", "folder_parts", "module_part", "needs", "working_memory"]
+__all__ = ["Part", "Stage", "available_memory", "folder_parts", "module_part", "needs", "working_memory"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,17 @@ def folder_parts(folder: Path) -> list[Part]:
         most = max(by_dtype, key=lambda dtype: by_dtype[dtype])
         parts.append(Part(name=sub.name, parameters=sum(by_dtype.values()), dtype=short_name(most)))
     return parts
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes that can still be taken on a device; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def module_part(name: str, module: nn.Module, dtype: str | None = None) -> Part:

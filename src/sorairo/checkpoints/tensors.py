@@ -122,17 +122,18 @@ def load_weights(
     *,
     layout: torch.memory_format = torch.contiguous_format,
     ignore: Callable[[str], bool] = lambda name: False,
+    where: Path | None = None,
 ) -> None:
     """Fill a module made on the meta device from a component's folder, or from entries.
 
     dtype: of floating-point weights; None keeps each as it was saved. Where nothing is converted the weights stay
     in the file and are paged in as they are used; where they are, one is read at a time. layout: of 4-dimensional
-    weights, for instance torch.channels_last. ignore: true for names of theirs that are left out. Raises UserError
-    that names tensors that are missing, left over or of another shape.
+    weights, for instance torch.channels_last. ignore: true for names of theirs that are left out. where: what errors
+    call entries. Raises UserError that names tensors that are missing, left over or of another shape.
     """
     given = weight_entries(source) if isinstance(source, Path) else source
     entries = {name: entry for name, entry in given.items() if not ignore(name)}
-    _check(module, entries, adapt, source if isinstance(source, Path) else None)
+    _check(module, entries, adapt, source if isinstance(source, Path) else where)
     done: set[str] = set()
     state = module.state_dict(keep_vars=True)
     for name, view, release in _views(entries):
