@@ -98,7 +98,7 @@ def test_same_words(family):
 
 
 def test_pictures_that_are_needed_or_cannot_be_taken(family):
-    name, _, model = family
+    _, _, model = family
     stray = Known(video=Video(frames=picture(0)[None], fps=model.info.fps), at=2)
     if model.info.needs:
         with pytest.raises(UserError, match="starts from pictures; give it the first"):

@@ -6,7 +6,7 @@ come through `load_weights`, so there is never a copy in another precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,7 @@ from sorairo.text.umt5 import UMT5Encoder
 from sorairo.transformer.vision import Vision, framing_of
 from sorairo.types import UserError
 
-__all__ = ["UMT5_STACK", "load_text", "load_umt5", "load_vision"]
-
-Place = Callable[[nn.Module], nn.Module]
+__all__ = ["from_umt5", "load_text", "load_umt5", "load_vision"]
 
 # The words' table has two names in transformers' files; inside the stack it has a third.
 UMT5_STACK = {"shared.weight": "embed_tokens.weight", "encoder.embed_tokens.weight": "embed_tokens.weight"}
@@ -44,7 +42,7 @@ def load_text(
     if kind != "umt5":
         raise UserError(f"{where}: model_type is {kind!r}; only 'bert' and 'umt5' are supported.")
     entries = weight_entries(where.parent)
-    return load_umt5(values, entries, _from_umt5, folder / "tokenizer", text_len, dtype, device)
+    return load_umt5(values, entries, from_umt5, folder / "tokenizer", text_len, dtype, device)
 
 
 def load_umt5(
@@ -70,7 +68,8 @@ def load_umt5(
     return UMT5Encoder(load, words, int(values["d_model"]), text_len, nbytes)
 
 
-def _from_umt5(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def from_umt5(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a UMT5EncoderModel under the names that they have inside its stack."""
     return {UMT5_STACK.get(name, name.removeprefix("encoder.")): tensor for name, tensor in tensors.items()}
 
 

@@ -24,7 +24,8 @@ from sorairo.checkpoints import store
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source, codec_source, diffusers_layout, info_of
-from sorairo.checkpoints.memory import available_memory
+from sorairo.checkpoints.original import is_original, original_info, original_layout
+from sorairo.checkpoints.room import available_memory
 from sorairo.checkpoints.tensors import load_weights
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.nn.causal_conv import channels_innermost
@@ -111,7 +112,7 @@ def load_checkpoint(
 def open_layout(folder: Path) -> Layout:
     """The checkpoint in a folder, in whichever layout, not yet loaded. Raises UserError."""
     read_info(folder)  # says best what is wrong with the folder as a whole
-    return diffusers_layout(folder)
+    return original_layout(folder) if is_original(folder) else diffusers_layout(folder)
 
 
 def _share_memory(checkpoint: Checkpoint, layout: Layout, free: int | None) -> None:
@@ -153,11 +154,13 @@ def find_folder(name_or_folder: str | Path) -> Path:
 
 def read_info(folder: Path) -> ModelInfo:
     """ModelInfo of a checkpoint folder, without loading it."""
+    store.check_complete(folder)
+    if is_original(folder):
+        return original_info(folder)
     if not (folder / "model_index.json").is_file():
         raise UserError(
             f"{folder} is no checkpoint: model_index.json is missing; give the folder that has it."
         )
-    store.check_complete(folder)
     if read_json(folder / "model_index.json").get("_class_name") == "DiTPipeline":
         raise UserError(
             f"{folder.name} makes pictures of classes, not of words: give --class in place of PROMPT."

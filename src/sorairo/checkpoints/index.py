@@ -28,8 +28,9 @@ NEEDED = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """parts: those that are there, and of which class. boundary: from which sigma upwards `transformer` works, and below it
-    `transformer_2`; None where there is one. own_times: each frame has a noise level of its own (expand_timesteps)."""
+    """parts: those that are there, and of which class. own_times: each frame has a noise level of its own
+    (expand_timesteps). boundary: the sigma above which `transformer` works and below which `transformer_2` does; None
+    where there is one."""
 
     parts: dict[str, str]
     boundary: float | None

@@ -29,7 +29,15 @@ from sorairo.transformer.model import TransformerConfig
 from sorairo.transformer.vision import Vision
 from sorairo.types import UserError
 
-__all__ = ["Layout", "Source", "codec_source", "diffusers_layout", "info_of", "transformer_source"]
+__all__ = [
+    "Layout",
+    "Source",
+    "codec_names",
+    "codec_source",
+    "diffusers_layout",
+    "info_of",
+    "transformer_source",
+]
 
 Config = TypeVar("Config")
 Make = Callable[[torch.dtype, torch.device], "TextEncoder | UMT5Encoder"]
@@ -49,7 +57,8 @@ class Source(Generic[Config]):
 class Layout:
     """A checkpoint, not yet loaded. transformers: one, or those for high and for low noise, which meet at `boundary`.
 
-    text, vision: make these encoders in a dtype on a device; vision is None where the model has none.
+    own_times: each frame has a noise level of its own. text, vision: make these encoders in a dtype on a device;
+    vision is None where the model has none.
     """
 
     folder: Path
@@ -58,6 +67,7 @@ class Layout:
     boundary: float | None
     codec: Source[CodecConfig]
     shift: float
+    own_times: bool
     text: Make
     vision: Callable[[torch.dtype, torch.device], Vision] | None = None
 
@@ -96,6 +106,7 @@ def diffusers_layout(folder: Path) -> Layout:
         boundary=index.boundary,
         codec=codec_source(folder / "vae"),
         shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
+        own_times=index.own_times,
         text=lambda dtype, device: load_text(folder, info.text_len, dtype, device),
         vision=vision,
     )
@@ -132,14 +143,19 @@ def transformer_source(folder: Path, text_len: int) -> Source[TransformerConfig]
 def codec_source(folder: Path) -> Source[CodecConfig]:
     """A vae/ folder."""
     config = _codec_config(folder)
-    with Blank():
-        names = {wan_codec.name_to_wan(name, config): name for name in Codec(config).state_dict()}
+    names = {wan_codec.name_to_wan(name, config): name for name in codec_names(config)}
 
     def adapt(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         ours = {names.get(name, name): tensor for name, tensor in tensors.items()}
         return {name: wan_codec.shape_from_wan(name, tensor) for name, tensor in ours.items()}
 
     return Source(config=config, entries=weight_entries(folder), adapt=adapt, where=folder)
+
+
+def codec_names(config: CodecConfig) -> list[str]:
+    """Our names of a codec's tensors."""
+    with Blank():
+        return list(Codec(config).state_dict())
 
 
 def _transformer_config(folder: Path, text_len: int) -> TransformerConfig:

@@ -10,7 +10,7 @@ from sorairo.checkpoints.info import ModelInfo
 from sorairo.codec.model import CodecConfig
 from sorairo.transformer.model import TransformerConfig
 
-__all__ = ["TEXT_LEN", "published_info"]
+__all__ = ["TEXT_LEN", "published_constants", "published_info"]
 
 TEXT_LEN = 512
 P480 = ((832, 480), (480, 832), (624, 624), (704, 544), (544, 704))
@@ -58,3 +58,16 @@ def published_info(
         default_guidance=4.0 if experts else 5.0,
     )
     return replace(info, **BY_REPO.get(repo or "", {}))
+
+
+def published_constants(transformer: TransformerConfig, *, experts: bool) -> dict[str, Any]:
+    """What the authors' code knows of its models and their files do not say: see original.Constants.
+
+    Source: github.com/Wan-Video/Wan2.1 and Wan2.2, generate.py and wan/configs.
+    """
+    given = transformer.condition_channels > 0
+    if experts:
+        return {"shift": 5.0, "boundary": 0.9} if given else {"shift": 12.0, "boundary": 0.875}
+    if transformer.image_positions:
+        return {"shift": 16.0}
+    return {"shift": 5.0, "own_times": transformer.channels == 48}

@@ -12,6 +12,7 @@ import typer
 from sorairo.cli import eval as evaluation
 from sorairo.cli import models, worlds
 from sorairo.cli.errors import guarded
+from sorairo.cli.export import export
 from sorairo.cli.generate import EXAMPLES, generate
 from sorairo.cli.train import train
 from sorairo.version import VERSION
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(generate)
 app.command()(train)
+app.command()(export)
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
 app.add_typer(evaluation.app, name="eval")
