@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sorairo.checkpoints.adapters.wan import from_wan, from_wan_config, to_wan, to_wan_config
-from sorairo.transformer.model import Transformer, TransformerConfig
+from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError
 
@@ -20,23 +20,10 @@ FAMILIES = {
 }
 # one layer of the published width
 REAL = {
-    "wan2.1-1.3b": TransformerConfig(
-        channels=16, layers=1, heads=12, head_dim=128, hidden=8960, text_dim=4096, text_len=TEXT
-    ),
-    "wan2.2-ti2v-5b": TransformerConfig(
-        channels=48, layers=1, heads=24, head_dim=128, hidden=14336, text_dim=4096, text_len=TEXT
-    ),
-    "wan2.1-flf2v-14b": TransformerConfig(
-        channels=16,
-        condition_channels=20,
-        layers=1,
-        heads=40,
-        head_dim=128,
-        hidden=13824,
-        text_dim=4096,
-        text_len=TEXT,
-        image_dim=1280,
-        image_positions=514,
+    "wan2.1-1.3b": replace(PRESETS["wan-1.3b"], layers=1),
+    "wan2.2-ti2v-5b": replace(PRESETS["wan-5b"], layers=1),
+    "wan2.1-flf2v-14b": replace(
+        PRESETS["wan-14b"], layers=1, condition_channels=20, image_dim=1280, image_positions=514
     ),
 }
 

@@ -59,7 +59,7 @@ def load_umt5(
     def load() -> nn.Module:
         transformers = _transformers("umT5, this model's text encoder,")
         with torch.device("meta"):
-            stack = transformers.UMT5EncoderModel(transformers.UMT5Config(**values)).encoder
+            stack = transformers.UMT5EncoderModel(transformers.UMT5Config.from_dict(dict(values))).encoder
         load_weights(stack, entries, adapt, dtype)
         return stack.to(device).eval().requires_grad_(False)
 
@@ -83,7 +83,7 @@ def load_vision(folder: Path, dtype: torch.dtype, device: torch.device) -> Visio
     def load() -> nn.Module:
         transformers = _transformers("The CLIP that this model sees pictures with")
         with torch.device("meta"):
-            tower = transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**values))
+            tower = transformers.CLIPVisionModel(transformers.CLIPVisionConfig.from_dict(values))
         # its releases differ in whether the names begin with vision_model
         ours = {name.removeprefix("vision_model."): name for name in tower.state_dict()}
 

@@ -32,6 +32,7 @@ from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.transformer import dit
 from sorairo.transformer.dit import DiT, DiTConfig
 from sorairo.transformer.model import Transformer, TransformerConfig
+from sorairo.transformer.presets import PRESETS as TRANSFORMERS
 from sorairo.types import UserError
 
 __all__ = ["KNOWN", "Ask", "Blueprint", "blueprint", "class_blueprint", "video_blueprint"]
@@ -239,9 +240,7 @@ WAN22 = (Ask(size=(832, 480), frames=17), Ask(size=(832, 480), frames=121), Ask(
 
 
 def _wan(size: str, *, experts: int = 1, **more: int) -> Blueprint:
-    config = TransformerConfig(
-        **{"channels": 16, "head_dim": 128, "text_dim": 4096, "text_len": 512} | SIZES[size] | more
-    )
+    config = replace(TRANSFORMERS[size], **more)
     later = config.channels == 48
     return video_blueprint(
         config,
@@ -253,11 +252,6 @@ def _wan(size: str, *, experts: int = 1, **more: int) -> Blueprint:
     )
 
 
-SIZES = {
-    "1.3B": {"layers": 30, "heads": 12, "hidden": 8960},
-    "5B": {"layers": 30, "heads": 24, "hidden": 14336, "channels": 48},
-    "14B": {"layers": 40, "heads": 40, "hidden": 13824},
-}
 GIVEN = {"condition_channels": 20}
 SEEN = GIVEN | {"image_dim": 1280}
 
@@ -265,12 +259,12 @@ SEEN = GIVEN | {"image_dim": 1280}
 KNOWN: dict[str, Callable[[], Blueprint]] = {
     "facebook/DiT-XL-2-256": lambda: class_blueprint(dit.PRESETS["xl-2-256"], kl_image.PRESETS["sd"]),
     "facebook/DiT-XL-2-512": lambda: class_blueprint(dit.PRESETS["xl-2-512"], kl_image.PRESETS["sd"]),
-    "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": lambda: _wan("1.3B"),
-    "Wan-AI/Wan2.1-T2V-14B-Diffusers": lambda: _wan("14B"),
-    "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers": lambda: _wan("14B", **SEEN),
-    "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers": lambda: _wan("14B", **SEEN),
-    "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers": lambda: _wan("14B", **SEEN, image_positions=514),
-    "Wan-AI/Wan2.2-TI2V-5B-Diffusers": lambda: _wan("5B"),
-    "Wan-AI/Wan2.2-T2V-A14B-Diffusers": lambda: _wan("14B", experts=2),
-    "Wan-AI/Wan2.2-I2V-A14B-Diffusers": lambda: _wan("14B", experts=2, **GIVEN),
+    "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": lambda: _wan("wan-1.3b"),
+    "Wan-AI/Wan2.1-T2V-14B-Diffusers": lambda: _wan("wan-14b"),
+    "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers": lambda: _wan("wan-14b", **SEEN),
+    "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers": lambda: _wan("wan-14b", **SEEN),
+    "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers": lambda: _wan("wan-14b", **SEEN, image_positions=514),
+    "Wan-AI/Wan2.2-TI2V-5B-Diffusers": lambda: _wan("wan-5b"),
+    "Wan-AI/Wan2.2-T2V-A14B-Diffusers": lambda: _wan("wan-14b", experts=2),
+    "Wan-AI/Wan2.2-I2V-A14B-Diffusers": lambda: _wan("wan-14b", experts=2, **GIVEN),
 }

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 Config = TypeVar("Config")
-Make = Callable[[torch.dtype, torch.device], "TextEncoder | UMT5Encoder"]
+Make = Callable[[torch.dtype, torch.device], TextEncoder | UMT5Encoder]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
