@@ -141,7 +141,7 @@ def denoise(
     words = max(int(text.lengths[0]) for text in pair)
     states = torch.cat([text.states[:, :words] for text in pair]).to(model.device, model.dtype)  # 2 l d
     lengths = torch.cat([text.lengths for text in pair]).to(model.device)  # 2
-    given = given_frames(plan, model)
+    given = given_frames(model, plan.size, plan.frames, plan.known)
 
     def ask(x: torch.Tensor, sigma: torch.Tensor | float, copies: int) -> torch.Tensor:
         """The velocity of x (1 c t h w) under the first `copies` texts, (copies c t h w)."""
