@@ -12,6 +12,7 @@ import typer
 from sorairo.cli import animate, blend, connect, edit, extend, loop, models, recut, remix, storyboard, worlds
 from sorairo.cli import eval as evaluation
 from sorairo.cli.errors import guarded
+from sorairo.cli.export import export
 from sorairo.cli.generate import EXAMPLES, generate
 from sorairo.cli.train import train
 from sorairo.version import VERSION
@@ -37,6 +38,7 @@ app.command(epilog=remix.EXAMPLES)(remix.remix)
 app.command(epilog=storyboard.EXAMPLES)(storyboard.storyboard)
 app.command(epilog=blend.EXAMPLES)(blend.blend)
 app.command()(train)
+app.command()(export)
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
 app.add_typer(evaluation.app, name="eval")
