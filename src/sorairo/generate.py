@@ -9,7 +9,7 @@ load("default").generate("a red ball bounces", seconds=2).save("out.mp4")
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
+from sorairo.checkpoints.given import given_frames
 from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
 from sorairo.flow.guidance import guided, with_known
@@ -108,6 +109,7 @@ def generate(
     start = time.perf_counter()
     tell("text", 0, 1)
     texts = encode_texts(plans, model)
+    model.text.rest()
     tell("text", 1, 1)
     timings = [{"text": (time.perf_counter() - start) / len(plans)} for _ in plans]
 
@@ -145,7 +147,9 @@ class Film:
     def __init__(self, plan: Plan, model: Checkpoint, texts: Texts, cache: CacheConfig | None = None) -> None:
         self.plan, self.model, self.texts, self.cache = plan, model, texts, cache
         self.timeline = Timeline(plan, model.codec.config.time_factor)
-        self.windows = self.timeline.windows(model.info.max_frames)
+        # what a model is told of beside the noise is told of the whole clip
+        told = model.transformer.config.condition_channels > 0
+        self.windows = self.timeline.whole() if told else self.timeline.windows(model.info.max_frames)
         schedule = unipc_sigmas(plan.steps or model.info.default_steps, model.shift)
         self.sigmas = [from_level(schedule, self.timeline.top(window)) for window in self.windows]
         self.steps = sum(len(sigmas) - 1 for sigmas in self.sigmas)
@@ -157,14 +161,17 @@ class Film:
         for index, (window, sigmas) in enumerate(zip(self.windows, self.sigmas, strict=True)):
             if self.latents is not None:
                 self._develop(self.windows[index - 1], self.latents)
-            known = self.timeline.known(window, self.model.codec, self.model.device, self.model.dtype)
+            frames = window.stop - window.start
+            given = given_frames(self.model, self.plan.size, frames, self.plan.known)
+            known = None if given else self._known(window)
             self.latents = denoise(
                 self.model,
                 texts=[self.texts[text] for text in (self.timeline.words(window), self.plan.negative)],
                 scale=self.model.info.default_guidance if self.plan.guidance is None else self.plan.guidance,
-                noise=noise_of(self.plan.size, window.stop - window.start, self.model.codec, noises),
+                noise=noise_of(self.plan.size, frames, self.model.codec, noises),
                 sigmas=sigmas,
                 known=known,
+                given=given,
                 cache=self.cache,
                 callback=lambda step, _, before=done: told(before + step + 1),
             )
@@ -175,6 +182,9 @@ class Film:
         if self.latents is not None:
             self._develop(self.windows[-1], self.latents)
         return Video(frames=self.timeline.frames, fps=self.plan.fps)
+
+    def _known(self, window: Window) -> KnownLatents | None:
+        return self.timeline.known(window, self.model.codec, self.model.device, self.model.dtype)
 
     def _develop(self, window: Window, latents: torch.Tensor) -> None:
         pixels = self.model.codec.decode(latents.to(self.model.dtype))  # 1 3 n h w
@@ -190,11 +200,13 @@ def encode_texts(plans: list[Plan], model: Checkpoint) -> Texts:
 def notes(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
     """What is done otherwise than the model was trained for, a sentence each."""
     given = [known for known in plan.known if known.hold == 1 and known.region is None]
-    only_first = all(known.at == 0 and len(known.video) == 1 for known in given)
+    ends = {"first": 0, "last": plan.frames - 1}
+    places = {ends[end] for end in model.info.conditioning if end in ends}
+    as_trained = all(known.at in places and len(known.video) == 1 for known in given)
     short = not plan.loop and plan.frames <= model.info.max_frames and len(plan.spans) == 1
     if (not given and short) or "frames" in model.info.conditioning:
         return ()
-    if "first" in model.info.conditioning and only_first and short:
+    if as_trained and short:
         return ()
     return (
         f"{model.info.name} was not trained to be given these frames: they are put in at every step, as noisy as "
@@ -210,10 +222,15 @@ def denoise(
     noise: torch.Tensor,
     sigmas: list[float],
     known: KnownLatents | None = None,
+    given: Mapping[str, torch.Tensor] | None = None,
     cache: CacheConfig | None = None,
     callback: Callable[[int, torch.Tensor], None] | None = None,
 ) -> torch.Tensor:
-    """Latents (1 c t h w), float32, from noise of that shape. texts: what is asked for, and what is not."""
+    """Latents (1 c t h w), float32, from noise of that shape. texts: what is asked for, and what is not.
+
+    known: frames to which the latents are led. given: what the transformer itself is told of them, see given_frames.
+    """
+    told = given or {}
     words = max(int(text.lengths[0]) for text in texts)
     states = torch.cat([text.states[:, :words] for text in texts]).to(model.device, model.dtype)  # 2 l d
     lengths = torch.cat([text.lengths for text in texts]).to(model.device)  # 2
@@ -225,7 +242,7 @@ def denoise(
         else:
             timestep = torch.full((copies,), float(timestep_of(sigma)), device=x.device)
         x = x.to(model.dtype).expand(copies, -1, -1, -1, -1)
-        return model.transformer(x, timestep, states[:copies], lengths[:copies]).float()
+        return model.transformer(x, timestep, states[:copies], lengths[:copies], **told).float()
 
     def asked(x: torch.Tensor, sigma: torch.Tensor | float) -> torch.Tensor:
         return ask(x, sigma, 1)

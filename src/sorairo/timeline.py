@@ -59,6 +59,13 @@ class Timeline:
         cuts = [span.start for span in self.spans[1:]]
         return plan_windows(self.level == 0, step=self.step, longest=longest, cuts=cuts, loop=self.loop)
 
+    def whole(self) -> list[Window]:
+        """All that is to be made as one window; the timeline's length is one of the model's."""
+        unknown = np.flatnonzero(self.level > 0)
+        if not len(unknown):
+            return []
+        return [Window(start=0, stop=len(self.frames), first=int(unknown[0]), last=int(unknown[-1]) + 1)]
+
     def words(self, window: Window) -> str:
         """The words that hold in a window."""
         first = window.first % len(self.frames)

@@ -7,30 +7,40 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from sorairo.checkpoints.adapters.dit import from_dit_config
 from sorairo.checkpoints.adapters.kl_image import from_kl_image_config
-from sorairo.checkpoints.adapters.wan import from_wan_config
-from sorairo.checkpoints.adapters.wan_codec import config_from_wan
-from sorairo.checkpoints.folder import read_json
-from sorairo.checkpoints.info import ModelInfo
-from sorairo.checkpoints.memory import Part, Stage, folder_parts, module_part, needs, working_memory
+from sorairo.checkpoints.folder import open_layout, read_json
+from sorairo.checkpoints.memory import (
+    Part,
+    Stage,
+    entries_part,
+    folder_parts,
+    module_part,
+    needs,
+    working_memory,
+)
+from sorairo.checkpoints.original import is_original
 from sorairo.checkpoints.streaming import HELD
 from sorairo.codec import kl_image
 from sorairo.codec.kl_image import KLImage, KLImageConfig
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.codec.streaming import InPieces
-from sorairo.config import from_json
 from sorairo.transformer import dit
 from sorairo.transformer.dit import DiT, DiTConfig
 from sorairo.transformer.model import Transformer, TransformerConfig
+from sorairo.transformer.presets import PRESETS as TRANSFORMERS
 from sorairo.types import UserError
 
 __all__ = ["KNOWN", "Ask", "Blueprint", "blueprint", "class_blueprint", "video_blueprint"]
+
+
+Built = TypeVar("Built", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +60,12 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Blueprint:
-    """A model's shapes, without the model. asks: usual ones. stages: of making what is asked, computed in a dtype."""
+    """A model's shapes, without the model. asks: usual ones. stages: of making what is asked, computed in a dtype.
 
+    configs: of the transformer and of the codec.
+    """
+
+    configs: tuple[Any, Any]
     parts: tuple[Part, ...]
     asks: tuple[Ask, ...]
     stages: Callable[[Ask, torch.dtype], list[Stage]]
@@ -67,6 +81,8 @@ def blueprint(name: str, folder: Path | None) -> Blueprint:
         if name not in KNOWN:
             raise UserError(f"{name} is not on this machine; get it with: sorairo models pull {name}")
         return KNOWN[name]()
+    if is_original(folder):
+        return read_video_folder(folder)
     kind = read_json(folder / "model_index.json").get("_class_name")
     if kind not in FAMILIES:
         raise UserError(
@@ -75,7 +91,7 @@ def blueprint(name: str, folder: Path | None) -> Blueprint:
     return FAMILIES[kind](folder)
 
 
-def meta(build: Callable[[], nn.Module]) -> nn.Module:
+def meta(build: Callable[[], Built]) -> Built:
     """A module with shapes and no memory."""
     with torch.device("meta"):
         return build()
@@ -117,7 +133,7 @@ def class_blueprint(
         module_part("vae", meta(lambda: KLImage(codec)), saved.get("vae")),
     )
     asks = (Ask(size=(side, side)), Ask(size=(side, side), count=4), Ask(size=(side, side), count=16))
-    return Blueprint(parts=parts, asks=asks, stages=stages)
+    return Blueprint(configs=(config, codec), parts=parts, asks=asks, stages=stages)
 
 
 def read_class_folder(folder: Path) -> Blueprint:
@@ -136,9 +152,11 @@ def video_blueprint(
     asks: Sequence[Ask],
     *,
     experts: int = 1,
+    vision: Part | None = None,
     saved: Mapping[str, str | None] | None = None,
 ) -> Blueprint:
-    """Of Wan's family. text: its text encoder. experts: transformers that take turns (2 in Wan 2.2 A14B)."""
+    """Of Wan's family. text: its text encoder. experts: transformers that take turns (2 in Wan 2.2 A14B). vision: what
+    it sees pictures with, where it does."""
     saved = saved or {}
     names = ("transformer", "transformer_2")[:experts]
 
@@ -148,7 +166,12 @@ def video_blueprint(
 
         def denoise(model: Transformer) -> torch.Tensor:
             words = torch.zeros(2, config.text_len, config.text_dim, dtype=dtype)  # with guidance
-            return model(torch.zeros(2, *latents, dtype=dtype), torch.zeros(2), words)
+            given = {}
+            if config.condition_channels:
+                given["condition"] = torch.zeros(1, config.condition_channels, *latents[1:], dtype=dtype)
+            if config.image_dim:
+                given["image"] = torch.zeros(1, config.image_positions or 257, config.image_dim, dtype=dtype)
+            return model(torch.zeros(2, *latents, dtype=dtype), torch.zeros(2), words, **given)
 
         def decode(model: Codec) -> torch.Tensor:
             return model.decode(torch.zeros(1, *latents, dtype=dtype))
@@ -158,6 +181,7 @@ def video_blueprint(
         less = working_memory(InPieces(meta(lambda: Codec(codec))), decode, dtype)
         return [
             Stage(name="text", parts=(text.name,), working=0),
+            *([Stage(name="vision", parts=(vision.name,), working=0)] if vision else []),
             *(Stage(name=name, parts=(name,), working=work) for name in names),
             Stage(name="decode", parts=("vae",), working=last, in_pieces=less),
         ]
@@ -165,10 +189,11 @@ def video_blueprint(
     one = meta(lambda: Transformer(config))
     parts = (
         text,
+        *([vision] if vision else []),
         *(replace(module_part(name, one, saved.get(name)), streamed=held_of(one)) for name in names),
         module_part("vae", meta(lambda: Codec(codec)), saved.get("vae")),
     )
-    return Blueprint(parts=parts, asks=tuple(asks), stages=stages)
+    return Blueprint(configs=(config, codec), parts=parts, asks=tuple(asks), stages=stages)
 
 
 def held_of(transformer: nn.Module) -> int:
@@ -193,63 +218,68 @@ def _latent_shape(ask: Ask, config: TransformerConfig, codec: CodecConfig) -> tu
 
 
 def read_video_folder(folder: Path) -> Blueprint:
-    """Of a folder in WanPipeline's layout; the sizes are those of sorairo.json, or else the family's usual ones."""
-    parts = {part.name: part for part in folder_parts(folder)}
-    info = folder / "sorairo.json"
-    text_len, asks = 512, None
-    if info.is_file():
-        known = from_json(ModelInfo, info)
-        text_len = known.text_len
-        asks = [
-            Ask(size=known.sizes[0], frames=frames) for frames in (1, known.default_frames, known.max_frames)
-        ]
-    where = folder / "transformer" / "config.json"
-    config = from_wan_config(read_json(where), text_len=text_len, where=str(where))
-    codec = config_from_wan(read_json(folder / "vae" / "config.json"))
-    text = parts.get("text_encoder", UMT5)
+    """Of a folder of Wan's family; the sizes are those of sorairo.json, or else the family's usual ones."""
+    found = open_layout(folder)
+    config, codec = found.transformers[0].config, found.codec.config
+    beside = {part.name: part for part in folder_parts(folder)}
+    saved = {
+        name: entries_part(name, part.entries).dtype
+        for name, part in zip(("transformer", "transformer_2"), found.transformers, strict=False)
+    }
+    asks: Sequence[Ask] = WAN22 if codec.patch_size > 1 else WAN21
+    if (folder / "sorairo.json").is_file():
+        lengths = (1, found.info.default_frames, found.info.max_frames)
+        asks = [Ask(size=found.info.sizes[0], frames=frames) for frames in lengths]
     return video_blueprint(
         config,
         codec,
-        text,
-        asks or (WAN22 if codec.patch_size > 1 else WAN21),
-        experts=2 if "transformer_2" in parts else 1,
-        saved={name: part.dtype for name, part in parts.items()},
+        beside.get("text_encoder", UMT5),
+        asks,
+        experts=len(found.transformers),
+        vision=beside.get("image_encoder"),
+        saved=saved | {"vae": entries_part("vae", found.codec.entries).dtype},
     )
 
 
 FAMILIES: dict[str, Callable[[Path], Blueprint]] = {
     "DiTPipeline": read_class_folder,
     "WanPipeline": read_video_folder,
+    "WanImageToVideoPipeline": read_video_folder,
 }
 
-# umT5-xxl's encoder, and it without 22 of its 24 blocks
+# umT5-xxl's encoder, and it without 22 of its 24 blocks; the vision tower of CLIP ViT-H/14
 UMT5 = Part(name="text_encoder", parameters=5_680_910_336, dtype=None, streamed=1_436_049_408)
+CLIP = Part(name="image_encoder", parameters=630_766_080, dtype=None)
 WAN21 = (Ask(size=(832, 480), frames=17), Ask(size=(832, 480), frames=81), Ask(size=(1280, 720), frames=81))
 WAN22 = (Ask(size=(832, 480), frames=17), Ask(size=(832, 480), frames=121), Ask(size=(1280, 704), frames=121))
 
 
-def _wan(layers: int, heads: int, hidden: int, *, channels: int = 16, experts: int = 1) -> Blueprint:
-    config = TransformerConfig(
-        channels=channels,
-        layers=layers,
-        heads=heads,
-        head_dim=128,
-        hidden=hidden,
-        text_dim=4096,
-        text_len=512,
-    )
-    later = channels == 48
+def _wan(size: str, *, experts: int = 1, **more: int) -> Blueprint:
+    config = replace(TRANSFORMERS[size], **more)
+    later = config.channels == 48
     return video_blueprint(
-        config, CODECS["wan2.2" if later else "wan2.1"], UMT5, WAN22 if later else WAN21, experts=experts
+        config,
+        CODECS["wan2.2" if later else "wan2.1"],
+        UMT5,
+        WAN22 if later else WAN21,
+        experts=experts,
+        vision=CLIP if config.image_dim else None,
     )
 
+
+GIVEN = {"condition_channels": 20}
+SEEN = GIVEN | {"image_dim": 1280}
 
 # Published shapes, so that the needs are known before anything is pulled
 KNOWN: dict[str, Callable[[], Blueprint]] = {
     "facebook/DiT-XL-2-256": lambda: class_blueprint(dit.PRESETS["xl-2-256"], kl_image.PRESETS["sd"]),
     "facebook/DiT-XL-2-512": lambda: class_blueprint(dit.PRESETS["xl-2-512"], kl_image.PRESETS["sd"]),
-    "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": lambda: _wan(30, 12, 8960),
-    "Wan-AI/Wan2.1-T2V-14B-Diffusers": lambda: _wan(40, 40, 13824),
-    "Wan-AI/Wan2.2-TI2V-5B-Diffusers": lambda: _wan(30, 24, 14336, channels=48),
-    "Wan-AI/Wan2.2-T2V-A14B-Diffusers": lambda: _wan(40, 40, 13824, experts=2),
+    "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": lambda: _wan("wan-1.3b"),
+    "Wan-AI/Wan2.1-T2V-14B-Diffusers": lambda: _wan("wan-14b"),
+    "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers": lambda: _wan("wan-14b", **SEEN),
+    "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers": lambda: _wan("wan-14b", **SEEN),
+    "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers": lambda: _wan("wan-14b", **SEEN, image_positions=514),
+    "Wan-AI/Wan2.2-TI2V-5B-Diffusers": lambda: _wan("wan-5b"),
+    "Wan-AI/Wan2.2-T2V-A14B-Diffusers": lambda: _wan("wan-14b", experts=2),
+    "Wan-AI/Wan2.2-I2V-A14B-Diffusers": lambda: _wan("wan-14b", experts=2, **GIVEN),
 }

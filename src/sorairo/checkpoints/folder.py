@@ -1,36 +1,43 @@
-"""A checkpoint is a folder in diffusers' layout, safetensors only, plus sorairo.json. Reading it.
+"""A checkpoint is a folder in diffusers' layout, safetensors only, plus sorairo.json. Loading it.
 
-model_index.json            WanPipeline, and which class reads which part
-transformer/ vae/           config.json, diffusion_pytorch_model.safetensors
-text_encoder/ tokenizer/    a BERT, as transformers saves it
+model_index.json            WanPipeline or WanImageToVideoPipeline, and which class reads which part
+transformer/ vae/           config.json, diffusion_pytorch_model.safetensors, in one file or in several
+transformer_2/              with another for low noise, where two take turns
+text_encoder/ tokenizer/    a BERT or umT5, as transformers saves them
+image_encoder/ and _processor/   a CLIP's vision tower, where the model is told of pictures through one
 scheduler/                  UniPC over flow sigmas, and its shift
-sorairo.json                ModelInfo
+sorairo.json                ModelInfo; published models have none
+
+The authors' own layout is read too: see original.py.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import sorairo
 from sorairo.checkpoints import store
-from sorairo.checkpoints.adapters import wan, wan_codec
+from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.info import ModelInfo
+from sorairo.checkpoints.layouts import Layout, Source, codec_source, diffusers_layout, info_of
+from sorairo.checkpoints.original import is_original, original_info, original_layout
+from sorairo.checkpoints.room import available_memory
 from sorairo.checkpoints.streaming import load_streamed
-from sorairo.checkpoints.tensors import load_weights, weight_entries
-from sorairo.codec.model import Codec
+from sorairo.checkpoints.tensors import load_weights
+from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.streaming import InPieces
-from sorairo.config import from_json
 from sorairo.nn.causal_conv import channels_innermost
 from sorairo.nn.weights import Blank
 from sorairo.tasks.abilities import Abilities
 from sorairo.text.encoder import TextEncoder
-from sorairo.transformer.model import Transformer
+from sorairo.text.umt5 import UMT5Encoder
+from sorairo.transformer.experts import Experts
+from sorairo.transformer.model import Transformer, TransformerConfig
+from sorairo.transformer.vision import Vision
 from sorairo.types import UserError
 
 __all__ = [
@@ -41,33 +48,31 @@ __all__ = [
     "load_checkpoint",
     "load_codec",
     "model_names",
+    "open_layout",
     "read_info",
     "read_json",
 ]
 
 WEIGHTS = "diffusion_pytorch_model"
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-PARTS = {
-    "transformer": "WanTransformer3DModel",
-    "vae": "AutoencoderKLWan",
-    "text_encoder": "BertModel",
-    "tokenizer": None,
-    "scheduler": "UniPCMultistepScheduler",
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A loaded model. shift: of the noise levels that the sampler visits. dtype: of codec and transformer."""
+    """A loaded model. shift: of the noise levels that the sampler visits. dtype: of codec and transformer.
+
+    vision: what the model sees given pictures with, where it does so by more than their latents.
+    """
 
     folder: Path
     info: ModelInfo
     codec: Codec
-    transformer: Transformer
-    text: TextEncoder
+    transformer: Transformer | Experts
+    text: TextEncoder | UMT5Encoder
     shift: float
     dtype: torch.dtype
     device: torch.device
+    vision: Vision | None = None
 
     @property
     def abilities(self) -> Abilities:
@@ -84,28 +89,57 @@ def load_checkpoint(
     *,
     stream: bool = False,
     pieces: bool = False,
+    keep: bool | None = None,
 ) -> Checkpoint:
     """The model of that name, out of the package, or in that folder.
 
-    dtype: auto (bf16 where the processor computes in it, else fp32), bf16, fp32. stream, pieces: see MemoryPlan. Raises
-    UserError that says what is missing or wrong; nothing is ever unpickled.
+    dtype: auto (bf16 where the processor computes in it, else fp32), bf16, fp32. umT5 and a CLIP are in bf16
+    unless fp32 is asked for by name. stream, pieces, keep: see MemoryPlan; keep None: as long as the weights fit into
+    the memory that is free now. Raises UserError that says what is missing or wrong; nothing is ever unpickled.
     """
     device = torch.device(device)
     kind = compute_dtype(dtype, device)
-    folder = find_folder(name_or_folder)
-    info = read_info(folder)
-    check_index(folder)
-    codec = load_codec(folder / "vae", kind).to(device)
-    return Checkpoint(
-        folder=folder,
-        info=info,
+    beside = torch.float32 if dtype in ("fp32", torch.float32) else torch.bfloat16
+    layout = open_layout(find_folder(name_or_folder))
+    free = available_memory(device)
+    loaders = [partial(_load_transformer, source, kind, device, stream) for source in layout.transformers]
+    transformer: Transformer | Experts
+    if layout.boundary is None:
+        transformer = loaders[0]()
+    else:
+        transformer = Experts(*loaders, config=layout.transformers[0].config, boundary=layout.boundary)
+    codec = _load_codec(layout.codec, kind).to(device)
+    checkpoint = Checkpoint(
+        folder=layout.folder,
+        info=layout.info,
         codec=InPieces(codec) if pieces else codec,
-        transformer=_load_transformer(folder / "transformer", info, kind, device, stream),
-        text=TextEncoder.load(folder, info.text_len),
-        shift=_read_shift(folder / "scheduler" / "scheduler_config.json"),
+        transformer=transformer,
+        text=layout.text(beside, device, stream),
+        shift=layout.shift,
         dtype=kind,
         device=device,
+        vision=layout.vision(beside, device) if layout.vision else None,
     )
+    _share_memory(checkpoint, layout, free, keep)
+    return checkpoint
+
+
+def open_layout(folder: Path) -> Layout:
+    """The checkpoint in a folder, in whichever layout, not yet loaded. Raises UserError."""
+    read_info(folder)  # says best what is wrong with the folder as a whole
+    return original_layout(folder) if is_original(folder) else diffusers_layout(folder)
+
+
+def _share_memory(checkpoint: Checkpoint, layout: Layout, free: int | None, keep: bool | None) -> None:
+    """Decide, where `keep` does not, whether what is used for a moment stays. free: bytes there were before."""
+    parts = (layout.codec, *layout.transformers)
+    weights = sum(e.numel for part in parts for e in part.entries.values()) * checkpoint.dtype.itemsize
+    if isinstance(checkpoint.text, UMT5Encoder):
+        fits = free is None or weights + checkpoint.text.nbytes < 0.8 * free
+        checkpoint.text.keep = fits if keep is None else keep
+    if isinstance(checkpoint.transformer, Experts):
+        fits = free is None or weights < 0.8 * free
+        checkpoint.transformer.keep = fits if keep is None else keep
 
 
 def models_folder() -> Path:
@@ -137,86 +171,44 @@ def find_folder(name_or_folder: str | Path) -> Path:
 
 def read_info(folder: Path) -> ModelInfo:
     """ModelInfo of a checkpoint folder, without loading it."""
+    store.check_complete(folder)
+    if is_original(folder):
+        return original_info(folder)
     if not (folder / "model_index.json").is_file():
         raise UserError(
             f"{folder} is no checkpoint: model_index.json is missing; give the folder that has it."
         )
-    store.check_complete(folder)
     if read_json(folder / "model_index.json").get("_class_name") == "DiTPipeline":
         raise UserError(
             f"{folder.name} makes pictures of classes, not of words: give --class in place of PROMPT."
         )
-    return from_json(ModelInfo, folder / "sorairo.json")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of a checkpoint."""
-    try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; copy the checkpoint again.") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged: it is not valid JSON; copy it again.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} is damaged: it holds no JSON object; copy it again.")
-    return values
-
-
-def check_index(folder: Path) -> None:
-    """Whether model_index.json names the classes that we have, and their folders are there."""
-    index = read_json(folder / "model_index.json")
-    for part, want in PARTS.items():
-        found = index.get(part)
-        if not (folder / part).is_dir():
-            raise UserError(f"{folder} is not whole: {part}/ is missing; copy the checkpoint again.")
-        kind = found[1] if isinstance(found, list) and len(found) == 2 else None
-        if want and kind != want:
-            raise UserError(f"{folder}: {part} is of class {kind}; only {want} is supported.")
+    return info_of(folder)
 
 
 def _load_transformer(
-    folder: Path, info: ModelInfo, dtype: torch.dtype, device: torch.device, stream: bool
+    source: Source[TransformerConfig], dtype: torch.dtype, device: torch.device, stream: bool
 ) -> Transformer:
-    path = folder / "config.json"
-    try:
-        config = wan.from_wan_config(read_json(path), text_len=info.text_len, where=str(path))
-    except KeyError as error:
-        raise UserError(f"{path} lacks {error}; copy it again.") from error
-    with torch.device("meta") if stream else Blank():
-        transformer = Transformer(config)
+    # the meta device's first use imports a second and a half of torch, which a small model does without
+    with torch.device("meta") if stream or source.config.width >= 1024 else Blank():
+        transformer = Transformer(source.config)
     if stream:
-        load_streamed(transformer, weight_entries(folder), wan.from_wan, dtype, device)
+        load_streamed(transformer, source.entries, source.adapt, dtype, device, where=source.where)
         return transformer
-    load_weights(transformer, folder, wan.from_wan, dtype)
+    load_weights(transformer, source.entries, source.adapt, dtype, where=source.where)
     return transformer.to(device, dtype).eval().requires_grad_(False)
 
 
 def load_codec(folder: Path, dtype: torch.dtype) -> Codec:
     """The codec in a vae/ folder, frozen."""
-    path = folder / "config.json"
-    try:
-        config = wan_codec.config_from_wan(read_json(path))
-    except KeyError as error:
-        raise UserError(f"{path} lacks {error}; copy it again.") from error
+    return _load_codec(codec_source(folder), dtype)
+
+
+def _load_codec(source: Source[CodecConfig], dtype: torch.dtype) -> Codec:
     with Blank():
-        codec = Codec(config)
-    names = {wan_codec.name_to_wan(name, config): name for name in codec.state_dict()}
-
-    def adapt(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        ours = {names.get(name, name): tensor for name, tensor in tensors.items()}
-        return {name: wan_codec.shape_from_wan(name, tensor) for name, tensor in ours.items()}
-
-    load_weights(codec, folder, adapt, dtype)
+        codec = Codec(source.config)
+    load_weights(codec, source.entries, source.adapt, dtype, where=source.where)
     channels_innermost(codec)
     return codec.to(dtype).eval().requires_grad_(False)
-
-
-def _read_shift(path: Path) -> float:
-    values = read_json(path)
-    for key, only in (("prediction_type", "flow_prediction"), ("use_flow_sigmas", True), ("solver_order", 2)):
-        if values.get(key) != only:
-            raise UserError(f"{path}: {key} is {values.get(key)!r}; only {only!r} is supported.")
-    return float(values.get("flow_shift", 1.0))
 
 
 def compute_dtype(dtype: str | torch.dtype, device: torch.device | None = None) -> torch.dtype:

@@ -16,9 +16,9 @@ class ModelInfo:
 
     sizes: (width, height) in pixels that it was trained on, its own default first. max_frames: the longest clip,
     1 + 4k. default_frames: what is made when nothing is said. conditioning: what it can be given besides words
-    ("frames": any known frames; "first": the first one). vocabulary: the lower-case words of its captions; empty if
-    not known. guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or
-    text.
+    ("frames": any known frames; "first", "last": the frame at that end). needs: what of it must be given.
+    vocabulary: the lower-case words of its captions; empty if not known.
+    guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or text.
     """
 
     name: str
@@ -27,6 +27,7 @@ class ModelInfo:
     default_frames: int = 17
     fps: float = 8.0
     conditioning: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     text_len: int = 96
     vocabulary: tuple[str, ...] = ()
     default_steps: int = 12

@@ -15,6 +15,7 @@ from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.tensors import PICKLES, read_header, weight_files
 from sorairo.nn.lora import Change, attach, merge
+from sorairo.transformer.experts import Experts
 from sorairo.types import UserError
 
 __all__ = ["Lora", "apply_loras", "check_lora", "parse_lora", "read_lora"]
@@ -42,18 +43,21 @@ def apply_loras(
     """
     if not asks:
         return model
+    transformer = model.transformer
+    if isinstance(transformer, Experts):
+        raise UserError(
+            f"{model.info.name} has two transformers that take turns; LoRAs go into models with one."
+        )
     named = [parse_lora(ask) for ask in asks]
-    loras = [
-        (check_lora(read_lora(path), model.transformer, strict=strict), weight) for path, weight in named
-    ]
+    loras = [(check_lora(read_lora(path), transformer, strict=strict), weight) for path, weight in named]
     weighted = [(lora.changes, weight) for lora, weight in loras]
-    streamed = {name for name, parameter in model.transformer.named_parameters() if parameter.is_meta}
+    streamed = {name for name, parameter in transformer.named_parameters() if parameter.is_meta}
     for lora, _ in loras:
-        _check_streamed(lora, model.transformer, streamed)
+        _check_streamed(lora, transformer, streamed)
     if apart or streamed:
-        attach(model.transformer, weighted)
+        attach(transformer, weighted)
     else:
-        merge(model.transformer, weighted, keep=keep)
+        merge(transformer, weighted, keep=keep)
     names = [model.info.name, *(f"{path.stem}:{weight:g}" for path, weight in named)]
     return replace(model, info=replace(model.info, name=" + ".join(names)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sorairo.checkpoints.tensors import weight_entries
+from sorairo.checkpoints.tensors import Entry, weight_entries
 
-__all__ = ["Part", "Stage", "folder_parts", "module_part", "needs", "working_memory"]
+__all__ = [
+    "Part",
+    "Stage",
+    "entries_part",
+    "folder_parts",
+    "module_part",
+    "needs",
+    "working_memory",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +63,17 @@ def folder_parts(folder: Path) -> list[Part]:
     for sub in sorted(path.parent for path in folder.glob("*/config.json")):
         if not any(sub.glob("*.safetensors")):
             continue
-        by_dtype: dict[torch.dtype, int] = {}
-        for entry in weight_entries(sub).values():
-            by_dtype[entry.dtype] = by_dtype.get(entry.dtype, 0) + entry.numel
-        most = max(by_dtype, key=lambda dtype: by_dtype[dtype])
-        parts.append(Part(name=sub.name, parameters=sum(by_dtype.values()), dtype=short_name(most)))
+        parts.append(entries_part(sub.name, weight_entries(sub)))
     return parts
+
+
+def entries_part(name: str, entries: Mapping[str, Entry]) -> Part:
+    """The same of one component's tensors."""
+    by_dtype: dict[torch.dtype, int] = {}
+    for entry in entries.values():
+        by_dtype[entry.dtype] = by_dtype.get(entry.dtype, 0) + entry.numel
+    most = max(by_dtype, key=lambda dtype: by_dtype[dtype])
+    return Part(name=name, parameters=sum(by_dtype.values()), dtype=short_name(most))
 
 
 def module_part(name: str, module: nn.Module, dtype: str | None = None) -> Part:

@@ -92,7 +92,7 @@ def load_within(
         return load_checkpoint(model, dtype)
     plan = plan_for(memory, model, compute_dtype(dtype), size, frames)
     say(str(plan))
-    return load_checkpoint(model, dtype, stream=plan.stream, pieces=plan.pieces)
+    return load_checkpoint(model, dtype, stream=plan.stream, pieces=plan.pieces, keep=plan.keep)
 
 
 def plan_for(

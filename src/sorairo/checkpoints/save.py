@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from sorairo.nn.weights import read_weights
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-__all__ = ["save_checkpoint"]
+__all__ = ["INDEX", "replaced", "save_checkpoint", "scheduler_config", "write_json"]
 
 INDEX = {
     "_class_name": "WanPipeline",
@@ -53,14 +55,26 @@ def save_checkpoint(
     dtype: what the weights of codec and transformer are stored in; the text encoder's are always bf16.
     Raises UserError where the folder cannot be written or is not a checkpoint's to replace.
     """
-    folder, text_source = Path(folder), Path(text_source)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model_index.json").is_file():
+    with replaced(Path(folder)) as fresh:
+        _write_parts(fresh, codec, transformer, Path(text_source), info, shift, dtype)
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """Yields a fresh folder that stands in the place of `folder` after the block; an exception leaves what was there.
+
+    Raises UserError where the folder cannot be written or holds something else than a checkpoint.
+    """
+    marks = ("model_index.json", "sorairo.json")
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; choose a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not any((folder / mark).is_file() for mark in marks):
         raise UserError(f"{folder} holds something else than a checkpoint; choose another folder.")
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         fresh.mkdir(parents=True)
-        _write_parts(fresh, codec, transformer, text_source, info, shift, dtype)
+        yield fresh
         if folder.exists():
             os.replace(folder, old)
         os.replace(fresh, folder)
@@ -82,7 +96,7 @@ def _write_parts(
     shift: float,
     dtype: torch.dtype,
 ) -> None:
-    _write_json(folder / "model_index.json", INDEX)
+    write_json(folder / "model_index.json", INDEX)
     to_json(info, folder / "sorairo.json")
 
     state = wan.to_wan(_plain(transformer), transformer.config)
@@ -103,7 +117,7 @@ def _write_parts(
     for name in TOKENIZER_FILES:
         if (tokens / name).is_file():
             shutil.copyfile(tokens / name, folder / "tokenizer" / name)
-    _write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(shift))
+    write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(shift))
 
 
 def scheduler_config(shift: float) -> dict[str, Any]:
@@ -134,11 +148,12 @@ def _write_model(
 ) -> None:
     from safetensors.torch import save_file
 
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
     save_file(stored, folder / f"{stem}.safetensors", metadata={"format": "pt"})
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Indented JSON; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values, indent=2) + "\n")

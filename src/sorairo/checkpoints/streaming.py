@@ -9,6 +9,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,16 +34,17 @@ def load_streamed(
     device: torch.device | str = "cpu",
     *,
     under: str = "blocks",
+    where: Path | None = None,
 ) -> nn.Module:
     """Fill a module made on the meta device, as load_weights does, but leave the blocks under that name in their files.
 
     Returns the module, frozen, ready for forward passes one after another (not several at a time). Raises UserError, at
-    once, for tensors that are missing, left over or of another shape. A block's weights that are changed in place
-    are lost with its next use.
+    once, for tensors that are missing, left over or of another shape; where: what it calls them. A block's weights
+    that are changed in place are lost with its next use.
     """
     blocks = module.get_submodule(under)
     assert isinstance(blocks, nn.ModuleList)
-    _check(module, entries, adapt, None)
+    _check(module, entries, adapt, where)
     module.eval().requires_grad_(False)
     rest, own = _split(entries, adapt, under)
     setattr(module, under, nn.ModuleList())
@@ -53,10 +57,18 @@ def load_streamed(
     ]
     queue = _Queue(loaders)
     for i, block in enumerate(blocks):
-        block.register_forward_pre_hook(lambda block, args, i=i: _fill(block, queue.take(i)))
-        block.register_forward_hook(lambda block, args, out: _empty(block), always_call=True)
+        block.register_forward_pre_hook(partial(_before, queue, i))
+        block.register_forward_hook(_after, always_call=True)
         _empty(block)
     return module
+
+
+def _before(queue: _Queue, i: int, block: nn.Module, args: Any) -> None:
+    _fill(block, queue.take(i))
+
+
+def _after(block: nn.Module, args: Any, made: Any) -> None:
+    _empty(block)
 
 
 def _split(

@@ -84,20 +84,21 @@ def read_header(path: Path) -> dict[str, Entry]:
     return entries
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The .safetensors files of a component's folder, one or several. Raises UserError where one is missing."""
+def weight_files(folder: Path, stem: str = "*") -> list[Path]:
+    """The .safetensors files of a component's folder, one or several. stem: a pattern for their names, where others
+    lie beside them. Raises UserError where one is missing."""
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; the checkpoint is incomplete.")
-    for index in sorted(folder.glob("*.safetensors.index.json")):
+    for index in sorted(folder.glob(f"{stem}.safetensors.index.json")):
         names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
         for name in names:
             if not (folder / name).is_file():
                 raise UserError(f"{folder / name} is missing; pull or copy the checkpoint again.")
         return [folder / name for name in names]
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(folder.glob(f"{stem}.safetensors"))
     if files:
         return files
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+    pickles = sorted(path.name for path in folder.glob(stem) if path.suffix in PICKLES)
     if pickles:
         raise UserError(
             f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is opened;"
@@ -106,10 +107,10 @@ def weight_files(folder: Path) -> list[Path]:
     raise UserError(f"{folder} holds no .safetensors file; the checkpoint is incomplete.")
 
 
-def weight_entries(folder: Path) -> dict[str, Entry]:
+def weight_entries(folder: Path, stem: str = "*") -> dict[str, Entry]:
     """All tensors of a component's folder by name, without reading them."""
     entries: dict[str, Entry] = {}
-    for path in weight_files(folder):
+    for path in weight_files(folder, stem):
         entries |= read_header(path)
     return entries
 
@@ -122,17 +123,18 @@ def load_weights(
     *,
     layout: torch.memory_format = torch.contiguous_format,
     ignore: Callable[[str], bool] = lambda name: False,
+    where: Path | None = None,
 ) -> None:
     """Fill a module made on the meta device from a component's folder, or from entries.
 
     dtype: of floating-point weights; None keeps each as it was saved. Where nothing is converted the weights stay
     in the file and are paged in as they are used; where they are, one is read at a time. layout: of 4-dimensional
-    weights, for instance torch.channels_last. ignore: true for names of theirs that are left out. Raises UserError
-    that names tensors that are missing, left over or of another shape.
+    weights, for instance torch.channels_last. ignore: true for names of theirs that are left out. where: what errors
+    call entries. Raises UserError that names tensors that are missing, left over or of another shape.
     """
     given = weight_entries(source) if isinstance(source, Path) else source
     entries = {name: entry for name, entry in given.items() if not ignore(name)}
-    _check(module, entries, adapt, source if isinstance(source, Path) else None)
+    _check(module, entries, adapt, source if isinstance(source, Path) else where)
     done: set[str] = set()
     state = module.state_dict(keep_vars=True)
     for name, view, release in _views(entries):

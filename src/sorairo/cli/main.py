@@ -27,6 +27,7 @@ from sorairo.cli import eval as evaluation
 from sorairo.cli.errors import guarded
 from sorairo.cli.expand import EXAMPLES as EXPAND_EXAMPLES
 from sorairo.cli.expand import expand
+from sorairo.cli.export import export
 from sorairo.cli.generate import EXAMPLES, generate
 from sorairo.cli.show import show
 from sorairo.cli.train import train
@@ -55,6 +56,7 @@ app.command(epilog=blend.EXAMPLES)(blend.blend)
 app.command(epilog=EXPAND_EXAMPLES)(expand)
 app.command()(show)
 app.command()(train)
+app.command()(export)
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
 app.add_typer(styles.app, name="styles")

@@ -22,9 +22,9 @@ models_hub.register(app)
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """The models that ship in the package, and those that were pulled."""
+    """The models that ship in the package, those that were pulled, and those that can be."""
     from sorairo.checkpoints.folder import find_folder, model_names
-    from sorairo.checkpoints.store import pulled
+    from sorairo.checkpoints.store import SHORT_NAMES, pulled
 
     models = [facts(find_folder(name)) for name in model_names()]
     here = [
@@ -36,8 +36,10 @@ def list_models(
         }
         for folder, manifest in pulled()
     ]
+    have = {model["name"] for model in here}
+    others = {name: repo for name, repo in SHORT_NAMES.items() if repo not in have}
     if as_json:
-        print(json.dumps({"models": models, "pulled": here}))
+        print(json.dumps({"models": models, "pulled": here, "to_pull": others}))
         return
     if not models:
         print("No model is in the package; `sorairo train` makes one.")
@@ -50,6 +52,9 @@ def list_models(
     for model in here:
         state = "pulled" if model["complete"] else "half pulled"
         print(f"{model['name']}  {model['megabytes']:.0f} MB, {state}")
+    print("To be had by `sorairo models pull NAME`:")
+    for name, repo in others.items():
+        print(f"  {name:<22} {repo}")
 
 
 @app.command()

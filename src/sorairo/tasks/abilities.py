@@ -17,7 +17,7 @@ class Abilities:
     """A model, as tasks see it.
 
     sizes: (width, height) in pixels, its own default first. max_frames: what it makes at once; longer clips are
-    made in windows. step: frames of a latent frame after the first. conditioning: see ModelInfo.
+    made in windows. step: frames of a latent frame after the first. conditioning, needs: see ModelInfo.
     """
 
     name: str
@@ -27,11 +27,12 @@ class Abilities:
     fps: float
     step: int
     conditioning: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     @property
     def windows(self) -> bool:
-        """Whether it can be given frames, and so make longer clips, loops and all that begins with a clip."""
-        return self.max_frames > 3 * self.step
+        """Whether it can be given any frames, and so make longer clips, loops and all that begins with a clip."""
+        return not self.needs and self.max_frames > 3 * self.step
 
     @property
     def longest(self) -> int:
@@ -63,7 +64,9 @@ class Abilities:
             raise UserError(f"Steps must be from 1 to 1000, not {plan.steps}.")
         if plan.guidance is not None and not 0 <= plan.guidance <= 50:
             raise UserError(f"Guidance must be from 0 to 50 (1 is off), not {plan.guidance:g}.")
-        if (plan.known or plan.loop) and not self.windows:
+        if self.needs:
+            self._check_pictures(plan)
+        elif (plan.known or plan.loop) and not self.windows:
             raise UserError(f"{self.name} makes {self.max_frames} frames at once; it cannot be given frames.")
         for known in plan.known:
             _check_known(known, plan)
@@ -80,10 +83,35 @@ class Abilities:
             if span.stop not in (None, after):
                 raise UserError("Words must hold until the next ones start; leave no gap between them.")
 
+    def _check_pictures(self, plan: Plan) -> None:
+        """A model that needs pictures is told of them beside the noise: whole frames at its ends, of one clip."""
+        ends = {"first": 0, "last": plan.frames - 1}
+        lacks = [
+            end for end in self.needs if not any(k.at <= ends[end] < k.at + len(k.video) for k in plan.known)
+        ]
+        if lacks:
+            raise UserError(
+                f"{self.name} starts from pictures; give it the {' and the '.join(lacks)} frame of the clip."
+            )
+        places = {ends[end] for end in self.conditioning}
+        if any(known.at not in places or len(known.video) != 1 for known in plan.known):
+            raise UserError(
+                f"{self.name} can be given one frame at a time, the {' and the '.join(self.conditioning)} of the clip."
+            )
+        if any(known.hold != 1 or known.region is not None for known in plan.known):
+            raise UserError(
+                f"{self.name} keeps the pictures that it is given; give a clip to edit to another model."
+            )
+        if plan.loop or len(plan.spans) > 1:
+            raise UserError(
+                f"{self.name} makes its {self.max_frames} frames at once, under one text; ask another model for loops"
+                " and for cards."
+            )
+
     def _check_length(self, plan: Plan) -> None:
         """Beside known frames any length can be made; out of words alone whole steps of the model."""
         whole = plan.frames % self.step == 1 % self.step
-        if 1 <= plan.frames <= self.longest and (whole or plan.known):
+        if 1 <= plan.frames <= self.longest and (whole or (plan.known and not self.needs)):
             if plan.loop and plan.frames <= 2 * self.step:
                 raise UserError(f"A loop takes at least {1 + 2 * self.step} frames; ask for as many.")
             return

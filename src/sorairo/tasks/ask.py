@@ -40,7 +40,7 @@ class Ask:
 
     def more(self, model: Abilities) -> int:
         """How many frames to add to what is given, whole steps of the model: the nearest. Raises UserError."""
-        frames = self.length(model, model.default_frames)
+        frames = self.length(model, min(model.default_frames, model.longest - 1))
         if not 1 <= frames < model.longest:
             raise UserError(f"{frames} frames cannot be added; give 1 to {model.longest - 1}.")
         return model.step * max(1, round(frames / model.step))

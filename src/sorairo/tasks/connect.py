@@ -16,5 +16,8 @@ def connect(first: Video, last: Video, prompt: str, model: Abilities, ask: Ask |
     ask = ask or Ask()
     size = size_for(first, model, ask)
     first, last = fitted(first, model, size), fitted(last, model, size)
-    at = len(first) + ask.more(model)
+    between = ask.more(model)
+    if model.needs:  # it makes the whole clip at once, so that is what has to be whole steps
+        between -= len(last)
+    at = len(first) + between
     return ask.plan(model, prompt, at + len(last), (Known(video=first), Known(video=last, at=at)))

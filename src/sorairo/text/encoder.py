@@ -19,7 +19,7 @@ from sorairo.types import UserError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["TEXT_LEN", "TextEncoder", "TextStates"]
+__all__ = ["TEXT_LEN", "TextEncoder", "TextStates", "read_tokenizer", "token_ids"]
 
 TEXT_LEN = 96
 
@@ -62,15 +62,7 @@ class TextEncoder:
 
     def tokens(self, prompt: str) -> list[int]:
         """The token ids of a prompt, begin and end marks included. Raises UserError where it is too long."""
-        coded = self.tokenizer.encode(clean(prompt))
-        if len(coded.ids) > self.max_length:
-            # one place is the end mark's; what starts after the last token that fits is too many
-            last = coded.offsets[self.max_length - 2][1]
-            over = max(1, len(clean(prompt)[last:].split()))
-            raise UserError(
-                f"The prompt is {over} word{'s' if over > 1 else ''} too long; shorten it by as many."
-            )
-        return coded.ids
+        return token_ids(self.tokenizer, prompt, self.max_length)
 
     @torch.inference_mode()
     def encode(self, prompts: list[str]) -> TextStates:
@@ -84,6 +76,22 @@ class TextEncoder:
         states[:, :longest] = self.bert(ids, None if same else lengths)
         states[torch.arange(self.max_length) >= lengths[:, None]] = 0
         return TextStates(states, lengths)
+
+    def rest(self) -> None:
+        """There are no prompts for now. Nothing is let go: this encoder is small, as others are not."""
+
+
+def token_ids(tokenizer: Tokenizer, prompt: str, max_length: int) -> list[int]:
+    """The token ids of a prompt with the tokenizer's marks. Raises UserError, by how much, where it is too long."""
+    coded = tokenizer.encode(clean(prompt))
+    if len(coded.ids) > max_length:
+        # one place is the end mark's; what starts after the last token that fits is too many
+        last = coded.offsets[max_length - 2][1]
+        over = max(1, len(clean(prompt)[last:].split()))
+        raise UserError(
+            f"The prompt is {over} word{'s' if over > 1 else ''} too long; shorten it by as many."
+        )
+    return coded.ids
 
 
 def read_bert_config(path: Path) -> BertConfig:
@@ -103,6 +111,7 @@ def read_bert_config(path: Path) -> BertConfig:
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer.json, without the padding and cutting that it may ask for."""
     from tokenizers import Tokenizer
 
     if not path.is_file():

@@ -1,6 +1,7 @@
 """One block: attention among all tokens, attention to the words, and a feed-forward part."""
 
-# Letters: b batch, t frames, s tokens of a frame, n = t s tokens, l words, d width, k heads, c = d / k
+# Letters: b batch, t frames, s tokens of a frame, n = t s tokens, l words, m tokens of given images, d width,
+# k heads, c = d / k
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from sorairo.nn.norm import LayerNorm, RMSNorm, modulate
 from sorairo.nn.rope import Turns, rotate
 from sorairo.transformer.conditions import Words
 
-__all__ = ["Block", "CrossAttention", "FeedForward", "SelfAttention"]
+__all__ = ["Block", "CrossAttention", "FeedForward", "ImageKeys", "SelfAttention"]
 
 
 class Projections(nn.Module):
@@ -49,14 +50,34 @@ class SelfAttention(Projections):
         return self.out(self.merge(attention(q, k, v))).view_as(x)  # b t s d
 
 
+class ImageKeys(nn.Module):
+    """Keys and values of given images, beside those of the words: Wan 2.1's image-to-video models have them."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.k = nn.Linear(width, width)
+        self.v = nn.Linear(width, width)
+        self.norm_k = RMSNorm(width, eps)
+
+
 class CrossAttention(Projections):
-    """Every token attends to the words: (b t s d), Words -> (b t s d)."""
+    """Every token attends to the words, and apart from that to given images: (b t s d), Words -> (b t s d)."""
+
+    def __init__(self, width: int, heads: int, eps: float, image: bool = False):
+        super().__init__(width, heads, eps)
+        self.image = ImageKeys(width, eps) if image else None
 
     def forward(self, x: torch.Tensor, words: Words) -> torch.Tensor:
         q = self.split(self.norm_q(self.q(x.flatten(1, 2))))  # b k n c
         k = self.split(self.norm_k(self.k(words.states)))  # b k l c
         v = self.split(self.v(words.states))  # b k l c
-        return self.out(self.merge(attention(q, k, v, words.bias))).view_as(x)  # b t s d
+        seen = attention(q, k, v, words.bias)  # b k n c
+        if self.image is not None:
+            assert words.image is not None
+            k = self.split(self.image.norm_k(self.image.k(words.image)))  # b k m c
+            v = self.split(self.image.v(words.image))  # b k m c
+            seen = seen + attention(q, k, v)
+        return self.out(self.merge(seen)).view_as(x)  # b t s d
 
 
 class FeedForward(nn.Module):
@@ -79,12 +100,14 @@ class Block(nn.Module):
     Source: Wan 2025, section 4.2.2.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, cross_norm: bool, eps: float):
+    def __init__(
+        self, width: int, heads: int, hidden: int, cross_norm: bool, eps: float, image: bool = False
+    ):
         super().__init__()
         self.eps = eps
         self.self_attention = SelfAttention(width, heads, eps)
         self.cross_norm = LayerNorm(width, eps) if cross_norm else nn.Identity()
-        self.cross_attention = CrossAttention(width, heads, eps)
+        self.cross_attention = CrossAttention(width, heads, eps, image)
         self.feed_forward = FeedForward(width, hidden)
         self.table = nn.Parameter(torch.zeros(6, width))
 

@@ -1,6 +1,6 @@
-"""What the blocks are told besides the tokens: how noisy each frame is, and the words."""
+"""What the blocks are told besides the tokens: how noisy each frame is, the words, and what given images show."""
 
-# Letters: b batch, t frames (1 where a clip has one time for all), d width, l words
+# Letters: b batch, t frames (1 where a clip has one time for all), d width, l words, m tokens of given images
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["Time", "TimeEmbedding", "Words", "WordsEmbedding", "sinusoids"]
+from sorairo.nn.norm import LayerNorm
+from sorairo.types import UserError
+
+__all__ = ["ImageEmbedding", "Time", "TimeEmbedding", "Words", "WordsEmbedding", "sinusoids"]
 
 
 class Time(NamedTuple):
@@ -22,10 +25,14 @@ class Time(NamedTuple):
 
 
 class Words(NamedTuple):
-    """states: (b l d). bias: added to the attention scores of each word, (b 1 1 l) float32, or None."""
+    """states: (b l d). bias: added to the attention scores of each word, (b 1 1 l) float32, or None.
+
+    image: (b m d), the tokens of given images, where the model takes them.
+    """
 
     states: torch.Tensor
     bias: torch.Tensor | None
+    image: torch.Tensor | None = None
 
 
 def sinusoids(timestep: torch.Tensor, width: int, *, ends: bool = False) -> torch.Tensor:
@@ -90,3 +97,27 @@ def pad_bias(lengths: torch.Tensor, positions: int, text_len: int) -> torch.Tens
     words = torch.zeros(positions, device=lengths.device).masked_fill(place >= lengths[:, None], -math.inf)
     pads = (text_len - lengths[:, None]).float().log()
     return torch.where(place == positions - 1, pads, words)[:, None, None, :]
+
+
+class ImageEmbedding(nn.Module):
+    """Tokens of given images, as a CLIP sees them (b m image_dim) -> (b m d).
+
+    positions: how many tokens there must be, where each has a place of its own (Wan 2.1 for first and last frame:
+    two images' tokens); 0: any number. Source: Wan 2025, section 5.1.
+    """
+
+    def __init__(self, image_dim: int, positions: int, width: int):
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(positions, image_dim)) if positions else None
+        self.norm_in = LayerNorm(image_dim, 1e-5)
+        self.first = nn.Linear(image_dim, image_dim)
+        self.second = nn.Linear(image_dim, width)
+        self.norm_out = LayerNorm(width, 1e-5)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = tokens.to(self.first.weight.dtype)
+        if self.positions is not None:
+            if x.shape[1] != len(self.positions):
+                raise UserError("This model goes from a first frame to a last one; give it both.")
+            x = x + self.positions  # b m image_dim
+        return self.norm_out(self.second(F.gelu(self.first(self.norm_in(x)))))  # b m d

@@ -1,6 +1,6 @@
 """The diffusion transformer: noisy latents, their times and words in; velocity out. Wan's mathematics."""
 
-# Letters: b batch, c channels, t h w latent grid, s tokens of a frame, d width, l words
+# Letters: b batch, c channels, t h w latent grid, s tokens of a frame, d width, l words, m tokens of given images
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from torch import nn
 from sorairo.nn.norm import modulate
 from sorairo.nn.rope import turns
 from sorairo.transformer.block import Block
-from sorairo.transformer.conditions import Time, TimeEmbedding, WordsEmbedding
+from sorairo.transformer.conditions import ImageEmbedding, Time, TimeEmbedding, WordsEmbedding
 from sorairo.transformer.patches import Patches, from_patches
+from sorairo.types import UserError
 
 __all__ = ["Transformer", "TransformerConfig", "forward_flops"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """The shape of a Transformer. text_len: the positions that attention to words counts, pads included."""
+    """The shape of a Transformer. text_len: the positions that attention to words counts, pads included.
+
+    What image-to-video models have besides (0: nothing): condition_channels, of what is given beside the noise (a mask
+    and latents); image_dim, the width of the tokens in which a CLIP sees the given images; image_positions, how
+    many of those there are where each has a learned place of its own.
+    """
 
     channels: int = 48
+    condition_channels: int = 0
     patch_side: int = 2
     layers: int = 12
     heads: int = 6
@@ -33,6 +40,8 @@ class TransformerConfig:
     freq_dim: int = 256
     cross_norm: bool = True
     eps: float = 1e-6
+    image_dim: int = 0
+    image_positions: int = 0
 
     @property
     def width(self) -> int:
@@ -59,7 +68,8 @@ class Transformer(nn.Module):
     latents: (b c t h w), h and w multiples of patch_side. timestep: 1000 * sigma, (b), or (b t) where each
     latent frame has its own. text: (b l text_dim). text_lengths: (b), how many of the l are words; the rest
     up to the config's text_len count as zeros whatever l is, so give only as many as the longest needs. None:
-    all l given are attended to. Returns (b c t h w).
+    all l given are attended to. condition: (b c' t h w), and image: (b m image_dim), where the config has them; both
+    may have b = 1 for all clips. Returns (b c t h w).
     Computes in the dtype of its weights, with norms, softmax and modulation in float32.
     Source: Wan 2025 (arXiv 2503.20314), section 4.2; the same function as diffusers' WanTransformer3DModel.
     """
@@ -68,11 +78,15 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         values = config.channels * config.patch_side**2
-        self.patches = Patches(config.channels, config.patch_side, config.width)
+        self.patches = Patches(config.channels + config.condition_channels, config.patch_side, config.width)
         self.time = TimeEmbedding(config.freq_dim, config.width)
         self.words = WordsEmbedding(config.text_dim, config.text_len, config.width)
+        takes_images = config.image_dim > 0
+        self.image = (
+            ImageEmbedding(config.image_dim, config.image_positions, config.width) if takes_images else None
+        )
         self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, config.hidden, config.cross_norm, config.eps)
+            Block(config.width, config.heads, config.hidden, config.cross_norm, config.eps, takes_images)
             for _ in range(config.layers)
         )
         self.head = Head(config.width, values, config.eps)
@@ -83,16 +97,33 @@ class Transformer(nn.Module):
         timestep: torch.Tensor,
         text: torch.Tensor,
         text_lengths: torch.Tensor | None = None,
+        *,
+        condition: torch.Tensor | None = None,
+        image: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        latents = self.beside(latents, condition)  # b c+c' t h w
         grid = self.patches.grid(latents)  # tokens along t, h, w
         x = self.patches(latents)  # b t s d
         time: Time = self.time(timestep)  # b t 1 d, b t 1 6 d
         words = self.words(text, text_lengths)  # b l d
+        if self.image is not None:
+            if image is None:
+                raise UserError("This model animates a picture; give it the first frame.")
+            words = words._replace(image=self.image(image).expand(len(latents), -1, -1))  # b m d
         place = turns(grid, self.config.head_dim, latents.device)  # n c/2
         for block in self.blocks:
             x = block(x, time.modulation, words, place)  # b t s d
         x = self.head(x, time.embedding)  # b t s p*p*c
         return from_patches(x, self.config.patch_side, grid[1])  # b c t h w
+
+    def beside(self, latents: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
+        """The latents, with the condition as further channels where this model takes one."""
+        if not self.config.condition_channels:
+            return latents
+        if condition is None:
+            raise UserError("This model animates a picture; give it the first frame.")
+        condition = condition.to(latents.dtype).expand(len(latents), -1, -1, -1, -1)
+        return torch.cat([latents, condition], dim=1)
 
     @torch.no_grad()
     def init_weights(self) -> None:
@@ -122,7 +153,10 @@ def forward_flops(config: TransformerConfig, *, tokens: int, words: int, times: 
 
     tokens: n of the clip. words: l as given to the model (with lengths, one more counts). times: 1, or t.
     """
-    d, values = config.width, config.channels * config.patch_side**2
+    d, patch = config.width, config.patch_side**2
+    values = (
+        config.channels + config.condition_channels // 2
+    ) * patch  # mean of what comes in and what goes out
     token = d * (6 * d + 2 * config.hidden) + 2 * d * (tokens + words)  # q k v out, q out; scores and sums
     per_block = tokens * token + words * 2 * d * d
     around = (

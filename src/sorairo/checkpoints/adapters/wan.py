@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,9 +11,9 @@ import torch
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["from_wan", "from_wan_config", "to_wan", "to_wan_config"]
+__all__ = ["NAMES", "from_wan", "from_wan_config", "to_wan", "to_wan_config", "unused"]
 
-# (ours, theirs); {} stands for a block's number and whatever follows the name stays
+# (ours, theirs), tried in order; {} stands for a block's number and whatever follows the name stays
 NAMES = [
     ("patches.embed.", "patch_embedding."),
     ("time.first.", "condition_embedder.time_embedder.linear_1."),
@@ -21,11 +21,19 @@ NAMES = [
     ("time.modulation.", "condition_embedder.time_proj."),
     ("words.first.", "condition_embedder.text_embedder.linear_1."),
     ("words.second.", "condition_embedder.text_embedder.linear_2."),
+    ("image.norm_in.", "condition_embedder.image_embedder.norm1."),
+    ("image.first.", "condition_embedder.image_embedder.ff.net.0.proj."),
+    ("image.second.", "condition_embedder.image_embedder.ff.net.2."),
+    ("image.norm_out.", "condition_embedder.image_embedder.norm2."),
+    ("image.positions", "condition_embedder.image_embedder.pos_embed"),
     ("blocks.{}.self_attention.q.", "blocks.{}.attn1.to_q."),
     ("blocks.{}.self_attention.k.", "blocks.{}.attn1.to_k."),
     ("blocks.{}.self_attention.v.", "blocks.{}.attn1.to_v."),
     ("blocks.{}.self_attention.out.", "blocks.{}.attn1.to_out.0."),
     ("blocks.{}.self_attention.norm_", "blocks.{}.attn1.norm_"),
+    ("blocks.{}.cross_attention.image.k.", "blocks.{}.attn2.add_k_proj."),
+    ("blocks.{}.cross_attention.image.v.", "blocks.{}.attn2.add_v_proj."),
+    ("blocks.{}.cross_attention.image.norm_k.", "blocks.{}.attn2.norm_added_k."),
     ("blocks.{}.cross_attention.q.", "blocks.{}.attn2.to_q."),
     ("blocks.{}.cross_attention.k.", "blocks.{}.attn2.to_k."),
     ("blocks.{}.cross_attention.v.", "blocks.{}.attn2.to_v."),
@@ -39,10 +47,11 @@ NAMES = [
     ("head.project.", "proj_out."),
 ]
 
+QK_NORM = "rms_norm_across_heads"
 Tensors = Mapping[str, torch.Tensor]
 
 
-def _rename(name: str, table: list[tuple[str, str]]) -> str:
+def rename(name: str, table: Sequence[tuple[str, str]]) -> str:
     """The name in the second column's words, by the first column's pattern; unknown names stay."""
     for here, there in table:
         found = re.match("^" + re.escape(here).replace(r"\{\}", r"(\d+)"), name)
@@ -51,29 +60,42 @@ def _rename(name: str, table: list[tuple[str, str]]) -> str:
     return name
 
 
-def from_wan(tensors: Tensors) -> dict[str, torch.Tensor]:
+def shape_from_wan(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Their tensor in our shape; a view, so the same bytes. name: ours."""
+    if name == "patches.embed.weight":
+        return tensor.flatten(1)  # d c 1 p p -> d (c p p)
+    return tensor.squeeze(0) if _has_batch(name) else tensor  # 1 rows d -> rows d
+
+
+def shape_to_wan(name: str, tensor: torch.Tensor, config: TransformerConfig) -> torch.Tensor:
+    """The inverse of shape_from_wan."""
+    if name == "patches.embed.weight":
+        channels = config.channels + config.condition_channels
+        return tensor.unflatten(1, (channels, 1, config.patch_side, config.patch_side))
+    return tensor.unsqueeze(0) if _has_batch(name) else tensor
+
+
+def _has_batch(name: str) -> bool:
+    return name.endswith("table") or name == "image.positions"
+
+
+def from_wan(tensors: Tensors, names: Sequence[tuple[str, str]] = NAMES) -> dict[str, torch.Tensor]:
     """Their tensors under our names and in our shapes. Names that are not theirs pass through unchanged."""
-    ours = {}
-    for name, tensor in tensors.items():
-        name = _rename(name, [(theirs, mine) for mine, theirs in NAMES])
-        if name == "patches.embed.weight":
-            tensor = tensor.flatten(1)  # d c 1 p p -> d (c p p)
-        elif name.endswith("table"):
-            tensor = tensor.squeeze(0)  # 1 rows d -> rows d
-        ours[name] = tensor
-    return ours
+    back = [(theirs, mine) for mine, theirs in names]
+    renamed = {rename(name, back): tensor for name, tensor in tensors.items()}
+    return {name: shape_from_wan(name, tensor) for name, tensor in renamed.items()}
 
 
-def to_wan(tensors: Tensors, config: TransformerConfig) -> dict[str, torch.Tensor]:
+def to_wan(
+    tensors: Tensors, config: TransformerConfig, names: Sequence[tuple[str, str]] = NAMES
+) -> dict[str, torch.Tensor]:
     """The inverse of from_wan."""
-    theirs = {}
-    for name, tensor in tensors.items():
-        if name == "patches.embed.weight":
-            tensor = tensor.unflatten(1, (config.channels, 1, config.patch_side, config.patch_side))
-        elif name.endswith("table"):
-            tensor = tensor.unsqueeze(0)
-        theirs[_rename(name, NAMES)] = tensor
-    return theirs
+    return {rename(name, names): shape_to_wan(name, tensor, config) for name, tensor in tensors.items()}
+
+
+def unused(name: str) -> bool:
+    """Whether a tensor of theirs is one that is computed with nowhere: published I2V folders still hold some."""
+    return "norm_added_q" in name
 
 
 def to_wan_config(config: TransformerConfig) -> dict[str, Any]:
@@ -84,15 +106,18 @@ def to_wan_config(config: TransformerConfig) -> dict[str, Any]:
         "patch_size": [1, config.patch_side, config.patch_side],
         "num_attention_heads": config.heads,
         "attention_head_dim": config.head_dim,
-        "in_channels": config.channels,
+        "in_channels": config.channels + config.condition_channels,
         "out_channels": config.channels,
         "text_dim": config.text_dim,
         "freq_dim": config.freq_dim,
         "ffn_dim": config.hidden,
         "num_layers": config.layers,
         "cross_attn_norm": config.cross_norm,
-        "qk_norm": "rms_norm_across_heads",
+        "qk_norm": QK_NORM,
         "eps": config.eps,
+        "image_dim": config.image_dim or None,
+        "added_kv_proj_dim": config.width if config.image_dim else None,
+        "pos_embed_seq_len": config.image_positions or None,
         "rope_max_seq_len": 1024,
     }
 
@@ -102,15 +127,14 @@ def from_wan_config(values: Mapping[str, Any], *, text_len: int, where: str = "c
     patch = list(values.get("patch_size", (1, 2, 2)))
     if len(patch) != 3 or patch[0] != 1 or patch[1] != patch[2]:
         raise UserError(f"{where}: patch_size {patch} is not supported; it must be [1, p, p].")
-    if values.get("out_channels", values["in_channels"]) != values["in_channels"]:
-        raise UserError(
-            f"{where}: in_channels and out_channels differ; image-to-video models are not supported."
-        )
-    for key, only in (("image_dim", None), ("added_kv_proj_dim", None), ("qk_norm", "rms_norm_across_heads")):
-        if values.get(key, only) != only:
-            raise UserError(f"{where}: {key} = {values[key]!r} is not supported; it must be {only!r}.")
-    return TransformerConfig(
-        channels=values["in_channels"],
+    channels = values.get("out_channels") or values["in_channels"]
+    if values["in_channels"] < channels:
+        raise UserError(f"{where}: in_channels is below out_channels, which is not supported.")
+    if values.get("qk_norm", QK_NORM) != QK_NORM:
+        raise UserError(f"{where}: qk_norm = {values['qk_norm']!r} is not supported; it must be {QK_NORM!r}.")
+    config = TransformerConfig(
+        channels=channels,
+        condition_channels=values["in_channels"] - channels,
         patch_side=patch[1],
         layers=values["num_layers"],
         heads=values["num_attention_heads"],
@@ -121,4 +145,12 @@ def from_wan_config(values: Mapping[str, Any], *, text_len: int, where: str = "c
         freq_dim=values["freq_dim"],
         cross_norm=values["cross_attn_norm"],
         eps=values["eps"],
+        image_dim=values.get("image_dim") or 0,
+        image_positions=values.get("pos_embed_seq_len") or 0,
     )
+    if (values.get("added_kv_proj_dim") or 0) != (config.width if config.image_dim else 0):
+        raise UserError(
+            f"{where}: added_kv_proj_dim = {values.get('added_kv_proj_dim')!r} is not supported; it must be the width,"
+            " or nothing where there is no image_dim."
+        )
+    return config

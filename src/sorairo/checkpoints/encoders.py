@@ -1,0 +1,117 @@
+"""The encoders in a checkpoint folder: words (BERT or umT5) and given pictures (a CLIP's vision tower).
+
+umT5 and the CLIP are computed by transformers, which is imported when the first prompt or picture comes. Their weights
+come through `load_weights`, so there is never a copy in another precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sorairo.checkpoints.index import read_json
+from sorairo.checkpoints.streaming import load_streamed
+from sorairo.checkpoints.tensors import Adapt, Entry, load_weights, weight_entries
+from sorairo.text.encoder import TextEncoder, read_tokenizer
+from sorairo.text.umt5 import UMT5Encoder
+from sorairo.transformer.vision import Vision, framing_of
+from sorairo.types import UserError
+
+__all__ = ["from_umt5", "load_text", "load_umt5", "load_vision"]
+
+# The words' table has two names in transformers' files; inside the stack it has a third.
+UMT5_STACK = {"shared.weight": "embed_tokens.weight", "encoder.embed_tokens.weight": "embed_tokens.weight"}
+
+
+def load_text(
+    folder: Path, text_len: int, dtype: torch.dtype, device: torch.device, stream: bool = False
+) -> TextEncoder | UMT5Encoder:
+    """The text encoder of a checkpoint folder. dtype: umT5's; a BERT computes in float32, and is never streamed.
+
+    Raises UserError for another kind, and at once for what is wrong with the files; umT5's weights themselves
+    are loaded at the first prompt.
+    """
+    where = folder / "text_encoder" / "config.json"
+    values = read_json(where)
+    kind = values.get("model_type")
+    if kind == "bert":
+        return TextEncoder.load(folder, text_len)
+    if kind != "umt5":
+        raise UserError(f"{where}: model_type is {kind!r}; only 'bert' and 'umt5' are supported.")
+    entries = weight_entries(where.parent)
+    return load_umt5(values, entries, from_umt5, folder / "tokenizer", text_len, dtype, device, stream)
+
+
+def load_umt5(
+    values: Mapping[str, Any],
+    entries: Mapping[str, Entry],
+    adapt: Adapt,
+    tokenizer: Path,
+    text_len: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    stream: bool = False,
+) -> UMT5Encoder:
+    """umT5 of a config.json's values. adapt: the entries' names -> those of transformers' UMT5Stack. stream: leave
+    its blocks in their files."""
+
+    def load() -> nn.Module:
+        transformers = _transformers("umT5, this model's text encoder,")
+        with torch.device("meta"):
+            stack = transformers.UMT5EncoderModel(transformers.UMT5Config.from_dict(dict(values))).encoder
+        if stream:
+            return load_streamed(stack, entries, adapt, dtype, device, under="block")
+        load_weights(stack, entries, adapt, dtype)
+        return stack.to(device).eval().requires_grad_(False)
+
+    words = read_tokenizer(tokenizer / "tokenizer.json")
+    nbytes = sum(entry.numel for entry in entries.values()) * dtype.itemsize
+    return UMT5Encoder(load, words, int(values["d_model"]), text_len, nbytes)
+
+
+def from_umt5(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a UMT5EncoderModel under the names that they have inside its stack."""
+    return {UMT5_STACK.get(name, name.removeprefix("encoder.")): tensor for name, tensor in tensors.items()}
+
+
+def load_vision(folder: Path, dtype: torch.dtype, device: torch.device) -> Vision:
+    """The CLIP's vision tower in image_encoder/, its pictures made ready as image_processor/ says."""
+    where = folder / "image_processor" / "preprocessor_config.json"
+    framing = framing_of(read_json(where), str(where))
+    values = read_json(folder / "image_encoder" / "config.json")
+    entries = weight_entries(folder / "image_encoder")
+
+    def load() -> nn.Module:
+        transformers = _transformers("The CLIP that this model sees pictures with")
+        with torch.device("meta"):
+            tower = transformers.CLIPVisionModel(transformers.CLIPVisionConfig.from_dict(values))
+        # its releases differ in whether the names begin with vision_model
+        ours = {name.removeprefix("vision_model."): name for name in tower.state_dict()}
+
+        def adapt(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            plain = {name.removeprefix("vision_model."): tensor for name, tensor in tensors.items()}
+            return {ours.get(name, name): tensor for name, tensor in plain.items()}
+
+        load_weights(tower, entries, adapt, dtype, ignore=_beside_the_tower)
+        for module in tower.modules():  # a buffer that no file holds
+            if "position_ids" in module._buffers:
+                module._buffers["position_ids"] = torch.arange(module.num_positions)[None]
+        return tower.to(device).eval().requires_grad_(False)
+
+    return Vision(load, framing)
+
+
+def _beside_the_tower(name: str) -> bool:
+    return name == "visual_projection.weight" or name.endswith("position_ids")
+
+
+def _transformers(what: str) -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise UserError(f"{what} needs transformers; get it with: pip install 'sorairo[wan]'") from error
+    return transformers

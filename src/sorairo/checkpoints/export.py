@@ -1,0 +1,179 @@
+"""A checkpoint in another layout: its tensors' bytes under other names, copied from file to file, nothing loaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sorairo.checkpoints.adapters import umt5_original, wan, wan_codec, wan_codec_original, wan_original
+from sorairo.checkpoints.folder import WEIGHTS, open_layout
+from sorairo.checkpoints.index import read_json
+from sorairo.checkpoints.layouts import Layout, Source
+from sorairo.checkpoints.original import EXPERTS, TOKENIZER, Constants, t5_file
+from sorairo.checkpoints.save import INDEX, replaced, scheduler_config, write_json
+from sorairo.checkpoints.tensors import DTYPES, PICKLES, Adapt, Entry, read_header, weight_entries
+from sorairo.codec.model import CodecConfig
+from sorairo.config import to_json
+from sorairo.transformer.model import TransformerConfig
+from sorairo.types import UserError
+
+__all__ = ["LAYOUTS", "export", "write_entries"]
+
+CHUNK = 1 << 24  # bytes copied at once
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+Tensors = Mapping[str, torch.Tensor]
+
+
+def export(source: Path, target: Path, layout: str) -> None:
+    """Write the checkpoint in `source` to the folder `target`, in place of a checkpoint there, bit for bit.
+
+    layout: a key of LAYOUTS. Raises UserError for what is no video model, another layout, and a folder that cannot be
+    written.
+    """
+    if layout not in LAYOUTS:
+        raise UserError(f"There is no layout {layout!r}; choose {' or '.join(LAYOUTS)}.")
+    if target.resolve() == source.resolve():
+        raise UserError(f"{target} is the model itself; choose another folder.")
+    found = open_layout(source)
+    with replaced(target) as fresh:
+        LAYOUTS[layout](found, fresh)
+        to_json(found.info, fresh / "sorairo.json")
+
+
+def _diffusers(found: Layout, folder: Path) -> None:
+    """As WanPipeline saves it."""
+    for name, part in zip(("transformer", "transformer_2"), found.transformers, strict=False):
+        write_json(folder / name / "config.json", wan.to_wan_config(part.config))
+        config = part.config
+        write_entries(
+            folder / name / f"{WEIGHTS}.safetensors", part, lambda ours, c=config: wan.to_wan(ours, c)
+        )
+    write_json(folder / "vae" / "config.json", wan_codec.config_to_wan(found.codec.config))
+    write_entries(folder / "vae" / f"{WEIGHTS}.safetensors", found.codec, _codec_names(found.codec.config))
+    write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(found.shift))
+    where = t5_file(found.folder)
+    if where:
+        entries = read_header(where)
+        shapes = {name: entry.shape for name, entry in entries.items()}
+        values = umt5_original.from_original_config(shapes, str(where))
+        write_json(folder / "text_encoder" / "config.json", values)
+        write_entries(folder / "text_encoder" / "model.safetensors", entries, umt5_original.from_original)
+        _copy(found.folder / TOKENIZER, folder / "tokenizer")
+    for name in ("text_encoder", "tokenizer", "image_encoder", "image_processor"):
+        _copy(found.folder / name, folder / name)
+    write_json(folder / "model_index.json", _index(found, folder))
+
+
+def _original(found: Layout, folder: Path) -> None:
+    """As Wan's authors publish it, and beside it what their code knows by heart."""
+    homes = [folder] if len(found.transformers) == 1 else [folder / name for name in EXPERTS]
+    for home, part in zip(homes, found.transformers, strict=True):
+        write_json(home / "config.json", wan_original.to_original_config(part.config))
+        config = part.config
+        write_entries(
+            home / f"{WEIGHTS}.safetensors", part, lambda ours, c=config: wan_original.to_original(ours, c)
+        )
+    write_entries(folder / "VAE.safetensors", found.codec, _codec_names(found.codec.config, original=True))
+    constants = Constants(
+        shift=found.shift,
+        boundary=found.boundary,
+        own_times=found.own_times,
+        codec=wan_codec.config_to_wan(found.codec.config),
+    )
+    to_json(constants, folder / "constants.json")
+    left = ["image_encoder", "image_processor"]
+    if where := t5_file(found.folder):
+        shutil.copyfile(where, folder / where.name)
+        _copy(found.folder / TOKENIZER, folder / TOKENIZER)
+    elif read_json(found.folder / "text_encoder" / "config.json").get("model_type") == "umt5":
+        entries = weight_entries(found.folder / "text_encoder")
+        write_entries(folder / "models_t5_umt5.safetensors", entries, umt5_original.to_original)
+        _copy(found.folder / "tokenizer", folder / TOKENIZER)
+    else:  # a BERT, of which their layout knows nothing
+        left += ["text_encoder", "tokenizer"]
+    for name in left:
+        _copy(found.folder / name, folder / name)
+
+
+LAYOUTS: dict[str, Callable[[Layout, Path], None]] = {"diffusers": _diffusers, "original": _original}
+
+
+def write_entries(path: Path, source: Source[Any] | Mapping[str, Entry], adapt: Adapt) -> None:
+    """Write tensors to a .safetensors file under other names, and in other shapes of the same bytes.
+
+    adapt: our names (of a Source) or theirs (of entries) -> those of the file. A tensor that has several names of one
+    meaning is written once.
+    """
+    entries = source.entries if isinstance(source, Source) else source
+    to_ours: Adapt = source.adapt if isinstance(source, Source) else dict
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    order, end = [], 0
+    for name, entry in entries.items():
+        shell = torch.empty(entry.shape, dtype=entry.dtype, device="meta")
+        for new, tensor in adapt(to_ours({name: shell})).items():
+            if new in header:
+                continue
+            size = entry.stop - entry.start
+            assert tensor.numel() == entry.numel, "layouts differ in names and shapes only"
+            header[new] = {
+                "dtype": NAMES[entry.dtype],
+                "shape": list(tensor.shape),
+                "data_offsets": [end, end + size],
+            }
+            order.append(entry)
+            end += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text)
+        for entry in order:
+            with entry.path.open("rb") as file:
+                file.seek(entry.start)
+                for left in range(entry.stop - entry.start, 0, -CHUNK):
+                    out.write(file.read(min(CHUNK, left)))
+
+
+def _codec_names(config: CodecConfig, *, original: bool = False) -> Adapt:
+    """Our tensors of a codec -> diffusers' or the authors' names, and their common shapes."""
+    name_of = wan_codec_original.name_to_original if original else wan_codec.name_to_wan
+
+    def adapt(ours: Tensors) -> dict[str, torch.Tensor]:
+        return {name_of(name, config): wan_codec.shape_to_wan(name, tensor) for name, tensor in ours.items()}
+
+    return adapt
+
+
+def _index(found: Layout, folder: Path) -> dict[str, Any]:
+    """model_index.json of what was written to a folder."""
+    first: TransformerConfig = found.transformers[0].config
+    words = read_json(folder / "text_encoder" / "config.json").get("model_type")
+    tokens = read_json(folder / "tokenizer" / "tokenizer_config.json").get("tokenizer_class")
+    bert = words == "bert"
+    index = INDEX | {
+        "_class_name": "WanImageToVideoPipeline" if first.condition_channels else "WanPipeline",
+        "boundary_ratio": found.boundary,
+        "expand_timesteps": found.own_times,
+        "text_encoder": ["transformers", "BertModel" if bert else "UMT5EncoderModel"],
+        "tokenizer": ["transformers", tokens or ("BertTokenizerFast" if bert else "T5TokenizerFast")],
+    }
+    if found.boundary is not None:
+        index["transformer_2"] = index["transformer"]
+    if first.condition_channels:
+        none = [None, None]
+        index["image_encoder"] = ["transformers", "CLIPVisionModel"] if first.image_dim else none
+        index["image_processor"] = ["transformers", "CLIPImageProcessor"] if first.image_dim else none
+    return index
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A part as it is, where there is one; pickles stay behind."""
+    if source.is_dir():
+        pickles = shutil.ignore_patterns(*(f"*{suffix}" for suffix in PICKLES))
+        shutil.copytree(source, target, ignore=pickles, dirs_exist_ok=True)

@@ -1,0 +1,84 @@
+"""model_index.json: which family a folder is of, which parts it has, and how two transformers share the work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sorairo.types import UserError
+
+__all__ = ["Index", "read_index", "read_json", "read_shift"]
+
+PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
+# Part -> the classes that we can read; none named: any
+CLASSES = {
+    "transformer": ("WanTransformer3DModel",),
+    "transformer_2": ("WanTransformer3DModel",),
+    "vae": ("AutoencoderKLWan",),
+    "text_encoder": ("BertModel", "UMT5EncoderModel"),
+    "tokenizer": (),
+    "image_encoder": ("CLIPVisionModel", "CLIPVisionModelWithProjection"),
+    "image_processor": (),
+    "scheduler": ("UniPCMultistepScheduler",),
+}
+NEEDED = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """parts: those that are there, and of which class. own_times: each frame has a noise level of its own
+    (expand_timesteps). boundary: the sigma above which `transformer` works and below which `transformer_2` does; None
+    where there is one."""
+
+    parts: dict[str, str]
+    boundary: float | None
+    own_times: bool
+
+
+def read_index(folder: Path) -> Index:
+    """What a folder in WanPipeline's layout holds. Raises UserError for another family or class, or a part missing."""
+    where = folder / "model_index.json"
+    values = read_json(where)
+    family = values.get("_class_name")
+    if family not in PIPELINES:
+        raise UserError(f"{where} is of a {family}; only {' and '.join(PIPELINES)} are supported.")
+    parts = {}
+    for part, classes in CLASSES.items():
+        found = values.get(part)
+        kind = found[1] if isinstance(found, list) and len(found) == 2 else None
+        if kind is None and part not in NEEDED:
+            continue
+        if not (folder / part).is_dir():
+            raise UserError(f"{folder} is not whole: {part}/ is missing; copy the checkpoint again.")
+        if classes and kind not in classes:
+            raise UserError(f"{folder}: {part} is of class {kind}; only {' or '.join(classes)} is supported.")
+        parts[part] = str(kind)
+    boundary = values.get("boundary_ratio")
+    if (boundary is None) == ("transformer_2" in parts):
+        raise UserError(f"{where}: boundary_ratio and transformer_2 belong together; one of them is missing.")
+    own_times = bool(values.get("expand_timesteps", False))
+    return Index(parts=parts, boundary=boundary, own_times=own_times)
+
+
+def read_shift(path: Path) -> float:
+    """The shift in a scheduler_config.json. Raises UserError for another sampler than Wan's UniPC."""
+    values = read_json(path)
+    for key, only in (("prediction_type", "flow_prediction"), ("use_flow_sigmas", True), ("solver_order", 2)):
+        if values.get(key) != only:
+            raise UserError(f"{path}: {key} is {values.get(key)!r}; only {only!r} is supported.")
+    return float(values.get("flow_shift") or 1.0)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of a checkpoint."""
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; copy the checkpoint again.") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged: it is not valid JSON; copy it again.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged: it holds no JSON object; copy it again.")
+    return values

@@ -1,0 +1,174 @@
+"""A checkpoint as it lies on the disk: each part's shape, its tensors, and how their names become ours.
+
+Two layouts are read: diffusers' (here) and the authors' own (original.py). What loads a model, and what writes it in
+another layout, starts from a Layout and does not care which it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+
+from sorairo.checkpoints import store
+from sorairo.checkpoints.adapters import wan, wan_codec
+from sorairo.checkpoints.encoders import load_text, load_vision
+from sorairo.checkpoints.index import read_index, read_json, read_shift
+from sorairo.checkpoints.info import ModelInfo
+from sorairo.checkpoints.published import TEXT_LEN, published_info
+from sorairo.checkpoints.tensors import Adapt, Entry, weight_entries
+from sorairo.codec.model import Codec, CodecConfig
+from sorairo.config import from_json
+from sorairo.nn.weights import Blank
+from sorairo.text.encoder import TextEncoder
+from sorairo.text.umt5 import UMT5Encoder
+from sorairo.transformer.model import TransformerConfig
+from sorairo.transformer.vision import Vision
+from sorairo.types import UserError
+
+__all__ = [
+    "Layout",
+    "Make",
+    "Source",
+    "codec_names",
+    "codec_source",
+    "diffusers_layout",
+    "info_of",
+    "transformer_source",
+]
+
+Config = TypeVar("Config")
+Make = Callable[[torch.dtype, torch.device, bool], TextEncoder | UMT5Encoder]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Source(Generic[Config]):
+    """One part of a checkpoint. entries: its tensors, adapt: their names and shapes -> ours. where: for errors."""
+
+    config: Config
+    entries: Mapping[str, Entry]
+    adapt: Adapt
+    where: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layout:
+    """A checkpoint, not yet loaded. transformers: one, or those for high and for low noise, which meet at `boundary`.
+
+    own_times: each frame has a noise level of its own. text, vision: make these encoders in a dtype on a device, the
+    first with its blocks left in their files or not; vision is None where the model has none.
+    """
+
+    folder: Path
+    info: ModelInfo
+    transformers: tuple[Source[TransformerConfig], ...]
+    boundary: float | None
+    codec: Source[CodecConfig]
+    shift: float
+    own_times: bool
+    text: Make
+    vision: Callable[[torch.dtype, torch.device], Vision] | None = None
+
+    def __post_init__(self) -> None:
+        first, codec = self.transformers[0].config, self.codec.config
+        if first.channels != codec.z_dim or first.condition_channels not in (
+            0,
+            codec.z_dim + codec.time_factor,
+        ):
+            raise UserError(
+                f"{self.folder}: the transformer takes {first.channels} + {first.condition_channels} channels, and the"
+                f" codec gives {codec.z_dim}; they do not belong together."
+            )
+        if first.image_dim and self.vision is None:
+            raise UserError(
+                f"{self.folder} is not whole: image_encoder/ is missing; copy the checkpoint again."
+            )
+        if any(source.config != first for source in self.transformers):
+            raise UserError(
+                f"{self.folder}: its two transformers differ in shape; they do not belong together."
+            )
+
+
+def diffusers_layout(folder: Path) -> Layout:
+    """A folder as WanPipeline saves it. Raises UserError that says what is missing or wrong."""
+    index = read_index(folder)
+    info = info_of(folder)
+    names = [part for part in ("transformer", "transformer_2") if part in index.parts]
+    vision = partial(load_vision, folder) if "image_encoder" in index.parts else None
+    return Layout(
+        folder=folder,
+        info=info,
+        transformers=tuple(transformer_source(folder / name, info.text_len) for name in names),
+        boundary=index.boundary,
+        codec=codec_source(folder / "vae"),
+        shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
+        own_times=index.own_times,
+        text=partial(load_text, folder, info.text_len),
+        vision=vision,
+    )
+
+
+def info_of(folder: Path) -> ModelInfo:
+    """ModelInfo of such a folder: its sorairo.json, or what its configuration tells."""
+    own, index = folder / "sorairo.json", read_index(folder)
+    if (
+        own.is_file() or index.parts["text_encoder"] == "BertModel"
+    ):  # no published Wan reads words with a BERT
+        return from_json(ModelInfo, own)
+    manifest = store.read_manifest(folder)
+    repo = manifest.repo if manifest else None
+    short = {repo: name for name, repo in store.SHORT_NAMES.items()}
+    return published_info(
+        short.get(repo or "", folder.resolve().name),
+        repo,
+        _transformer_config(folder / "transformer", TEXT_LEN),
+        _codec_config(folder / "vae"),
+        experts="transformer_2" in index.parts,
+        own_times=index.own_times,
+    )
+
+
+def transformer_source(folder: Path, text_len: int) -> Source[TransformerConfig]:
+    """A transformer/ folder."""
+    entries = {name: entry for name, entry in weight_entries(folder).items() if not wan.unused(name)}
+    return Source(
+        config=_transformer_config(folder, text_len), entries=entries, adapt=wan.from_wan, where=folder
+    )
+
+
+def codec_source(folder: Path) -> Source[CodecConfig]:
+    """A vae/ folder."""
+    config = _codec_config(folder)
+    names = {wan_codec.name_to_wan(name, config): name for name in codec_names(config)}
+
+    def adapt(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        ours = {names.get(name, name): tensor for name, tensor in tensors.items()}
+        return {name: wan_codec.shape_from_wan(name, tensor) for name, tensor in ours.items()}
+
+    return Source(config=config, entries=weight_entries(folder), adapt=adapt, where=folder)
+
+
+def codec_names(config: CodecConfig) -> list[str]:
+    """Our names of a codec's tensors."""
+    with Blank():
+        return list(Codec(config).state_dict())
+
+
+def _transformer_config(folder: Path, text_len: int) -> TransformerConfig:
+    path = folder / "config.json"
+    try:
+        return wan.from_wan_config(read_json(path), text_len=text_len, where=str(path))
+    except KeyError as error:
+        raise UserError(f"{path} lacks {error}; copy it again.") from error
+
+
+def _codec_config(folder: Path) -> CodecConfig:
+    path = folder / "config.json"
+    try:
+        return wan_codec.config_from_wan(read_json(path))
+    except KeyError as error:
+        raise UserError(f"{path} lacks {error}; copy it again.") from error

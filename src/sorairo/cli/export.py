@@ -1,0 +1,40 @@
+"""`sorairo export`: a model in the layout that another program reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["export"]
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name or its folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
+    layout: Annotated[
+        str,
+        typer.Option(
+            metavar="diffusers|original",
+            help="diffusers: for WanPipeline. original: the names of Wan's authors, for ComfyUI and others.",
+        ),
+    ] = "diffusers",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Write a model in another layout, bit for bit, so that it opens elsewhere."""
+    from sorairo.checkpoints.class_folder import is_class_folder
+    from sorairo.checkpoints.export import export as export_model
+    from sorairo.checkpoints.folder import find_folder
+    from sorairo.types import UserError
+
+    source = find_folder(model)
+    if is_class_folder(source):
+        raise UserError(f"{model} is a DiT, whose folder is in diffusers' layout already; there is no other.")
+    export_model(source, folder, layout)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if as_json:
+        print(json.dumps({"folder": str(folder), "layout": layout, "bytes": size}))
+    else:
+        print(f"{folder}: {size / 1e6:.0f} MB in the {layout} layout")
