@@ -44,12 +44,17 @@ def recipe(sample: Sample, given: Sequence[Given] = ()) -> dict[str, Any]:
 
 
 def report(
-    samples: list[Sample], paths: list[Path], sheet: Path | None, timings: dict[str, float], as_json: bool
+    samples: list[Sample],
+    paths: list[Path],
+    sheet: Path | None,
+    timings: dict[str, float],
+    as_json: bool,
+    given: Sequence[Given] = (),
 ) -> None:
     """One JSON object, or a line per file, on stdout."""
     sample = samples[0]
     if as_json:
-        values: dict[str, Any] = {"path": str(paths[0])} | recipe(sample)
+        values: dict[str, Any] = {"path": str(paths[0])} | recipe(sample, given)
         values["videos"] = [
             {"path": str(path), "seed": one.plan.seed} for path, one in zip(paths, samples, strict=True)
         ]

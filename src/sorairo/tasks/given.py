@@ -14,12 +14,9 @@ from sorairo.video.resize import resize
 __all__ = ["at_rate", "fitted", "need_clip", "size_for"]
 
 
-def fitted(video: Video, model: Abilities, size: tuple[int, int]) -> Video:
-    """`video` at a size (width, height) and at the model's frame rate; itself where it has both.
-
-    Where the shapes differ the middle is cut out.
-    """
-    return resize(at_rate(video, model.fps), size)
+def fitted(video: Video, model: Abilities, size: tuple[int, int], fit: str = "crop") -> Video:
+    """`video` at a size (width, height) and at the model's frame rate; itself where it has both. fit: see Ask."""
+    return resize(at_rate(video, model.fps), size, fit=fit)
 
 
 def at_rate(video: Video, fps: float) -> Video:
