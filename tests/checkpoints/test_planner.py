@@ -26,6 +26,7 @@ def stages(ask, dtype):
 
 
 MODEL = Blueprint(
+    configs=(None, None),
     parts=(
         Part(name="text_encoder", parameters=400, dtype=None, streamed=50),
         Part(name="transformer", parameters=200, dtype="bf16", streamed=20),
@@ -67,6 +68,7 @@ def test_what_does_not_fit_is_said_with_what_would():
     with pytest.raises(UserError, match=r"64x64, 9 frames needs 0\.3 GB at the least.*give more memory"):
         plan(10)
     whole = Blueprint(
+        configs=(None, None),
         parts=MODEL.parts,
         asks=MODEL.asks,
         stages=lambda ask, dtype: [Stage(name="decode", parts=("vae",), working=900 * ask.frames)],

@@ -138,6 +138,6 @@ def saved(name: str, folder: Path, **how: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made.save_pretrained(folder, **how)
-    small = replace(info_of(folder), sizes=(SIZE,), max_frames=9, default_frames=FRAMES, default_steps=8)
+    small = replace(info_of(folder), sizes=(SIZE,), max_frames=17, default_frames=FRAMES, default_steps=8)
     to_json(small, folder / "sorairo.json")
     return made

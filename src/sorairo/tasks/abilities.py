@@ -53,6 +53,8 @@ class Abilities:
             raise UserError(
                 f"{self.name} was not trained for {asked}; the nearest that it can make is {width}x{height}."
             )
+        if self.needs:
+            self._check_pictures(plan)
         self._check_length(plan)
         if plan.fps != self.fps:
             raise UserError(
@@ -64,9 +66,7 @@ class Abilities:
             raise UserError(f"Steps must be from 1 to 1000, not {plan.steps}.")
         if plan.guidance is not None and not 0 <= plan.guidance <= 50:
             raise UserError(f"Guidance must be from 0 to 50 (1 is off), not {plan.guidance:g}.")
-        if self.needs:
-            self._check_pictures(plan)
-        elif (plan.known or plan.loop) and not self.windows:
+        if (plan.known or plan.loop) and not (self.windows or self.needs):
             raise UserError(f"{self.name} makes {self.max_frames} frames at once; it cannot be given frames.")
         for known in plan.known:
             _check_known(known, plan)
