@@ -9,13 +9,14 @@ import numpy as np
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
 from sorairo.types import UserError, Video
-from sorairo.video.resize import resize
 
 __all__ = ["at_rate", "fitted", "need_clip", "size_for"]
 
 
 def fitted(video: Video, model: Abilities, size: tuple[int, int], fit: str = "crop") -> Video:
     """`video` at a size (width, height) and at the model's frame rate; itself where it has both. fit: see Ask."""
+    from sorairo.video.resize import resize  # brings PyAV with it, which words alone do without
+
     return resize(at_rate(video, model.fps), size, fit=fit)
 
 
