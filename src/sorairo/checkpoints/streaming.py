@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,7 +55,7 @@ def load_streamed(
     ]
     queue = _Queue(loaders)
     for i, block in enumerate(blocks):
-        block.register_forward_pre_hook(lambda block, args, i=i: _fill(block, queue.take(i)))
+        block.register_forward_pre_hook(partial(_take, queue, i))
         block.register_forward_hook(lambda block, args, out: _empty(block), always_call=True)
         _empty(block)
     return module
@@ -131,6 +133,10 @@ def _parameters(module: nn.Module) -> Iterator[tuple[str, str, nn.Parameter]]:
         for name, value in part._parameters.items():
             if value is not None:
                 yield path, name, value
+
+
+def _take(queue: _Queue, i: int, block: nn.Module, args: Any) -> None:
+    _fill(block, queue.take(i))
 
 
 def _fill(block: nn.Module, weights: Weights) -> None:

@@ -81,7 +81,7 @@ def generate(
     ] = False,
     cache: Annotated[
         float | None,
-        typer.Option(metavar="T", help="Foretell steps up to this error; 0.2 leaves out about half."),
+        typer.Option(metavar="T", help="Foretell steps up to this error: 0.2 leaves out 6 of 16, 30 of 50."),
     ] = None,
     memory: Annotated[
         str | None, typer.Option(metavar="8GB", help="Hold the model so that it fits, and say how.")
