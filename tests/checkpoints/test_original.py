@@ -20,6 +20,7 @@ from sorairo.checkpoints.original import is_original, original_info
 from sorairo.codec.model import Codec
 from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.generate import generate
+from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
@@ -244,7 +245,7 @@ def test_our_own_model_goes_there_and_back(tiny_folder, tmp_path):
     export(tmp_path / "original", tmp_path / "back", "diffusers")
     same_tensors(tiny_folder, tmp_path / "back")
     first, second = sorairo.load(tiny_folder, "fp32"), sorairo.load(tmp_path / "original", "fp32")
-    plan = text_to_video("a red ball", first.info, seed=2)
+    plan = text_to_video("a red ball", first.abilities, Ask(seed=2))
     one, other = (generate(plan, model)[0].video.frames for model in (first, second))
     assert np.array_equal(one, other)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "original"]

@@ -9,7 +9,6 @@ import numpy as np
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
 from sorairo.types import UserError, Video
-from sorairo.video.resize import resize
 
 __all__ = ["at_rate", "fitted", "need_clip", "size_for"]
 
@@ -19,6 +18,8 @@ def fitted(video: Video, model: Abilities, size: tuple[int, int]) -> Video:
 
     Where the shapes differ the middle is cut out.
     """
+    from sorairo.video.resize import resize  # its package opens files, which a model is loaded without
+
     return resize(at_rate(video, model.fps), size)
 
 
