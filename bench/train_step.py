@@ -1,4 +1,4 @@
-"""One training step, ours beside diffusers': python bench/train_step.py [--layers 12] [--batch 64] [--rounds 3]
+"""One training step, ours beside diffusers': python bench/train_step.py [--layers 8] [--batch 8] [--rounds 3]
 
 Both have the same weights, batch and noise. Ours: compiled blocks, weights resident in bf16 with fp32 masters, one pad
 key, our optimiser. Theirs: WanTransformer3DModel compiled whole, autocast to bf16, torch's fused AdamW. A B A B; before
@@ -113,9 +113,9 @@ def seconds(work: Callable[[], object]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layers", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--grid", type=int, nargs=3, default=(5, 6, 6), help="latent t h w")
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--grid", type=int, nargs=3, default=(9, 12, 12), help="latent t h w")
     parser.add_argument("--words", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)

@@ -245,7 +245,8 @@ def pixel_losses(network: ParserNetwork, batch: Batch) -> dict[str, Tensor]:
 def story_losses(network: ParserNetwork, batch: Batch) -> dict[str, Tensor]:
     """Which event, which camera; and coarsely where objects are, which is what both are about."""
     event, camera, object_ = network.story(batch.frames)
-    inside = F.adaptive_avg_pool2d((batch.mask > 0).float(), list(object_.shape[-2:]))
+    h, w = object_.shape[-2:]
+    inside = F.adaptive_avg_pool2d((batch.mask > 0).float(), (h, w))
     return {
         "event": F.cross_entropy(event, batch.event),
         "camera": F.cross_entropy(camera, batch.camera),
@@ -255,17 +256,21 @@ def story_losses(network: ParserNetwork, batch: Batch) -> dict[str, Tensor]:
     }
 
 
-def train(run: Path, part: str, steps: int, pixels: int, rate: float, minutes: float, resume: bool) -> None:
+def train(
+    run: Path, part: str, steps: int, pixels: int, rate: float, minutes: float, resume: bool, seed: int
+) -> None:
     """AdamW, one cycle. part: pixels or story; they share nothing and may train side by side.
 
     pixels: how many of them a step sees, so that small clips come in larger batches. minutes: the cycle ends by then
-    even if it has had fewer steps. resume: go on from the weights that an earlier run left.
+    even if it has had fewer steps. resume: go on from the weights that an earlier run left; then give
+    another seed, or it meets the same clips in the same order.
     """
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
     pools = load_pools(run)
     config = ParserConfig(colours=tuple(COLOURS), shapes=SHAPES, events=EVENTS, cameras=CAMERAS)
-    network = ParserNetwork(config).to(memory_format=torch.channels_last).train()
+    network = ParserNetwork(config).train()
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     losses = pixel_losses if part == "pixels" else story_losses
     learned = getattr(network, part)
     if resume:
@@ -393,6 +398,7 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--minutes", type=float, default=math.inf, help="train no longer than this")
     options.add_argument("--resume", action="store_true", help="go on from the weights of an earlier run")
+    options.add_argument("--seed", type=int, default=0, help="another order of clips, for going on")
     options.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     options.add_argument("--weights", type=Path, help="score these in place of the package's")
     options.add_argument("--damaged", action="store_true", help="score clips that were blurred and so on")
@@ -410,6 +416,7 @@ def main() -> None:
                 chosen.rate,
                 chosen.minutes,
                 chosen.resume,
+                chosen.seed,
             )
         case "join":
             join(chosen.run)

@@ -34,6 +34,7 @@ REDUCED = [
     (r"^sorairo train default --run (\S+)", r"sorairo train tiny --run \1"),
     (r"^sorairo worlds render --seeds 0:\d+", r"sorairo worlds render --seeds 0:2"),
     (r"^sorairo eval world", r"sorairo eval world --prompts 2 --no-distances"),
+    (r"^sorairo eval verbs.*", r"sorairo eval verbs --clips 1 --only still,loop,edit"),
 ]
 
 

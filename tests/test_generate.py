@@ -144,6 +144,19 @@ def test_windows_keep_the_latents_that_they_share(model):
     assert second.start == 12 and known.pinned is None
 
 
+def test_what_the_codec_loses_of_a_known_frame_stays_where_nothing_moved(model):
+    """Decoded a little too dark, the made frames get the known frame's own shade; what moved does not."""
+    timeline = Timeline(replace(plan(model, frames=9), known=(Known(video=noise_clip(5)),)), 4)
+    (window,) = timeline.windows(17)
+    pixels = np.concatenate([timeline.frames[:5], np.repeat(timeline.frames[4:5], 4, axis=0)])
+    pixels = np.clip(pixels, 10, 245) - 5
+    pixels[5:, :8, :8] = 255 * (pixels[5:, :8, :8] < 128)  # something has come there
+    timeline.add(window, pixels, torch.zeros(1, 8, 3, 4, 4))
+    assert np.array_equal(timeline.frames[:5], noise_clip(5).frames)
+    assert np.array_equal(timeline.frames[5:, 8:], np.repeat(noise_clip(5).frames[4:], 4, axis=0)[:, 8:])
+    assert np.array_equal(timeline.frames[5:, :8, :8], pixels[5:, :8, :8])
+
+
 def test_words_hold_in_their_span(model):
     def frames(*texts):
         spans = tuple(Span(text=text, start=8 * index) for index, text in enumerate(texts))

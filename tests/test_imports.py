@@ -15,6 +15,7 @@ ORDER = [
     ["types", "version"],
     ["config"],
     ["video", "nn", "flow"],
+    ["plans", "styles"],
     ["codec", "transformer", "text", "tasks", "worlds", "safety"],
     ["data", "checkpoints", "timeline"],
     ["generate", "class_images", "training"],

@@ -43,11 +43,13 @@ class Clip(Sample):
 
     def save(self, path: str | Path) -> None:
         """To .mp4, .gif, .webp or .png, with its prompt, seed and model inside the file."""
+        from sorairo.plans import plan_to_dict
         from sorairo.video.write import write_video
 
         width, height = self.plan.size
         facts = {"prompt": self.plan.spans[0].text, "seed": self.plan.seed, "model": self.model}
-        write_video(self.video, path, facts | {"size": f"{width}x{height}", "frames": self.plan.frames})
+        facts |= {"size": f"{width}x{height}", "frames": self.plan.frames, "plan": plan_to_dict(self.plan)}
+        write_video(self.video, path, facts)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

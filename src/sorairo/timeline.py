@@ -20,6 +20,9 @@ __all__ = ["KnownLatents", "Timeline"]
 SOFT_BORDER = 4
 """Pixels inside a region's border over which what was made gives way to what was given."""
 
+MOVED = 16.0
+"""Levels from which on a pixel counts as another thing than it showed in the known frame beside."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KnownLatents:
@@ -110,6 +113,7 @@ class Timeline:
     def add(self, window: Window, pixels: np.ndarray, latents: torch.Tensor) -> None:
         """Take what a window made. pixels: uint8 (n h w 3). latents: (1 c t h w)."""
         count = len(self.frames)
+        pixels = self._mended(window, pixels)
         for frame in range(window.first, window.last):
             picture, place = pixels[frame - window.start], frame % count if self.loop else frame
             if not 0 <= place < count:
@@ -124,6 +128,40 @@ class Timeline:
             for group, end in enumerate(ends, 1)
             if window.first <= end - self.step + 1 and end < window.last and self.inside is None
         }
+
+    def _mended(self, window: Window, pixels: np.ndarray) -> np.ndarray:
+        """Pixels (n h w 3) with what the codec loses of known frames beside them put back where nothing moved.
+
+        Known frames stay as they are while all else has been through the codec, which would show as a jump
+        between the two. How a known frame differs from its own decoding is added to what was made, where that
+        still looks like the decoding; between two known sides the nearer one counts more.
+        """
+        places = self._places(window)
+        sides = [
+            (side, window.start + side)
+            for side in (window.first - window.start - 1, window.last - window.start)
+        ]
+        sides = [
+            (side, frame)
+            for side, frame in sides
+            if 0 <= side < len(places) and self.level[places[side]] == 0
+        ]
+        if not sides or self.inside is not None:
+            return pixels
+        shown = pixels.astype(np.float32)
+        made = np.arange(window.start, window.stop)
+        mended = shown.copy()
+        for side, frame in sides:
+            lost = self.frames[places[side]].astype(np.float32) - shown[side]  # h w 3
+            moved = np.abs(shown - shown[side]).max(axis=-1, keepdims=True)  # n h w 1
+            far = (
+                np.abs(made - frame) / (window.last - window.first + 1)
+                if len(sides) == 2
+                else np.zeros(len(made))
+            )
+            share = (1 - far).clip(0, 1)[:, None, None, None] * np.exp(-np.square(moved / MOVED))
+            mended += share * lost
+        return np.rint(mended).clip(0, 255).astype(np.uint8)
 
     def _places(self, window: Window) -> np.ndarray:
         """(n,) which frame of the timeline each frame of a window shows; beyond what is known the last repeats."""

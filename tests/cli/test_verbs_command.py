@@ -20,11 +20,11 @@ WORDS = "a red ball rolls"
 QUICK = ("--model", "MODEL", "--steps", "1", "--seed", "1")
 
 
-def clip(path: str, frames: int = 9, seed: int = 0, **metadata: object) -> str:
+def clip(path: str, frames: int = 9, shade: int = 0, **metadata: object) -> str:
     """A file in the folder; a smooth picture, so that H.264 keeps it."""
     ramp = np.linspace(0, 255, 64)[None, :, None, None] * np.ones((frames, 64, 64, 3))
     moved = np.stack([np.roll(frame, 3 * index, axis=1) for index, frame in enumerate(ramp)])
-    values = (moved + 40 * seed).clip(0, 255).astype(np.uint8)
+    values = (moved + 40 * shade).clip(0, 255).astype(np.uint8)
     write_video(Video(frames=values, fps=8.0), path, metadata or None)
     return path
 
@@ -32,7 +32,7 @@ def clip(path: str, frames: int = 9, seed: int = 0, **metadata: object) -> str:
 @pytest.fixture
 def given(sorairo: Callable[..., Done]) -> None:
     clip("a.mp4", prompt="a red ball drops", seed=5)
-    clip("b.mp4", seed=1)
+    clip("b.mp4", shade=1)
     Image.fromarray(read_video("a.mp4").frames[0]).save("still.png")
 
 
@@ -57,11 +57,11 @@ def test_every_verb(
     sorairo: Callable[..., Done], given: None, arguments: tuple[str, ...], frames: int
 ) -> None:
     Path("cards.yaml").write_text("0: a red ball drops\n1:\n  words: a blue cube\n  picture: still.png\n")
-    done = sorairo(*arguments, *QUICK, "-o", "made.webp", "--json")
+    done = sorairo(*arguments, *QUICK, "-o", "made.mp4", "--json")
     assert done.code == 0, done.err
     values = json.loads(done.out)
-    assert (values["path"], values["seed"], values["notes"]) == ("made.webp", 1, [])
-    assert values["frames"] == frames == len(read_video("made.webp"))
+    assert (values["path"], values["seed"], values["notes"]) == ("made.mp4", 1, [])
+    assert values["frames"] == frames == len(read_video("made.mp4"))
 
 
 def test_a_remix_takes_words_and_seed_from_the_file(sorairo: Callable[..., Done], given: None) -> None:

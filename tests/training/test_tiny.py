@@ -111,6 +111,8 @@ def test_a_changed_setting_and_a_decay(whole, tmp_path):
     lines = read_metrics(to / "metrics.jsonl")
     assert [line["step"] for line in lines] == list(range(150, 170)) and lines[-1]["lr"] == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert tiny("--run", to, "--export", to.parent / "as-it-is").returncode == 0  # whatever its schedule was
+    assert (to.parent / "as-it-is/transformer.safetensors").exists()
 
 
 def test_an_unknown_recipe_lists_the_known():

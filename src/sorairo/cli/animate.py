@@ -29,4 +29,4 @@ def animate(
     from sorairo import tasks
 
     picture = read_given(image)
-    make_videos(options, lambda model, ask: tasks.animate(picture, prompt, model, ask))
+    make_videos(options, lambda model, ask: tasks.animate(picture, prompt, model, ask), [image])

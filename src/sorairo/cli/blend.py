@@ -45,4 +45,4 @@ def blend(
 
     a, b = read_given(first), read_given(last)
     words = words_for(prompt, first), words_for(prompt, last)
-    make_videos(options, lambda model, ask: tasks.blend(a, b, words, model, ask, curve=curve))
+    make_videos(options, lambda model, ask: tasks.blend(a, b, words, model, ask, curve=curve), [first, last])

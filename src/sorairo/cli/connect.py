@@ -34,4 +34,4 @@ def connect(
     from sorairo import tasks
 
     a, b = read_given(first), read_given(last)
-    make_videos(options, lambda model, ask: tasks.connect(a, b, prompt, model, ask))
+    make_videos(options, lambda model, ask: tasks.connect(a, b, prompt, model, ask), [first, last])

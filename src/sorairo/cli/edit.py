@@ -43,7 +43,9 @@ def edit(
 
     given, where = read_given(clip), parsed_region(region)
     make_videos(
-        options, lambda model, ask: tasks.edit(given, prompt, model, ask, strength=strength, region=where)
+        options,
+        lambda model, ask: tasks.edit(given, prompt, model, ask, strength=strength, region=where),
+        [clip],
     )
 
 

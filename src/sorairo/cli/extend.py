@@ -41,4 +41,4 @@ def extend(
     from sorairo import tasks
 
     given, words = read_given(clip), words_for(prompt, clip)
-    make_videos(options, lambda model, ask: tasks.extend(given, words, model, ask, before=before))
+    make_videos(options, lambda model, ask: tasks.extend(given, words, model, ask, before=before), [clip])

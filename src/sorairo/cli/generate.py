@@ -25,6 +25,7 @@ Examples:
 
 @with_options(
     seconds="Length; the nearest that can be made. What is longer than the model makes at once is made in windows.",
+    fit=None,
     out="Ends in .mp4, .gif, .webp or .png; out.png with --class.",
 )
 def generate(
@@ -55,7 +56,7 @@ def generate(
 
 def pictures(options: Options, label: str, sampler: str | None) -> None:
     """Pictures of a class, by a DiT."""
-    for option in ("size", "seconds", "frames", "negative", "lora", "cache", "memory"):
+    for option in ("size", "seconds", "frames", "negative", "style", "expand", "lora", "cache", "memory"):
         if getattr(options, option):
             raise UserError(f"--{option} does not go with --class: a DiT makes one picture of its own size.")
     ask = ClassAsk(

@@ -48,4 +48,4 @@ def loop(
         make_videos(options, lambda model, ask: tasks.loop(None, subject, model, ask))
         return
     given, words = read_given(path), words_for(prompt, path)
-    make_videos(options, lambda model, ask: tasks.loop(given, words, model, ask))
+    make_videos(options, lambda model, ask: tasks.loop(given, words, model, ask), [path])

@@ -9,11 +9,27 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sorairo.cli import animate, blend, connect, edit, extend, loop, models, recut, remix, storyboard, worlds
+from sorairo.cli import (
+    animate,
+    blend,
+    connect,
+    edit,
+    extend,
+    loop,
+    models,
+    recut,
+    remix,
+    storyboard,
+    styles,
+    worlds,
+)
 from sorairo.cli import eval as evaluation
 from sorairo.cli.errors import guarded
+from sorairo.cli.expand import EXAMPLES as EXPAND_EXAMPLES
+from sorairo.cli.expand import expand
 from sorairo.cli.export import export
 from sorairo.cli.generate import EXAMPLES, generate
+from sorairo.cli.show import show
 from sorairo.cli.train import train
 from sorairo.version import VERSION
 
@@ -37,10 +53,13 @@ app.command(epilog=recut.EXAMPLES)(recut.recut)
 app.command(epilog=remix.EXAMPLES)(remix.remix)
 app.command(epilog=storyboard.EXAMPLES)(storyboard.storyboard)
 app.command(epilog=blend.EXAMPLES)(blend.blend)
+app.command(epilog=EXPAND_EXAMPLES)(expand)
+app.command()(show)
 app.command()(train)
 app.command()(export)
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
+app.add_typer(styles.app, name="styles")
 app.add_typer(evaluation.app, name="eval")
 
 

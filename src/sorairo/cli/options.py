@@ -53,6 +53,18 @@ class Options:
         typer.Option(metavar="G", help="How closely to follow the words; the model's own if not given."),
     ] = None
     negative: Annotated[str, typer.Option(metavar="WORDS", help="What to keep away from.")] = ""
+    style: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A preset of words and settings; see sorairo styles.")
+    ] = None
+    expand: Annotated[
+        bool, typer.Option("--expand", help="Rewrite the words as the long captions that the model knows.")
+    ] = False
+    fit: Annotated[
+        str,
+        typer.Option(
+            metavar="crop|letterbox|stretch", help="How what is given comes to the size of what is made."
+        ),
+    ] = "crop"
     lora: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,6 +108,7 @@ class Options:
             steps=self.steps,
             guidance=self.guidance,
             negative=self.negative,
+            fit=self.fit,
         )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sorairo.version import VERSION
 
 if TYPE_CHECKING:
+    from sorairo.plans import Given
     from sorairo.types import Sample
 
 __all__ = ["numbered", "recipe", "report"]
@@ -21,8 +23,10 @@ def numbered(out: Path, number: int) -> list[Path]:
     return [out.with_stem(f"{out.stem}-{index}") for index in range(1, number + 1)]
 
 
-def recipe(sample: Sample) -> dict[str, Any]:
-    """What the file remembers of how it was made, enough to make it again."""
+def recipe(sample: Sample, given: Sequence[Given] = ()) -> dict[str, Any]:
+    """What the file remembers of how it was made, enough to make it again. given: the files it was made with."""
+    from sorairo.plans import plan_to_dict
+
     plan = sample.plan
     return {
         "prompt": plan.spans[0].text,
@@ -35,16 +39,22 @@ def recipe(sample: Sample) -> dict[str, Any]:
         "guidance": plan.guidance,
         "model": sample.model,
         "software": f"sorairo {VERSION}",
+        "plan": plan_to_dict(plan, given),
     }
 
 
 def report(
-    samples: list[Sample], paths: list[Path], sheet: Path | None, timings: dict[str, float], as_json: bool
+    samples: list[Sample],
+    paths: list[Path],
+    sheet: Path | None,
+    timings: dict[str, float],
+    as_json: bool,
+    given: Sequence[Given] = (),
 ) -> None:
     """One JSON object, or a line per file, on stdout."""
     sample = samples[0]
     if as_json:
-        values: dict[str, Any] = {"path": str(paths[0])} | recipe(sample)
+        values: dict[str, Any] = {"path": str(paths[0])} | recipe(sample, given)
         values["videos"] = [
             {"path": str(path), "seed": one.plan.seed} for path, one in zip(paths, samples, strict=True)
         ]

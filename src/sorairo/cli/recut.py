@@ -44,7 +44,7 @@ def recut(
     from sorairo import tasks
 
     span, given, words = parsed_span(keep), read_given(clip), words_for(prompt, clip)
-    make_videos(options, lambda model, ask: tasks.recut(given, span, words, model, ask))
+    make_videos(options, lambda model, ask: tasks.recut(given, span, words, model, ask), [clip])
 
 
 def parsed_span(text: str) -> tuple[float, float]:

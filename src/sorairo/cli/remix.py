@@ -46,4 +46,6 @@ def remix(
     seed = read_metadata(clip).get("seed")
     if options.seed is None and isinstance(seed, int):
         options = replace(options, seed=seed)
-    make_videos(options, lambda model, ask: tasks.remix(given, said, change, model, ask, strength=strength))
+    make_videos(
+        options, lambda model, ask: tasks.remix(given, said, change, model, ask, strength=strength), [clip]
+    )

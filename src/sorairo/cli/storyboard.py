@@ -35,11 +35,13 @@ def storyboard(
     """Make a video from cards: what happens from which second on, and pictures to come by."""
     from sorairo import tasks
 
+    said = read_cards(cards)
     board = [
         tasks.Card(at=at, words=words, picture=read_given(picture) if picture else None)
-        for at, words, picture in read_cards(cards)
+        for at, words, picture in said
     ]
-    make_videos(options, lambda model, ask: tasks.storyboard(board, model, ask))
+    pictures = [picture for _, _, picture in said if picture]
+    make_videos(options, lambda model, ask: tasks.storyboard(board, model, ask), pictures)
 
 
 def read_cards(path: Path) -> list[tuple[float, str | None, Path | None]]:

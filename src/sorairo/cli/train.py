@@ -72,7 +72,7 @@ def train(
         return
     if export is not None:
         objective, config = found.build(run)
-        Trainer(objective, config, run, accept_changes=accept_changes).export(export)
+        Trainer(objective, config, run).export(export)
         return
     first = begin_decay(run, to) if to is not None else 0
     with teammates(processes):

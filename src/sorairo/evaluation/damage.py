@@ -72,7 +72,7 @@ def blocks(frames: Tensor, rng: np.random.Generator) -> Tensor:
     if rng.random() < 0.5:
         order = torch.arange(time)[:, None, None] / time * 0.7
         order = order + (torch.arange(side)[:, None] + torch.arange(side)) / side
-        keep = (order <= float(rng.uniform(0.35, 1.0)))[..., None, None, None]
+        keep = (order <= float(rng.uniform(0.2, 1.0)))[..., None, None, None]
         x = x * keep
     else:
         step = float(rng.uniform(0.05, 0.35)) * math.sqrt(time * side * side) / 16

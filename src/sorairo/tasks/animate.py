@@ -18,5 +18,5 @@ def animate(picture: Video, prompt: str, model: Abilities, ask: Ask | None = Non
     frames = ask.length(model, model.default_frames)
     if frames < 2:
         raise UserError(f"One frame does not move; ask for {1 + model.step} or more.")
-    known = Known(video=fitted(picture, model, size_for(picture, model, ask)))
+    known = Known(video=fitted(picture, model, size_for(picture, model, ask), ask.fit))
     return ask.plan(model, prompt, frames, (known,))

@@ -14,7 +14,8 @@ __all__ = ["Ask", "frames_for"]
 class Ask:
     """Size, length and settings; None takes the model's own, or what fits the clip that is given.
 
-    size: (width, height). seconds or frames, not both; a verb says what they are the length of.
+    size: (width, height). seconds or frames, not both; a verb says what they are the length of. fit: how given frames
+    of another shape come to this one: crop, letterbox or stretch (video/resize.py).
     """
 
     size: tuple[int, int] | None = None
@@ -24,6 +25,7 @@ class Ask:
     steps: int | None = None
     guidance: float | None = None
     negative: str = ""
+    fit: str = "crop"
 
     @property
     def timed(self) -> bool:

@@ -48,7 +48,7 @@ def blend(
     for clip in (first, last):
         need_clip(clip, "blend", "connect pictures instead")
     size = size_for(first, model, ask)
-    a, b = fitted(first, model, size), fitted(last, model, size)
+    a, b = (fitted(one, model, size, ask.fit) for one in (first, last))
     steps = (min(len(a), len(b)) - 1) // model.step
     if steps < 2:
         raise UserError(f"A clip is too short to blend; give at least {1 + 2 * model.step} frames of each.")

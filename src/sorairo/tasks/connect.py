@@ -15,7 +15,7 @@ def connect(first: Video, last: Video, prompt: str, model: Abilities, ask: Ask |
     steps of the model; the clips may have any. Raises UserError."""
     ask = ask or Ask()
     size = size_for(first, model, ask)
-    first, last = fitted(first, model, size), fitted(last, model, size)
+    first, last = (fitted(one, model, size, ask.fit) for one in (first, last))
     between = ask.more(model)
     if model.needs:  # it makes the whole clip at once, so that is what has to be whole steps
         between -= len(last)

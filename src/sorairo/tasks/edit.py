@@ -29,5 +29,5 @@ def edit(
         raise UserError(f"The strength must be over 0 and at most 1, not {strength:g}.")
     if ask.timed:
         raise UserError("An edit is as long as its clip; leave the length out, or extend the clip.")
-    given = fitted(clip, model, size_for(clip, model, ask))
+    given = fitted(clip, model, size_for(clip, model, ask), ask.fit)
     return ask.plan(model, prompt, len(given), (Known(video=given, hold=1 - strength, region=region),))

@@ -17,6 +17,6 @@ def extend(
     steps of the model; the clip may have any. Raises UserError."""
     ask = ask or Ask()
     need_clip(clip, "extend", "animate it instead")
-    given = fitted(clip, model, size_for(clip, model, ask))
+    given = fitted(clip, model, size_for(clip, model, ask), ask.fit)
     more = ask.more(model)
     return ask.plan(model, prompt, len(given) + more, (Known(video=given, at=more if before else 0),))

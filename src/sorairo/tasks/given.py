@@ -13,14 +13,11 @@ from sorairo.types import UserError, Video
 __all__ = ["at_rate", "fitted", "need_clip", "size_for"]
 
 
-def fitted(video: Video, model: Abilities, size: tuple[int, int]) -> Video:
-    """`video` at a size (width, height) and at the model's frame rate; itself where it has both.
-
-    Where the shapes differ the middle is cut out.
-    """
+def fitted(video: Video, model: Abilities, size: tuple[int, int], fit: str = "crop") -> Video:
+    """`video` at a size (width, height) and at the model's frame rate; itself where it has both. fit: see Ask."""
     from sorairo.video.resize import resize  # its package opens files, which a model is loaded without
 
-    return resize(at_rate(video, model.fps), size)
+    return resize(at_rate(video, model.fps), size, fit=fit)
 
 
 def at_rate(video: Video, fps: float) -> Video:

@@ -20,5 +20,5 @@ def loop(clip: Video | None, prompt: str, model: Abilities, ask: Ask | None = No
     if clip is None:
         return ask.plan(model, prompt, ask.length(model, model.default_frames), loop=True)
     need_clip(clip, "loop", "animate it first")
-    given = fitted(clip, model, size_for(clip, model, ask))
+    given = fitted(clip, model, size_for(clip, model, ask), ask.fit)
     return ask.plan(model, prompt, len(given) + ask.more(model), (Known(video=given),), loop=True)

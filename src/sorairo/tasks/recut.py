@@ -20,7 +20,7 @@ def recut(
     """
     ask = ask or Ask()
     need_clip(clip, "recut", "animate it instead")
-    given = fitted(clip, model, size_for(clip, model, ask))
+    given = fitted(clip, model, size_for(clip, model, ask), ask.fit)
     start, stop = (round(second * model.fps) for second in keep)
     if not 0 <= start < stop <= len(given):
         raise UserError(

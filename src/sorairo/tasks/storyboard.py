@@ -58,5 +58,5 @@ def storyboard(cards: Sequence[Card], model: Abilities, ask: Ask | None = None) 
         if len(picture) > 1:
             raise UserError("A card takes a picture, not a clip; connect clips instead.")
         size = size_for(pictures[0][0], model, ask)
-        known.append(Known(video=fitted(picture, model, size), at=start))
+        known.append(Known(video=fitted(picture, model, size, ask.fit), at=start))
     return ask.plan(model, tuple(spans), frames, tuple(known))

@@ -93,7 +93,10 @@ def train(
     """
     team = Team()
     with only_process(run_dir) if team.leads else nullcontext():
-        trainer = Trainer(objective, config, run_dir, accept_changes=accept_changes, team=team)
+        if team.leads:
+            now = {"train": asdict(config), "objective": objective.settings()}
+            check_settings(run_dir / "settings.json", now, MAY_CHANGE, accept_changes)
+        trainer = Trainer(objective, config, run_dir, team)
         outcome = trainer.run(hours)
         if outcome.reason == "done" and team.leads:
             trainer.export(run_dir / "export")
@@ -108,19 +111,10 @@ class Trainer:
         objective: Objective,
         config: TrainConfig,
         run_dir: Path,
-        *,
-        accept_changes: bool = False,
         team: Team | None = None,
     ):
         self.objective, self.config, self.run_dir = objective, config, run_dir
         self.team = team or Team()
-        if self.team.leads:
-            check_settings(
-                run_dir / "settings.json",
-                {"train": asdict(config), "objective": objective.settings()},
-                MAY_CHANGE,
-                accept_changes,
-            )
         if config.threads:
             torch.set_num_threads(config.threads)
         named = [

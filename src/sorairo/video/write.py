@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from sorairo.types import UserError, Video
 from sorairo.video.files import check_folder, replacing
 from sorairo.video.sheet import frames_sheet
+from sorairo.video.sound import Sound, mixed, sound_packets
 
 __all__ = ["EXTENSIONS", "check_writable", "write_video"]
 
@@ -23,19 +25,30 @@ BT709 = 1
 LIMITED_RANGE = 1
 
 
-def write_video(video: Video, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
+def write_video(
+    video: Video,
+    path: str | Path,
+    metadata: dict[str, Any] | None = None,
+    sounds: Sequence[Sound] = (),
+) -> None:
     """Write `video` to `path`, whole or not at all.
 
     .mp4: H.264, yuv420p, the index in front (plays in a browser while it loads); .gif, .webp: looping; .png:
     the frame, or for a clip all frames as a sheet. metadata: any JSON values, kept in the file as its comment
-    (`read_metadata` returns them). Raises UserError for another extension and for a place that cannot be
-    written.
+    (`read_metadata` returns them). sounds: parts of other files' sound, as AAC in an .mp4 (the others hold
+    none); files without sound are passed over. Raises UserError for another extension and for a place that
+    cannot be written.
     """
     path = Path(path)
     check_writable(path)
     comment = json.dumps(metadata) if metadata else ""
+    kind = path.suffix.lower()
+    track = mixed(sounds, len(video) / video.fps) if kind == ".mp4" else None
     with replacing(path) as temporary:
-        WRITERS[path.suffix.lower()](video, temporary, comment)
+        if track is not None:
+            write_mp4(video, temporary, comment, track)
+        else:
+            WRITERS[kind](video, temporary, comment)
 
 
 def check_writable(path: str | Path) -> None:
@@ -46,7 +59,7 @@ def check_writable(path: str | Path) -> None:
     check_folder(path)
 
 
-def write_mp4(video: Video, path: Path, comment: str) -> None:
+def write_mp4(video: Video, path: Path, comment: str, track: np.ndarray | None = None) -> None:
     frames = even(video.frames)
     height, width = frames.shape[1:3]
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
@@ -59,6 +72,7 @@ def write_mp4(video: Video, path: Path, comment: str) -> None:
         context = stream.codec_context
         context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = LIMITED_RANGE
+        packets = [] if track is None else sound_packets(container, track)
         for picture in frames:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame = frame.reformat(
@@ -67,8 +81,17 @@ def write_mp4(video: Video, path: Path, comment: str) -> None:
                 dst_color_range=LIMITED_RANGE,
                 interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
             )
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        container.mux(
+            sorted(packets, key=moment)
+        )  # both tracks side by side, so that it plays while it loads
+
+
+def moment(packet: av.Packet) -> float:
+    """When a packet is wanted, in seconds."""
+    time = packet.dts if packet.dts is not None else packet.pts
+    return float((time or 0) * packet.time_base)
 
 
 def even(frames: np.ndarray) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""`sorairo show`: how a file was made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sorairo.plans import Reference, StoredPlan
+
+__all__ = ["show"]
+
+
+def show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video or a picture that was made here.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """How a file was made: its words, seed, size, model and plan."""
+    from sorairo.config import to_dict
+    from sorairo.plans import plan_to_dict, read_plan
+
+    stored = read_plan(file)
+    if as_json:
+        plan = plan_to_dict(stored.plan) | {"known": [to_dict(one) for one in stored.known]}
+        facts = {"path": str(file), "prompt": stored.plan.spans[0].text, "seed": stored.plan.seed}
+        facts |= {"size": list(stored.plan.size), "model": stored.model, "software": stored.software}
+        print(json.dumps(facts | {"plan": plan}))
+        return
+    for name, text in lines(stored):
+        print(f"{name:<9} {text}")
+
+
+def lines(stored: StoredPlan) -> list[tuple[str, str]]:
+    """(name, text) of all that a person would want to know."""
+    plan, fps = stored.plan, stored.plan.fps
+    said = [(f"{time(span.start, fps)} to {time(span.stop, fps)}: ", span.text) for span in plan.spans]
+    told: list[tuple[str, str]] = [("prompt", text if len(said) == 1 else when + text) for when, text in said]
+    told += [
+        ("negative", plan.negative),
+        ("seed", str(plan.seed)),
+        ("size", f"{plan.size[0]}x{plan.size[1]}"),
+        ("length", f"{plan.frames} frames, {plan.frames / fps:.2f} s at {fps:g} a second"),
+        ("steps", default(plan.steps)),
+        ("guidance", default(plan.guidance)),
+        ("loop", "yes" if plan.loop else ""),
+        *(("known", known(one)) for one in stored.known),
+        ("model", stored.model),
+        ("software", stored.software),
+    ]
+    return [(name, text) for name, text in told if text]
+
+
+def known(one: Reference) -> str:
+    """One line on frames that were given."""
+    place = f"frames {one.at} to {one.at + one.frames - 1}" if one.frames > 1 else f"frame {one.at}"
+    held = "kept" if one.hold == 1 else f"held by {one.hold:g}"
+    inside = "" if one.region is None else " inside {},{},{},{}".format(*one.region)
+    return f"{place} {held}{inside}, from {one.path or 'no file'}"
+
+
+def time(frame: int | None, fps: float) -> str:
+    return "the end" if frame is None else f"{frame / fps:.2f} s"
+
+
+def default(value: Any) -> str:
+    return "the model's own" if value is None else f"{value:g}"
