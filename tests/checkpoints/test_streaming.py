@@ -158,4 +158,4 @@ def test_memory_is_that_of_two_blocks(tmp_path, dtype):
     (lean, weights), (whole, _) = measure("streamed"), measure("resident")
     assert whole > 0.9 * weights
     print(f"{dtype}: weights {weights / 1e6:.0f} MB, resident {whole / 1e6:.0f}, streamed {lean / 1e6:.0f}")
-    assert lean < 0.4 * whole, (lean, whole, weights)
+    assert lean < whole - 0.75 * weights, (lean, whole, weights)  # 14 of 16 are not there
