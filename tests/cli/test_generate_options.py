@@ -49,9 +49,10 @@ def test_loras(tiny_folder, tmp_path, lora):
 def test_cache_and_memory(tiny_folder, tmp_path):
     done = run(tiny_folder, tmp_path, "--cache", "0.2", "--steps", "8", "--memory", "2GB", "--frames", "5")
     assert done.exit_code == 0, done.output
-    assert "all weights stay in memory" in done.stderr
+    assert "all weights stay in memory" in done.stderr, done.stderr
     for wrong in (["--cache", "-1"], ["--memory", "much"], ["--memory", "1MB"]):
-        assert isinstance(run(tiny_folder, tmp_path, *wrong).exception, ValueError)
+        done = run(tiny_folder, tmp_path, *wrong)
+        assert isinstance(done.exception, ValueError), (wrong, done.exception, done.output)
     done = CliRunner().invoke(
         app, ["generate", "--class", "dog", "--cache", "0.2", "--model", str(tiny_folder)]
     )
