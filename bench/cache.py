@@ -30,7 +30,7 @@ PROMPTS = [
 ]
 TOLERANCES = (0.1, 0.2, 0.4, 0.8)
 THRESHOLDS = (0.1, 0.2, 0.4)
-FEWER = (0.75, 0.5, 0.375)
+FEWER = (0.75, 0.5, 0.375, 0.28)
 
 Velocity = Callable[[torch.Tensor, Any], torch.Tensor]
 Wrap = Callable[[Velocity, list[float]], Velocity]

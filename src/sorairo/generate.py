@@ -146,7 +146,9 @@ class Film:
 
     def __init__(self, plan: Plan, model: Checkpoint, texts: Texts, cache: CacheConfig | None = None) -> None:
         self.plan, self.model, self.texts, self.cache = plan, model, texts, cache
-        self.timeline = Timeline(plan, model.codec.config.time_factor)
+        self.timeline = Timeline(
+            plan, model.codec.config.time_factor, mends="frames" in model.info.conditioning
+        )
         # what a model is told of beside the noise is told of the whole clip
         told = model.transformer.config.condition_channels > 0
         self.windows = self.timeline.whole() if told else self.timeline.windows(model.info.max_frames)

@@ -37,12 +37,13 @@ class Timeline:
     """frames: uint8 (frames h w 3), right where level is 0. level: (frames,) the sigma from which a frame is made.
 
     given: (frames,) bool, whether there are pixels at all. inside: (frames h w) float, where a frame may
-    change, or None where no plan has regions.
+    change, or None where no plan has regions. mends: whether what the codec loses of known frames is put back beside
+    them; not for models whose makers show their frames as the codec gives them.
     """
 
-    def __init__(self, plan: Plan, step: int) -> None:
+    def __init__(self, plan: Plan, step: int, mends: bool = True) -> None:
         width, height = plan.size
-        self.step, self.loop, self.spans = step, plan.loop, plan.spans
+        self.step, self.mends, self.loop, self.spans = step, mends, plan.loop, plan.spans
         self.frames = np.zeros((plan.frames, height, width, 3), np.uint8)
         self.level = np.ones(plan.frames)
         self.given = np.zeros(plan.frames, bool)
@@ -113,7 +114,7 @@ class Timeline:
     def add(self, window: Window, pixels: np.ndarray, latents: torch.Tensor) -> None:
         """Take what a window made. pixels: uint8 (n h w 3). latents: (1 c t h w)."""
         count = len(self.frames)
-        pixels = self._mended(window, pixels)
+        pixels = self._mended(window, pixels) if self.mends else pixels
         for frame in range(window.first, window.last):
             picture, place = pixels[frame - window.start], frame % count if self.loop else frame
             if not 0 <= place < count:

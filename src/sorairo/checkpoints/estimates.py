@@ -178,7 +178,7 @@ def video_blueprint(
 
         work = working_memory(meta(lambda: Transformer(few)), denoise, dtype)
         last = working_memory(meta(lambda: Codec(codec)), decode, dtype)
-        less = working_memory(InPieces(meta(lambda: Codec(codec))), decode, dtype)
+        less = working_memory(meta(lambda: InPieces(Codec(codec))), decode, dtype)
         return [
             Stage(name="text", parts=(text.name,), working=0),
             *([Stage(name="vision", parts=(vision.name,), working=0)] if vision else []),

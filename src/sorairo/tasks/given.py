@@ -15,7 +15,7 @@ __all__ = ["at_rate", "fitted", "need_clip", "size_for"]
 
 def fitted(video: Video, model: Abilities, size: tuple[int, int], fit: str = "crop") -> Video:
     """`video` at a size (width, height) and at the model's frame rate; itself where it has both. fit: see Ask."""
-    from sorairo.video.resize import resize  # its package opens files, which a model is loaded without
+    from sorairo.video.resize import resize  # brings PyAV with it, which words alone do without
 
     return resize(at_rate(video, model.fps), size, fit=fit)
 
