@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -208,3 +209,31 @@ def test_models_of_stills_are_given_nothing():
         tasks.text_to_video(WORDS, still, tasks.Ask(seconds=4))
     with pytest.raises(UserError, match=r"cannot be (made|given)"):
         still.check(tasks.edit(clip(1), WORDS, still))
+
+
+def test_a_model_that_needs_pictures_makes_one_window():
+    between = tasks.Abilities(
+        name="between",
+        sizes=((64, 64),),
+        max_frames=17,
+        default_frames=17,
+        fps=8.0,
+        step=4,
+        conditioning=("first", "last"),
+        needs=("first", "last"),
+    )
+    plan = tasks.connect(clip(1), clip(1), WORDS, between)
+    assert plan.frames == 17 and [known.at for known in plan.known] == [0, 16]
+    between.check(plan)
+    between.check(tasks.connect(clip(1), clip(1), WORDS, between, tasks.Ask(frames=8)))
+    refused = {
+        "give it the first and the last frame": tasks.text_to_video(WORDS, between),
+        "give it the last frame": tasks.animate(clip(1), WORDS, between),
+        "one frame at a time": tasks.connect(clip(5), clip(1), WORDS, between),
+        "another model for loops": replace(plan, loop=True),
+        "keeps the pictures": replace(plan, known=tuple(replace(known, hold=0.5) for known in plan.known)),
+    }
+    for match, other in refused.items():
+        with pytest.raises(UserError, match=match):
+            between.check(other)
+    assert between.longest == 17
