@@ -60,6 +60,8 @@ def test_usage_errors_are_one_line(arguments: tuple[str, ...], words: str) -> No
     assert words in done.stderr and "--help" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_shell_completion() -> None:
+def test_shell_completion(monkeypatch: pytest.MonkeyPatch) -> None:
+    # else it asks which shell started the tests, and there may be none among their parents
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     done = CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="sorairo")
     assert done.exit_code == 0 and "_SORAIRO_COMPLETE" in done.output
