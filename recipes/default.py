@@ -39,12 +39,13 @@ from sorairo.types import UserError
 SHIFT = 2.0  # of the noise levels that the sampler visits
 FIRST = 40  # shards to begin with
 PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
+    first_seed=10_000,  # the first 9,400 taught the model that ships
     shards=480,
     clips=64,
     run=4,
     buckets=(
-        Bucket(size=(64, 64), frames=17, share=0.40),
-        Bucket(size=(96, 96), frames=17, share=0.34),
+        Bucket(size=(64, 64), frames=17, share=0.26),
+        Bucket(size=(96, 96), frames=17, share=0.48),
         Bucket(size=(96, 64), frames=17, share=0.06),
         Bucket(size=(64, 96), frames=17, share=0.06),
         Bucket(size=(128, 128), frames=17, share=0.03),
@@ -95,7 +96,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     objective = Diffusion(
         transformer,
         loader,
-        DiffusionConfig(times=TimesConfig(per_frame=0.25, known=0.2, shift=SHIFT)),
+        DiffusionConfig(times=TimesConfig(per_frame=0.1, known=0.2, shift=SHIFT)),
         sampler=sheet_sampler(latent_space(), text, PROMPTS, SheetConfig(shift=SHIFT)),
         exporter=partial(write_model, run_dir),
     )

@@ -122,7 +122,7 @@ class Trainer:
             for model, module in objective.models.items()
             for name, parameter in module.named_parameters()
         ]
-        self.optimizer = Optimizer(named, config.optim, working_dtype(config.dtype))
+        self.optimizer = Optimizer(named, config.optim, working_dtype(config.dtype), self.team)
         self.ema = Ema(self.optimizer.weights, config.ema_decay)
         self.step, self.seconds, self.bad = 0, 0.0, 0
         state = latest_state(run_dir / "checkpoints")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sorairo.training.team import Team
+
 __all__ = ["muon_directions", "orthogonalise"]
 
 # Jordan et al. 2024: the quintic whose iterates bring every singular value near 1 (0.7 to 1.2) fastest from 0.
@@ -25,14 +27,29 @@ def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
     return x
 
 
+def _shared(x: Tensor, steps: int, team: Team) -> Tensor:
+    """orthogonalise(x), each process for its share of the matrices: the sum of what all did, zeros elsewhere."""
+    done = torch.zeros_like(x)
+    rows = slice(len(x) * team.share.index // team.share.of, len(x) * (team.share.index + 1) // team.share.of)
+    if len(x[rows]):
+        done[rows] = orthogonalise(x[rows], steps)
+    return team.sum(done)
+
+
 def muon_directions(
-    gradients: Sequence[Tensor], *, block: int = 0, steps: int = 5, dtype: torch.dtype = torch.bfloat16
+    gradients: Sequence[Tensor],
+    *,
+    block: int = 0,
+    steps: int = 5,
+    dtype: torch.dtype = torch.bfloat16,
+    team: Team | None = None,
 ) -> list[Tensor]:
     """One orthogonalised direction per gradient, entries of deviation 0.2, as Adam's updates have.
 
     So one learning rate serves both (Liu et al. 2025, Moonlight, equation 4).
     gradients: (out, in) or kernels (out, in, kt, kh, kw), read as (out, rest). block: rows (of the shorter side)
     orthogonalised together, 0 for all of them; blocks cost block / rows of the whole (Khaled et al. 2025, MuonBP).
+    team: whose processes have the same gradients and share the work.
     """
     groups: dict[tuple[int, int], list[tuple[int, bool, Tensor]]] = defaultdict(list)
     for index, gradient in enumerate(gradients):
@@ -45,7 +62,7 @@ def muon_directions(
     result: list[Tensor] = list(gradients)
     for (_, columns), members in groups.items():
         stacked = torch.cat([blocks for _, _, blocks in members]).to(dtype)
-        stacked = orthogonalise(stacked, steps)  # n r c
+        stacked = _shared(stacked, steps, team) if team else orthogonalise(stacked, steps)  # n r c
         gain = 0.2 * columns**0.5  # r orthonormal rows: entries' deviation is c^-1/2
         parts = stacked.split([len(blocks) for _, _, blocks in members])
         for (index, flip, _), part in zip(members, parts, strict=True):

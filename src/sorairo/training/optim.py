@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sorairo.training.muon import muon_directions
+from sorairo.training.team import Team
 
 __all__ = ["OptimConfig", "Optimizer"]
 
@@ -44,10 +45,17 @@ class Optimizer:
     """Moves named parameters. `weights`, `first` and `second` are all its state, fp32, by name."""
 
     def __init__(
-        self, parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig, dtype: torch.dtype
+        self,
+        parameters: Iterable[tuple[str, nn.Parameter]],
+        config: OptimConfig,
+        dtype: torch.dtype,
+        team: Team | None = None,
     ):
-        """dtype: what the working copies become. Parameters must come in as the exact (fp32) weights."""
-        self.config = config
+        """dtype: what the working copies become. Parameters must come in as the exact (fp32) weights.
+
+        team: all of whose processes step together, with the same gradients.
+        """
+        self.config, self.team = config, team
         self.working = {name: p for name, p in parameters if p.requires_grad}
         self.weights = {name: p.detach().to(torch.float32, copy=True) for name, p in self.working.items()}
         self.first = {name: torch.zeros_like(w) for name, w in self.weights.items()}
@@ -135,6 +143,8 @@ class Optimizer:
         torch._foreach_mul_(g, shrink)
         torch._foreach_lerp_(m, g, 1 - self.config.momentum)
         torch._foreach_lerp_(g, m, self.config.momentum)  # Nesterov's look ahead
-        directions = muon_directions(g, block=self.config.block, steps=self.config.newton_steps)
+        directions = muon_directions(
+            g, block=self.config.block, steps=self.config.newton_steps, team=self.team
+        )
         torch._foreach_mul_(w, 1 - lr * self.config.weight_decay)
         torch._foreach_add_(w, directions, alpha=-lr)

@@ -1,5 +1,7 @@
 """Several processes that train one model: each computes a share of every batch, and their gradients are averaged.
 
+Each also orthogonalises a share of the matrices (training/muon.py), which would otherwise be a quarter of a step.
+
 On a CPU this beats threads: those meet at every small kernel, processes once a step. torchrun's environment variables
 (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) are what makes a process part of a team, so torchrun works as it is.
 """
@@ -15,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from sorairo.types import UserError
 
@@ -61,18 +63,23 @@ class Team:
         if self.share.of == 1:
             return list(numbers)
         grads = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([*(g.flatten().float() for g in grads), torch.tensor(numbers)])
-        try:
-            distributed.all_reduce(flat)
-        except RuntimeError as error:
-            raise UserError(
-                "Another process of this run has ended; the same command continues from the last checkpoint."
-            ) from error
+        flat = self.sum(torch.cat([*(g.flatten().float() for g in grads), torch.tensor(numbers)]))
         flat /= self.share.of
         *means, rest = flat.split([*(g.numel() for g in grads), len(numbers)])
         for grad, mean in zip(grads, means, strict=True):
             grad.copy_(mean.view_as(grad))
         return rest.tolist()
+
+    def sum(self, numbers: Tensor) -> Tensor:
+        """The sum of everyone's `numbers`, which have the same shape everywhere; in their own memory."""
+        if self.share.of > 1:
+            try:
+                distributed.all_reduce(numbers)
+            except RuntimeError as error:
+                raise UserError(
+                    "Another process of this run has ended; the same command continues from the last checkpoint."
+                ) from error
+        return numbers
 
 
 @contextmanager
