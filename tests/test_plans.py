@@ -46,7 +46,7 @@ def test_known_frames_are_found_in_their_files(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     write_video(CLIP, "clip.mp4")
     write_video(replace_frames(CLIP, CLIP.frames[:1, ::-1]), "still.png")
-    clip, still = given_for(PLAN, Path("clip.mp4")), given_for(PLAN, Path("still.png"), "stretch")
+    clip, still = given_for(Path("clip.mp4"), SIZE, FPS), given_for(Path("still.png"), SIZE, FPS, "stretch")
     known = (
         Known(video=replace_frames(CLIP, clip.video.frames[4:9])),
         Known(video=still.video, at=8, hold=0.5),

@@ -17,6 +17,7 @@ import numpy as np
 from sorairo.config import from_dict, to_dict
 from sorairo.types import Known, Plan, UserError, Video
 from sorairo.video.read import read_given, read_metadata
+from sorairo.video.sound import Sound
 
 __all__ = [
     "VERSION",
@@ -24,6 +25,7 @@ __all__ = [
     "Reference",
     "StoredPlan",
     "given_for",
+    "kept_sound",
     "plan_from_dict",
     "plan_to_dict",
     "read_plan",
@@ -35,11 +37,12 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Given:
-    """A file that a plan is made with, and its frames as `read_given` gave them with this `fit`."""
+    """A file that a plan is made with, and its frames as `read_given` gave them with this `fit` and `background`."""
 
     path: Path
     video: Video
     fit: str = "crop"
+    background: str = "white"
 
     @cached_property
     def sha256(self) -> str:
@@ -47,9 +50,12 @@ class Given:
         return file_sha256(self.path)
 
 
-def given_for(plan: Plan, path: Path, fit: str = "crop") -> Given:
-    """A file that a plan was made with, read at the plan's size and rate. Raises UserError."""
-    return Given(path=path, video=read_given(path, plan.size, plan.fps, fit), fit=fit)
+def given_for(
+    path: Path, size: tuple[int, int], fps: float, fit: str = "crop", background: str = "white"
+) -> Given:
+    """A file for a plan of this size (width, height) and rate. Raises UserError."""
+    video = read_given(path, size, fps, fit, background=background)
+    return Given(path=path, video=video, fit=fit, background=background)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +63,13 @@ class Reference:
     """A Known whose frames are named: `frames` of them from number `first` of a file, at the plan's size and rate.
 
     path: as it was typed; empty for frames that stand in no file. sha256: of the file; without one, of the frames.
-    at, hold, region: as in Known.
+    fit, background: how it was read. at, hold, region: as in Known.
     """
 
     path: str
     sha256: str
     fit: str = "crop"
+    background: str = "white"
     first: int = 0
     frames: int = 1
     at: int = 0
@@ -94,7 +101,7 @@ class StoredPlan:
                 f"The frames known from {one.at} on stand in no file, so they cannot be given again."
             )
         path = self.found(one)
-        video = read_given(path, self.plan.size, self.plan.fps, one.fit)
+        video = read_given(path, self.plan.size, self.plan.fps, one.fit, background=one.background)
         frames = video.frames[one.first : one.first + one.frames]
         if len(frames) < one.frames:
             raise UserError(f"{path} has no {one.first + one.frames} frames, which its plan asks for.")
@@ -157,14 +164,33 @@ def described_plan() -> type[Any]:
     return make_dataclass("Plan", kept, frozen=True, kw_only=True)
 
 
+def kept_sound(plan: Plan, given: Sequence[Given]) -> list[Sound]:
+    """The sound of the given frames that a plan is made with, where these stand in the clip."""
+    references = [reference(known, given) for known in plan.known]
+    return [
+        Sound(
+            path=Path(one.path),
+            start=one.first / plan.fps,
+            stop=(one.first + one.frames) / plan.fps,
+            at=one.at / plan.fps,
+        )
+        for one in references
+        if one.path and one.frames > 1
+    ]
+
+
 def reference(known: Known, given: Sequence[Given]) -> Reference:
     """Where known frames are from, found by the frames themselves, so that no task has to carry it along."""
     frames = known.video.frames
-    named = {"path": "", "sha256": hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()}
+    named: dict[str, Any] = {
+        "path": "",
+        "sha256": hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest(),
+    }
     for one in given:
         first = place_of(frames, one.video.frames)
         if first is not None:
-            named = {"path": str(one.path), "sha256": one.sha256, "fit": one.fit, "first": first}
+            named = {"path": str(one.path), "sha256": one.sha256, "first": first}
+            named |= {"fit": one.fit, "background": one.background}
             break
     return Reference(**named, frames=len(frames), **place(known))
 

@@ -33,9 +33,9 @@ class Style:
 
 
 def apply_style(prompt: str, style: Style) -> str:
-    """The prompt, ended as a sentence, and the style's words behind it."""
+    """The prompt, ended as a sentence, and the style's words behind it, unless they are there already."""
     prompt, words = prompt.strip(), style.words.strip()
-    if not words:
+    if not words or prompt.endswith(words):
         return prompt
     if prompt and prompt[-1] not in ".!?…。":
         prompt += "."

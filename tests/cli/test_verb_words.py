@@ -74,7 +74,9 @@ def test_a_style_gives_words_and_settings(tiny_folder, tmp_path):
 def test_expanded_words_are_said_and_stand_in_the_plan():
     plan = Plan(size=(64, 64), frames=5, fps=8.0, spans=(Span(text="a red ball bouncing"),), seed=0)
     said: list[str] = []
-    (span,) = worded(plan, Options(expand=True, style="sunset"), said.append).spans
+    worded_plan, rewrites = worded(plan, Options(expand=True, style="sunset"), said.append)
+    (span,) = worded_plan.spans
+    assert rewrites == [("a red ball bouncing", said[0].removeprefix("Expanded: "))]
     assert span.text.startswith("A medium matte red ball drops onto the floor and bounces")
     assert said == [f"Expanded: {span.text[: len(said[0]) - len('Expanded: ')]}"] and "sunset" in span.text
-    assert worded(plan, Options(), said.append) == plan and len(said) == 1
+    assert worded(plan, Options(), said.append) == (plan, []) and len(said) == 1

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from sorairo.cli.storyboard import read_cards
+from sorairo.plans import read_plan
 from sorairo.types import UserError, Video
-from sorairo.video import read_video, write_video
+from sorairo.video import has_sound, read_given, read_video, write_video
 from tests.cli.test_generate_command import Done, names, refused
 from tests.cli.test_generate_command import sorairo as sorairo  # the fixture
+from tests.video.test_sound import loudness, tone_file
 
 WORDS = "a red ball rolls"
 QUICK = ("--model", "MODEL", "--steps", "1", "--seed", "1")
@@ -69,6 +71,66 @@ def test_a_remix_takes_words_and_seed_from_the_file(sorairo: Callable[..., Done]
         sorairo("remix", "a.mp4", "the ball is blue", "--model", "MODEL", "--steps", "1", "--json").out
     )
     assert (values["prompt"], values["seed"]) == ("a blue ball drops", 5)
+
+
+@pytest.mark.parametrize("fps", [24, 25, 30])
+def test_the_plan_names_clips_of_any_rate(sorairo: Callable[..., Done], fps: int) -> None:
+    """As `show` needs to make it again: what a verb saw is what its file gives at the model's rate."""
+    ramp = np.linspace(0, 255, 96)[None, None, :, None] * np.ones((2 * fps, 64, 1, 3))
+    moved = np.stack([np.roll(frame, 2 * index, axis=1) for index, frame in enumerate(ramp)])
+    write_video(Video(frames=moved.astype(np.uint8), fps=float(fps)), "cinema.mp4")
+    done = sorairo("extend", "cinema.mp4", WORDS, "--frames", "4", *QUICK, "-o", "made.mp4")
+    assert done.code == 0, done.err
+    stored = read_plan("made.mp4")
+    assert [(one.path, one.first, one.frames) for one in stored.known] == [("cinema.mp4", 0, 16)]
+    (known,) = stored.whole().known
+    assert np.array_equal(known.video.frames, read_given("cinema.mp4", stored.plan.size, 8.0).frames)
+
+
+def test_a_variable_rate_keeps_its_time(sorairo: Callable[..., Done]) -> None:
+    pictures = [Image.new("RGB", (64, 64), (shade, 0, 0)) for shade in (0, 80, 160, 240)]
+    pictures[0].save("uneven.webp", save_all=True, append_images=pictures[1:], duration=[125, 500, 125, 250])
+    done = sorairo("extend", "uneven.webp", WORDS, "--frames", "4", *QUICK, "-o", "made.mp4")
+    assert done.code == 0, done.err
+    (known,) = read_plan("made.mp4").whole().known
+    assert [round(int(frame[0, 0, 0]) / 80) for frame in known.video.frames] == [0, 1, 1, 1, 1, 2, 3, 3]
+
+
+def test_sound_stays_with_what_was_given(sorairo: Callable[..., Done], tmp_path: Path) -> None:
+    beep = tone_file(tmp_path / "beep.mp4", 600)  # two seconds, loud in the second
+    done = sorairo("extend", str(beep), WORDS, "--before", "--frames", "4", *QUICK, "-o", "made.mp4")
+    assert done.code == 0, done.err
+    assert loudness(Path("made.mp4"), 0.1, 1.4) < 0.01 < 0.1 < loudness(Path("made.mp4"), 1.6, 2.4)
+    assert not has_sound(clip("a.mp4"))
+    assert sorairo("edit", "a.mp4", WORDS, *QUICK, "-o", "quiet.mp4").code == 0
+    assert not has_sound("quiet.mp4")
+
+
+def test_settings_come_from_the_file_where_none_are_given(sorairo: Callable[..., Done]) -> None:
+    first = ("generate", WORDS, "--model", "MODEL", "--frames", "9", "--seed", "7", "--steps", "2")
+    assert sorairo(*first, "--guidance", "3", "--negative", "grey", "-o", "one.mp4").code == 0
+    values = json.loads(sorairo("remix", "one.mp4", "now it is blue", "--model", "MODEL", "--json").out)
+    assert [values[name] for name in ("seed", "steps", "guidance", "negative")] == [7, 2, 3.0, "grey"]
+    again = ("recut", "one.mp4", "--keep", "0-0.5", "--model", "MODEL", "--steps", "1", "--json")
+    values = json.loads(sorairo(*again).out)
+    assert [values[name] for name in ("steps", "guidance", "negative")] == [1, 3.0, "grey"]
+
+
+def test_a_storyboards_words_go_on(sorairo: Callable[..., Done]) -> None:
+    Path("cards.yaml").write_text("0: a red ball drops\n1: a blue cube slides\n")
+    assert sorairo("storyboard", "cards.yaml", "--frames", "13", *QUICK, "-o", "story.mp4").code == 0
+    for more, words in (((), "a blue cube slides"), (("--before",), "a red ball drops")):
+        made = sorairo("extend", "story.mp4", *more, "--frames", "4", *QUICK, "-o", "made.mp4", "--json")
+        assert json.loads(made.out)["prompt"] == words
+
+
+def test_a_colour_behind_what_is_transparent(sorairo: Callable[..., Done]) -> None:
+    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save("glass.png")
+    animate = ("animate", "glass.png", WORDS, "--frames", "5", *QUICK, "-o", "made.mp4", "--background")
+    assert sorairo(*animate, "#0000ff").code == 0
+    assert read_plan("made.mp4").known[0].background == "#0000ff"
+    assert read_video("made.mp4").frames[0].mean((0, 1)) == pytest.approx([0, 0, 255], abs=4)
+    assert "no colour" in sorairo(*animate, "bluish").err
 
 
 BAD = {

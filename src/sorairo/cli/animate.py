@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, read_given
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "animate"]
@@ -28,5 +28,4 @@ def animate(
     """Make a picture move; it is the first frame, and kept."""
     from sorairo import tasks
 
-    picture = read_given(image)
-    make_videos(options, lambda model, ask: tasks.animate(picture, prompt, model, ask), [image])
+    make_videos(options, lambda model, ask, given: tasks.animate(given[0], prompt, model, ask), [image])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, read_given, words_for
+from sorairo.cli.making import make_videos, words_for
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "blend"]
@@ -43,6 +43,9 @@ def blend(
     """Turn one clip into another, as long as the shorter of them."""
     from sorairo import tasks
 
-    a, b = read_given(first), read_given(last)
     words = words_for(prompt, first), words_for(prompt, last)
-    make_videos(options, lambda model, ask: tasks.blend(a, b, words, model, ask, curve=curve), [first, last])
+    make_videos(
+        options,
+        lambda model, ask, given: tasks.blend(given[0], given[1], words, model, ask, curve=curve),
+        [first, last],
+    )

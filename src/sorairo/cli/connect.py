@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, read_given
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "connect"]
@@ -33,5 +33,8 @@ def connect(
     """Lead from one clip or picture to another; both are kept untouched."""
     from sorairo import tasks
 
-    a, b = read_given(first), read_given(last)
-    make_videos(options, lambda model, ask: tasks.connect(a, b, prompt, model, ask), [first, last])
+    make_videos(
+        options,
+        lambda model, ask, given: tasks.connect(given[0], given[1], prompt, model, ask),
+        [first, last],
+    )

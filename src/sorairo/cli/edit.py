@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, read_given
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 from sorairo.types import UserError
 
@@ -41,10 +41,10 @@ def edit(
     """Change a clip by words; with --region all outside stays untouched."""
     from sorairo import tasks
 
-    given, where = read_given(clip), parsed_region(region)
+    where = parsed_region(region)
     make_videos(
         options,
-        lambda model, ask: tasks.edit(given, prompt, model, ask, strength=strength, region=where),
+        lambda model, ask, given: tasks.edit(given[0], prompt, model, ask, strength=strength, region=where),
         [clip],
     )
 

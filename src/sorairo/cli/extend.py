@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, read_given, words_for
+from sorairo.cli.making import as_made, make_videos, words_for
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "extend"]
@@ -40,5 +40,9 @@ def extend(
     """Make a clip longer; its frames are kept untouched."""
     from sorairo import tasks
 
-    given, words = read_given(clip), words_for(prompt, clip)
-    make_videos(options, lambda model, ask: tasks.extend(given, words, model, ask, before=before), [clip])
+    words = words_for(prompt, clip, slice(0, 1) if before else slice(-1, None))
+    make_videos(
+        as_made(options, clip),
+        lambda model, ask, given: tasks.extend(given[0], words, model, ask, before=before),
+        [clip],
+    )

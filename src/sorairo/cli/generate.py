@@ -47,7 +47,7 @@ def generate(
     if prompt is not None and label is None:
         from sorairo.tasks.text_to_video import text_to_video
 
-        make_videos(options, lambda model, ask: text_to_video(prompt, model, ask))
+        make_videos(options, lambda model, ask, given: text_to_video(prompt, model, ask))
     elif label is not None and prompt is None:
         pictures(options, label, sampler)
     else:
@@ -56,9 +56,12 @@ def generate(
 
 def pictures(options: Options, label: str, sampler: str | None) -> None:
     """Pictures of a class, by a DiT."""
-    for option in ("size", "seconds", "frames", "negative", "style", "expand", "lora", "cache", "memory"):
+    refused = "size seconds frames negative style expand expand_url expand_model lora cache memory"
+    for option in refused.split():
         if getattr(options, option):
-            raise UserError(f"--{option} does not go with --class: a DiT makes one picture of its own size.")
+            raise UserError(
+                f"--{option.replace('_', '-')} does not go with --class: a DiT makes one picture of its own size."
+            )
     ask = ClassAsk(
         label=label, steps=options.steps, guidance=options.guidance, sampler=sampler, dtype=options.dtype
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, read_given, words_for
+from sorairo.cli.making import make_videos, words_for
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "loop"]
@@ -45,7 +45,7 @@ def loop(
 
     path = Path(subject)
     if prompt is None and path.suffix.lower() not in FILES:
-        make_videos(options, lambda model, ask: tasks.loop(None, subject, model, ask))
+        make_videos(options, lambda model, ask, given: tasks.loop(None, subject, model, ask))
         return
-    given, words = read_given(path), words_for(prompt, path)
-    make_videos(options, lambda model, ask: tasks.loop(given, words, model, ask), [path])
+    words = words_for(prompt, path, slice(-1, None))
+    make_videos(options, lambda model, ask, given: tasks.loop(given[0], words, model, ask), [path])

@@ -16,48 +16,60 @@ if TYPE_CHECKING:
     from sorairo.tasks.ask import Ask
     from sorairo.types import Plan, Sample, Video
 
-__all__ = ["make_videos", "outputs", "read_given", "words_for"]
+    PlanOf = Callable[[Abilities, Ask, list[Video]], Plan]
+
+__all__ = ["as_made", "make_videos", "outputs", "words_for"]
 
 AT_ONCE = 4
 """Videos in one batch; each is on disk before the next batch begins."""
 
 
-def make_videos(
-    options: Options, plan_of: Callable[[Abilities, Ask], Plan], given: Sequence[Path] = ()
-) -> None:
-    """Make the videos of a verb. plan_of: from the model's abilities and what is asked to the Plan. given: the files
-    that it begins with, which the plan in the written files names."""
+def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -> None:
+    """Make the videos of a verb.
+
+    plan_of: from the model's abilities, what is asked and the frames of the given files to the Plan. given: files
+    that it begins with; each is read once, at the size and rate of what is made, and the stored plan names it.
+    """
     from sorairo.cli.progress import Stages
+    from sorairo.video.pictures import check_colour
+    from sorairo.video.read import read_size
     from sorairo.video.resize import check_fit
     from sorairo.video.sheet import contact_sheet
     from sorairo.video.write import write_video
 
     paths, ask = outputs(options), styled(options)
     check_fit(ask.fit)
+    check_colour(options.background)
+    sizes = [read_size(path) for path in given]
     with Stages() as stages:
         stages("load")
         from sorairo.checkpoints.lora import apply_loras
         from sorairo.checkpoints.planner import load_within
         from sorairo.flow.cache import CacheConfig
         from sorairo.generate import generate
-        from sorairo.plans import given_for
+        from sorairo.plans import given_for, kept_sound
+        from sorairo.tasks.given import nearest_size
 
         cache = None if options.cache is None else CacheConfig(tolerance=options.cache)
         checkpoint = load_within(
             options.memory, options.model, options.dtype, ask.size, ask.frames, stages.say
         )
         checkpoint = apply_loras(checkpoint, options.lora or [], strict=not options.loose)
-        plan = worded(plan_of(checkpoint.abilities, ask), options, stages.say)
+        abilities = checkpoint.abilities
+        size = ask.size or nearest_size(sizes[0] if sizes else abilities.sizes[0], abilities)
+        files = [given_for(path, size, abilities.fps, ask.fit, options.background) for path in given]
+        plan = plan_of(abilities, replace(ask, size=size), [file.video for file in files])
+        plan, rewrites = worded(plan, options, stages.say)
         plans = [replace(plan, seed=ask.seed + index) for index in range(options.number)]
         for one in plans:
-            checkpoint.abilities.check(one)
+            abilities.check(one)
         text = " ".join(span.text for span in plan.spans)
         if unknown := checkpoint.info.unknown_words(text):
             words = ", ".join(f"“{word}”" for word in unknown)
             stages.say(
                 f"{options.model} never saw {words}; `sorairo models info` lists the words that it knows."
             )
-        files = [given_for(plan, path, ask.fit) for path in given]
+        sounds = kept_sound(plan, files)
         samples: list[Sample] = []
         for start in range(0, len(plans), AT_ONCE):
             made = generate(plans[start : start + AT_ONCE], checkpoint, stages, cache)
@@ -66,7 +78,7 @@ def make_videos(
                     stages.say(note)
             stages("encode", 0, len(made))
             for done, sample in enumerate(made, 1):
-                write_video(sample.video, paths[len(samples)], recipe(sample, files))
+                write_video(sample.video, paths[len(samples)], recipe(sample, files), sounds)
                 samples.append(sample)
                 stages("encode", done, len(made))
         if options.sheet:
@@ -74,7 +86,7 @@ def make_videos(
             contact_sheet(
                 [sample.video for sample in samples], captions, options.sheet, frames_per=6, scale=2
             )
-    report(samples, paths, options.sheet, stages.timings, options.as_json, files)
+    report(samples, paths, options.sheet, stages.timings, options.as_json, files, rewrites)
 
 
 def styled(options: Options) -> Ask:
@@ -93,21 +105,29 @@ def styled(options: Options) -> Ask:
     )
 
 
-def worded(plan: Plan, options: Options, say: Callable[[str], None]) -> Plan:
-    """The plan with the words of --expand and of --style; `say` is told every rewrite. Raises UserError."""
+def worded(plan: Plan, options: Options, say: Callable[[str], None]) -> tuple[Plan, list[tuple[str, str]]]:
+    """The plan with the words of --expand and of --style, and what --expand made of which words.
+
+    `say` is told every rewrite. Raises UserError.
+    """
     from sorairo.styles import apply_style, find_style
 
+    rewrites: list[tuple[str, str]] = []
+
     def text_of(text: str) -> str:
-        if options.expand:
+        if options.expand or options.expand_url or options.expand_model:
             from sorairo.cli.expand import expanded
 
-            longer = expanded(text, moving=plan.frames > 1).text
+            moving, server = plan.frames > 1, options.expand_url
+            longer = expanded(text, moving=moving, url=server, chat_model=options.expand_model).text
+            rewrites.append((text, longer))
             if longer != text:
                 say(f"Expanded: {longer}")
             text = longer
         return apply_style(text, find_style(options.style)) if options.style else text
 
-    return replace(plan, spans=tuple(replace(span, text=text_of(span.text)) for span in plan.spans))
+    plan = replace(plan, spans=tuple(replace(span, text=text_of(span.text)) for span in plan.spans))
+    return plan, rewrites
 
 
 def outputs(options: Options, default: str = "out.mp4") -> list[Path]:
@@ -125,20 +145,47 @@ def outputs(options: Options, default: str = "out.mp4") -> list[Path]:
     return paths
 
 
-def read_given(path: Path) -> Video:
-    """A clip or a picture that a verb is given. Raises UserError."""
-    from sorairo.video.read import read_video
+def words_for(prompt: str | None, path: Path, part: slice = slice(None)) -> str:
+    """The words of a verb: as said, or those that the given file was made from. Raises UserError.
 
-    return read_video(path)
-
-
-def words_for(prompt: str | None, path: Path) -> str:
-    """The words of a verb: as said, or those that the given file was made from. Raises UserError."""
+    part: which of them where the file was made from several in turn, such as the cards of a storyboard.
+    """
     if prompt is not None:
         return prompt
     from sorairo.video.read import read_metadata
 
-    said = read_metadata(path).get("prompt")
+    facts = read_metadata(path)
+    if isinstance(facts.get("plan"), dict):
+        from sorairo.plans import read_plan
+
+        spans = read_plan(path).plan.spans[part]
+        return " ".join(dict.fromkeys(span.text for span in spans))
+    said = facts.get("prompt")
     if not isinstance(said, str):
         raise UserError(f"{path} does not say what words it was made from; give some as PROMPT.")
     return said
+
+
+def as_made(options: Options, path: Path, seed: bool = False) -> Options:
+    """The options, with the settings that a clip made here was made with where none are given: its size, steps,
+    guidance and negative words if the same model made it, and its seed if that is wanted. Raises UserError."""
+    from sorairo.video.read import read_metadata
+
+    facts = read_metadata(path)
+    if seed and options.seed is None and isinstance(facts.get("seed"), int):
+        options = replace(options, seed=facts["seed"])
+    if not isinstance(facts.get("plan"), dict):
+        return options
+    from sorairo.plans import read_plan
+
+    stored = read_plan(path)
+    plan = stored.plan
+    if Path(stored.model).name != Path(options.model).name:
+        return options
+    return replace(
+        options,
+        size=options.size or "x".join(map(str, plan.size)),
+        steps=plan.steps if options.steps is None else options.steps,
+        guidance=plan.guidance if options.guidance is None else options.guidance,
+        negative=options.negative or plan.negative,
+    )

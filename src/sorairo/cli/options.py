@@ -59,12 +59,22 @@ class Options:
     expand: Annotated[
         bool, typer.Option("--expand", help="Rewrite the words as the long captions that the model knows.")
     ] = False
+    expand_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Expand by a chat server (OpenAI's protocol), not by the grammar."),
+    ] = None
+    expand_model: Annotated[
+        str, typer.Option(metavar="NAME", help="With --expand-url: which of the server's models.")
+    ] = ""
     fit: Annotated[
         str,
         typer.Option(
             metavar="crop|letterbox|stretch", help="How what is given comes to the size of what is made."
         ),
     ] = "crop"
+    background: Annotated[
+        str, typer.Option(metavar="COLOUR", help="What is behind the transparent parts of what is given.")
+    ] = "white"
     lora: Annotated[
         list[str] | None,
         typer.Option(

@@ -50,8 +50,9 @@ def report(
     timings: dict[str, float],
     as_json: bool,
     given: Sequence[Given] = (),
+    rewrites: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """One JSON object, or a line per file, on stdout."""
+    """One JSON object, or a line per file, on stdout. rewrites: (words, what --expand made of them)."""
     sample = samples[0]
     if as_json:
         values: dict[str, Any] = {"path": str(paths[0])} | recipe(sample, given)
@@ -59,6 +60,7 @@ def report(
             {"path": str(path), "seed": one.plan.seed} for path, one in zip(paths, samples, strict=True)
         ]
         values["sheet"] = str(sheet) if sheet else None
+        values["expanded"] = [{"prompt": words, "text": text} for words, text in rewrites]
         values["notes"] = list(sample.notes)
         values["timings"] = {stage: round(seconds, 4) for stage, seconds in timings.items()}
         print(json.dumps(values))

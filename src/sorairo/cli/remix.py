@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, read_given, words_for
+from sorairo.cli.making import as_made, make_videos, words_for
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "remix"]
@@ -40,12 +39,10 @@ def remix(
 ) -> None:
     """Change one thing about a clip; what is not mentioned stays."""
     from sorairo import tasks
-    from sorairo.video.read import read_metadata
 
-    given, said = read_given(clip), words_for(None, clip)
-    seed = read_metadata(clip).get("seed")
-    if options.seed is None and isinstance(seed, int):
-        options = replace(options, seed=seed)
+    said = words_for(None, clip)
     make_videos(
-        options, lambda model, ask: tasks.remix(given, said, change, model, ask, strength=strength), [clip]
+        as_made(options, clip, seed=True),
+        lambda model, ask, given: tasks.remix(given[0], said, change, model, ask, strength=strength),
+        [clip],
     )

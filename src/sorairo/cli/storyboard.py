@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, read_given
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 from sorairo.types import UserError
+
+if TYPE_CHECKING:
+    from sorairo.tasks.abilities import Abilities
+    from sorairo.tasks.ask import Ask
+    from sorairo.types import Plan, Video
 
 __all__ = ["EXAMPLES", "read_cards", "storyboard"]
 
@@ -36,12 +41,17 @@ def storyboard(
     from sorairo import tasks
 
     said = read_cards(cards)
-    board = [
-        tasks.Card(at=at, words=words, picture=read_given(picture) if picture else None)
-        for at, words, picture in said
-    ]
     pictures = [picture for _, _, picture in said if picture]
-    make_videos(options, lambda model, ask: tasks.storyboard(board, model, ask), pictures)
+
+    def plan_of(model: Abilities, ask: Ask, given: list[Video]) -> Plan:
+        frames = iter(given)
+        board = [
+            tasks.Card(at=at, words=words, picture=next(frames) if picture else None)
+            for at, words, picture in said
+        ]
+        return tasks.storyboard(board, model, ask)
+
+    make_videos(options, plan_of, pictures)
 
 
 def read_cards(path: Path) -> list[tuple[float, str | None, Path | None]]:

@@ -10,7 +10,7 @@ from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
 from sorairo.types import UserError, Video
 
-__all__ = ["at_rate", "fitted", "need_clip", "size_for"]
+__all__ = ["at_rate", "fitted", "nearest_size", "need_clip", "size_for"]
 
 
 def fitted(video: Video, model: Abilities, size: tuple[int, int], fit: str = "crop") -> Video:
@@ -21,20 +21,28 @@ def fitted(video: Video, model: Abilities, size: tuple[int, int], fit: str = "cr
 
 
 def at_rate(video: Video, fps: float) -> Video:
-    """`video` at another frame rate: of each moment the frame that a screen showed then. A still stays one."""
+    """`video` at another frame rate: the frames that a screen shows at 0, 1/fps, ... seconds.
+
+    As when a file is read at that rate (video/moments.py), whose rate may vary too.
+    """
+    from sorairo.video.moments import SLACK
+
     count = len(video)
     if count == 1 or abs(video.fps / fps - 1) < 0.01:
         return video if video.fps == fps else Video(frames=video.frames, fps=fps)
-    moments = (np.arange(max(2, round(count * fps / video.fps))) + 0.5) / fps
-    frames = np.minimum((moments * video.fps).astype(int), count - 1)
+    times = np.arange(max(1, round(count * fps / video.fps))) / fps
+    frames = np.minimum(((times + SLACK) * video.fps).astype(int), count - 1)
     return Video(frames=video.frames[frames], fps=fps)
 
 
 def size_for(video: Video, model: Abilities, ask: Ask) -> tuple[int, int]:
-    """The size that is asked for, or of the model's own the one whose shape, then area, is nearest to a video's."""
-    if ask.size:
-        return ask.size
-    width, height = video.size
+    """The size that is asked for, or the model's own that suits a video."""
+    return ask.size or nearest_size(video.size, model)
+
+
+def nearest_size(given: tuple[int, int], model: Abilities) -> tuple[int, int]:
+    """Of the model's own sizes the one whose shape, then area, is nearest to a given (width, height)."""
+    width, height = given
 
     def far(size: tuple[int, int]) -> tuple[float, float]:
         shape = math.log(size[0] / size[1] * height / width)
@@ -46,4 +54,4 @@ def size_for(video: Video, model: Abilities, ask: Ask) -> tuple[int, int]:
 def need_clip(video: Video, verb: str, instead: str) -> None:
     """Raise UserError for a still where a verb needs something that moves. instead: what to do."""
     if len(video) < 2:
-        raise UserError(f"{verb} needs a clip, and this is a still; {instead}.")
+        raise UserError(f"{verb} needs a clip, and this is a still, one frame long; {instead}.")

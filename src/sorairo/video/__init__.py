@@ -1,6 +1,6 @@
 """Video files in and out: read, write, resize, contact sheets."""
 
-from sorairo.video.read import read_clip, read_given, read_metadata, read_still, read_video
+from sorairo.video.read import read_clip, read_given, read_metadata, read_size, read_still, read_video
 from sorairo.video.resize import FITS, check_fit, resize
 from sorairo.video.sheet import contact_sheet
 from sorairo.video.sound import Sound, has_sound
@@ -17,6 +17,7 @@ __all__ = [
     "read_clip",
     "read_given",
     "read_metadata",
+    "read_size",
     "read_still",
     "read_video",
     "resize",

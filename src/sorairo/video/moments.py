@@ -11,7 +11,7 @@ import numpy as np
 from sorairo.types import UserError
 from sorairo.video.guards import MAX_BYTES, check_extent
 
-__all__ = ["Moment", "at_rate", "gathered", "mean_rate"]
+__all__ = ["SLACK", "Moment", "at_rate", "gathered", "mean_rate"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,12 +26,16 @@ class Moment:
     picture: Callable[[], np.ndarray]
 
 
+SLACK = 0.01
+"""Seconds by which a moment may come late and still be meant: a GIF counts in hundredths."""
+
+
 def at_rate(moments: Iterable[Moment], fps: float) -> Iterator[Moment]:
-    """The moments that are nearest to 0, 1/fps, 2/fps, ... seconds; some come twice, others never."""
+    """The moments that a screen shows at 0, 1/fps, 2/fps, ... seconds; some come twice, others never."""
     before: Moment | None = None
     made = 0
     for moment in moments:
-        while before is not None and made / fps < (before.time + moment.time) / 2:
+        while before is not None and made / fps + SLACK < moment.time:
             yield before
             made += 1
         before = moment

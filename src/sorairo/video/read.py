@@ -16,7 +16,7 @@ from sorairo.video.moments import Moment, at_rate, gathered, mean_rate
 from sorairo.video.pictures import check_colour, picture_comment, picture_moments
 from sorairo.video.resize import check_fit, fitted
 
-__all__ = ["read_clip", "read_given", "read_metadata", "read_still", "read_video"]
+__all__ = ["read_clip", "read_given", "read_metadata", "read_size", "read_still", "read_video"]
 
 
 def read_video(path: str | Path, *, background: str = "white", max_frames: int = MAX_FRAMES) -> Video:
@@ -43,7 +43,7 @@ def read_video(path: str | Path, *, background: str = "white", max_frames: int =
 def read_given(
     path: str | Path, size: tuple[int, int], fps: float, fit: str = "crop", *, background: str = "white"
 ) -> Video:
-    """A clip or a still at `size` (width, height) and `fps`: frames nearest in time, sized while they are read.
+    """A clip or a still at `size` (width, height) and `fps`: the frames shown at those moments, sized as they are read.
 
     fit: "crop" cuts what is too much, "letterbox" adds black bars, "stretch" does neither. background: the colour
     (a name or #rrggbb) that transparency is laid on. A still is one frame. Raises UserError as `read_video`.
@@ -75,6 +75,16 @@ def read_still(
     if moves(path, background):
         raise UserError(f"{path} is a clip; a still picture (PNG, JPEG or WebP) is needed here.")
     return read_given(path, size, 1.0, fit, background=background)
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) of a file's first frame, upright. Raises UserError as `read_video`."""
+    path = checked(Path(path))
+    with decoding(path):
+        for moment in moments_of(path, "white"):
+            height, width = moment.picture().shape[:2]
+            return width, height
+    raise UserError(f"{path} holds no frames.")
 
 
 def moves(path: Path, background: str) -> bool:
