@@ -1,11 +1,12 @@
 """The codec beside diffusers' AutoencoderKLWan with the same weights, in one run.
 
     python bench/codec.py [--model FOLDER/vae] [--size 96x96] [--frames 17] [--rounds 3] [--threads N]
+    python bench/codec.py --preset wan2.1 --size 96x64 --frames 9
 
-Encoding and decoding, whole and streamed, in float32 and bf16; random weights of the default's shape unless --model
-names a codec. A B A B, the fastest of the rounds counts; `cpu` is processor seconds, which a busy machine does not
-stretch; the ratio is diffusers' cpu over ours. `memory` is what one call adds to the process's peak, each measured in
-a process of its own. PSNR is against diffusers in float32.
+Encoding and decoding, whole and streamed, in float32 and bf16; random weights of a preset's shape (the default's)
+unless --model names a codec. A B A B, the fastest of the rounds counts; `cpu` is processor seconds, which a busy
+machine does not stretch; the ratio is diffusers' cpu over ours. `memory` is what one call adds to the process's peak,
+each measured in a process of its own. PSNR is against diffusers in float32.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ Call = Callable[[], Tensor]
 KINDS = ("encode", "decode", "stream")
 
 
-def codec(folder: Path | None) -> Codec:
-    """The one in the folder, or one with random weights."""
+def codec(which: Path | str) -> Codec:
+    """The one in the folder, or one of a preset's shape with random weights."""
     torch.manual_seed(0)
-    if folder is None:
-        made = Codec(PRESETS["default"])
+    if isinstance(which, str):
+        made = Codec(PRESETS[which])
         made.init_weights()
         for name, parameter in made.named_parameters():
             if name.endswith("conv2.weight"):
@@ -47,18 +48,18 @@ def codec(folder: Path | None) -> Codec:
         return made
     from safetensors.torch import load_file
 
-    config = config_from_wan(json.loads((folder / "config.json").read_text()))
+    config = config_from_wan(json.loads((which / "config.json").read_text()))
     made = Codec(config)
-    theirs = load_file(folder / "diffusion_pytorch_model.safetensors")
+    theirs = load_file(which / "diffusion_pytorch_model.safetensors")
     made.load_state_dict(state_from_wan(theirs, config, list(made.state_dict())))
     return made.float()
 
 
-def calls(folder: Path | None, size: tuple[int, int], frames: int, dtype: torch.dtype) -> dict[str, Call]:
+def calls(which: Path | str, size: tuple[int, int], frames: int, dtype: torch.dtype) -> dict[str, Call]:
     """Every way, by "who kind"."""
     from diffusers import AutoencoderKLWan
 
-    ours = codec(folder)
+    ours = codec(which)
     values = {k: v for k, v in config_to_wan(ours.config).items() if not k.startswith("_")}
     theirs = AutoencoderKLWan(**values)
     theirs.load_state_dict(state_to_wan(ours.state_dict(), ours.config))
@@ -85,9 +86,9 @@ def timed(call: Call) -> tuple[float, float, Tensor]:
     return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
-def memory(folder: Path | None, size: tuple[int, int], frames: int, dtype: torch.dtype, name: str) -> float:
+def memory(which: Path | str, size: tuple[int, int], frames: int, dtype: torch.dtype, name: str) -> float:
     """MiB that one call adds to the peak, in this process."""
-    call = calls(folder, size, frames, dtype)[name]
+    call = calls(which, size, frames, dtype)[name]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     timed(call)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -102,6 +103,7 @@ def psnr(x: Tensor, reference: Tensor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="default")
     parser.add_argument("--size", default="96x96")
     parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--rounds", type=int, default=3)
@@ -111,7 +113,7 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     width, height = (int(n) for n in arguments.size.split("x"))
-    where = (arguments.model, (width, height), arguments.frames)
+    where = (arguments.model or arguments.preset, (width, height), arguments.frames)
     torch.manual_seed(1)
     reference: dict[str, Tensor] = {}
     heads = ("ours s", "theirs s", "ours cpu", "ratio", "PSNR dB", "ours MiB", "theirs")

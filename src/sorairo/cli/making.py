@@ -11,6 +11,7 @@ from sorairo.cli.outcome import numbered, recipe, report
 from sorairo.types import UserError
 
 if TYPE_CHECKING:
+    from sorairo.checkpoints.folder import Checkpoint
     from sorairo.cli.options import Options
     from sorairo.tasks.abilities import Abilities
     from sorairo.tasks.ask import Ask
@@ -55,6 +56,10 @@ def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -
             options.memory, options.model, options.dtype, ask.size, ask.frames, stages.say
         )
         checkpoint = apply_loras(checkpoint, options.lora or [], strict=not options.loose)
+        if should_compile(options.compile, checkpoint):
+            from sorairo.transformer.compiling import compile_blocks
+
+            compile_blocks(checkpoint.transformer)
         abilities = checkpoint.abilities
         size = ask.size or nearest_size(sizes[0] if sizes else abilities.sizes[0], abilities)
         files = [given_for(path, size, abilities.fps, ask.fit, options.background) for path in given]
@@ -87,6 +92,15 @@ def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -
                 [sample.video for sample in samples], captions, options.sheet, frames_per=6, scale=2
             )
     report(samples, paths, options.sheet, stages.timings, options.as_json, files, rewrites)
+
+
+def should_compile(asked: bool | None, checkpoint: Checkpoint) -> bool:
+    """As asked, or what suits the model's size. A plan that streams blocks leaves those as they are."""
+    if asked is not None:
+        return asked
+    from sorairo.transformer.compiling import worth_compiling
+
+    return worth_compiling(checkpoint.transformer.config, checkpoint.device)
 
 
 def styled(options: Options) -> Ask:

@@ -88,6 +88,14 @@ class Options:
         float | None,
         typer.Option(metavar="T", help="Foretell steps up to this error; 0.2 leaves out about half."),
     ] = None
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the model's blocks, for a minute; done for large ones if not said.",
+            show_default=False,
+        ),
+    ] = None
     memory: Annotated[
         str | None, typer.Option(metavar="8GB", help="Hold the model so that it fits, and say how.")
     ] = None

@@ -1,0 +1,139 @@
+"""A denoising step at the widths of Wan 2.1 1.3B beside diffusers' WanTransformer3DModel, in one run.
+
+    python bench/wan.py [--layers 3] [--grid 5 30 68] [--rounds 2] [--threads N] [--no-memory]
+
+`layers` of the 30, with the same random weights in both: all layers are alike, and the rest of the model is 2% of
+the time. 2,550 tokens and 60 words of umT5, as for 17 frames of 544x240. A B A B, the fastest of the rounds counts;
+`cpu` is processor seconds, which a busy machine does not stretch; the ratio is diffusers' cpu over ours in the same
+dtype. PSNR is against diffusers in float32. `compiled` is what `generate` does with a model of this size; `once` is the
+first call, which compiles. `memory` (MiB) is what one step adds to the peak of a process of its own. The codec of the
+same family: python bench/codec.py --preset wan2.1 --size 96x64 --frames 9
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sorairo.checkpoints.adapters.wan import to_wan, to_wan_config
+from sorairo.transformer.compiling import compile_blocks
+from sorairo.transformer.model import Transformer, forward_flops
+from sorairo.transformer.presets import PRESETS
+
+Call = Callable[[], Tensor]
+WORDS = 60
+WAYS = ("diffusers", "ours", "ours compiled")
+
+
+def calls(
+    layers: int, grid: tuple[int, int, int], dtype: torch.dtype, ways: tuple[str, ...] = WAYS
+) -> dict[str, Call]:
+    """Each way's step on the same latents, words and time."""
+    from diffusers import WanTransformer3DModel
+
+    torch.manual_seed(0)
+    config = replace(PRESETS["wan-1.3b"], layers=layers)
+    with torch.device("meta"):
+        ours = Transformer(config)
+        theirs = WanTransformer3DModel.from_config(to_wan_config(config))
+    ours = ours.to_empty(device="cpu").to(dtype)
+    for name, parameter in ours.named_parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+        if "norm" in name and name.endswith("weight"):
+            torch.nn.init.ones_(parameter)
+    latents = torch.randn(1, config.channels, *grid).to(dtype)
+    words = torch.zeros(1, config.text_len, config.text_dim, dtype=dtype)
+    words[:, :WORDS] = torch.randn(1, WORDS, config.text_dim)
+    time_, lengths = torch.tensor([700.0]), torch.tensor([WORDS])
+    made: dict[str, Call] = {}
+    if "diffusers" in ways:
+        theirs = WanTransformer3DModel.from_config(to_wan_config(config)).to(dtype).eval()
+        theirs.load_state_dict(to_wan(ours.state_dict(), config))
+        made["diffusers"] = lambda: theirs(latents, time_, words, return_dict=False)[0]
+    if "ours" in ways:
+        made["ours"] = lambda: ours(latents, time_, words[:, :WORDS], lengths)
+    if "ours compiled" in ways:
+        compiled = Transformer(config).to(dtype)
+        compiled.load_state_dict(ours.state_dict())
+        compile_blocks(compiled)
+        made["ours compiled"] = lambda: compiled(latents, time_, words[:, :WORDS], lengths)
+    return made
+
+
+@torch.inference_mode()
+def timed(call: Call) -> tuple[float, float, Tensor]:
+    """(seconds, processor seconds, the result)"""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = call()
+    return time.perf_counter() - wall, time.process_time() - cpu, result
+
+
+def memory(layers: int, grid: tuple[int, int, int], dtype: torch.dtype, way: str) -> float:
+    """MiB that one step adds to the peak, in this process."""
+    call = calls(layers, grid, dtype, (way,))[way]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    timed(call)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def psnr(x: Tensor, reference: Tensor) -> float:
+    """Decibels; the peak is the reference's range."""
+    error = (x.float() - reference.float()).square().mean().clamp(min=1e-20)
+    return float(20 * torch.log10((reference.max() - reference.min()).float()) - 10 * torch.log10(error))
+
+
+def peak(tokens: int, width: int, hidden: int, dtype: torch.dtype) -> float:
+    """TFLOP/s of a plain product of that shape; the best of several."""
+    a, b = torch.randn(tokens, width).to(dtype), torch.randn(width, hidden).to(dtype)
+    return 2e-12 * tokens * width * hidden / min(timed(lambda: a @ b)[0] for _ in range(5))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--grid", type=int, nargs=3, default=(5, 30, 68), help="latent t h w")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--no-memory", action="store_true")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    grid = tuple(options.grid)
+    config = replace(PRESETS["wan-1.3b"], layers=options.layers)
+    tokens = grid[0] * grid[1] * grid[2] // 4
+    flops = forward_flops(config, tokens=tokens, words=WORDS + 1)
+    reference: Tensor | None = None
+    heads = ("seconds", "cpu", "TFLOP/s", "ratio", "PSNR dB", "once", "memory")
+    print(f"{options.layers} layers, {tokens} tokens".ljust(26) + "".join(f"{head:>9}" for head in heads))
+    for dtype in (torch.float32, torch.bfloat16):
+        ways = calls(options.layers, grid, dtype)
+        once = {way: timed(call) for way, call in ways.items()}  # compiles, and pages everything in
+        best = {way: (9e9, 9e9) for way in ways}
+        for _ in range(options.rounds):
+            for way, call in ways.items():
+                wall, cpu, result = timed(call)
+                best[way] = (min(best[way][0], wall), min(best[way][1], cpu))
+                reference = result if reference is None else reference
+        for way, (wall, cpu) in best.items():
+            row = f"{way}, {str(dtype)[6:]}".ljust(26)
+            row += f"{wall:9.2f}{cpu:9.2f}{flops / wall / 1e12:9.3f}{best['diffusers'][1] / cpu:9.2f}"
+            row += f"{psnr(once[way][2], reference):9.1f}{once[way][0]:9.1f}"
+            if not options.no_memory:
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    row += f"{pool.apply(memory, (options.layers, grid, dtype, way)):9.0f}"
+            print(row, flush=True)
+        print(
+            f"plain product, {str(dtype)[6:]}".ljust(44)
+            + f"{peak(tokens, config.width, config.hidden, dtype):9.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Compiled blocks: what lies between the products becomes a few kernels; worth it where steps take seconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from sorairo.transformer.block import Block
+from sorairo.transformer.experts import Experts
+from sorairo.transformer.model import Transformer, TransformerConfig
+
+__all__ = ["compile_blocks", "worth_compiling"]
+
+LARGE = 500_000_000
+"""Weights from which on compiling (about a minute) pays within the first clip on a CPU."""
+
+
+def compile_blocks(transformer: nn.Module | Experts) -> None:
+    """Compile every block in place, at its first use; of experts, as each is loaded.
+
+    All blocks share one compilation, and a second shape of tokens or words costs one more. Blocks that are streamed
+    from a file are left as they are. Results differ by rounding.
+    """
+    if isinstance(transformer, Experts):
+        transformer.loaders = {name: partial(_loaded, load) for name, load in transformer.loaders.items()}
+        parts = list(transformer.held.values())
+    else:
+        parts = [transformer]
+    for part in parts:
+        for module in part.modules():
+            if type(module) is Block:
+                module.compile()
+
+
+def _loaded(load: Callable[[], Transformer]) -> Transformer:
+    transformer = load()
+    compile_blocks(transformer)
+    return transformer
+
+
+def worth_compiling(config: TransformerConfig, device: torch.device) -> bool:
+    """Whether a model is large enough, and there is what compiling for its device needs: on a CPU a C++ compiler."""
+    with torch.device("meta"):
+        weights = sum(
+            p.numel() for p in Block(config.width, config.heads, config.hidden, True, 0).parameters()
+        )
+    if weights * config.layers < LARGE:
+        return False
+    return device.type != "cpu" or shutil.which(os.environ.get("CXX", "g++")) is not None
