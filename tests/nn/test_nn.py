@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from sorairo.nn import attention as attention_module
-from sorairo.nn.attention import attention
+from sorairo.nn.attention import attention, in_blocks
 from sorairo.nn.norm import LayerNorm, RMSNorm, modulate
 from sorairo.nn.rope import rotate, turns
 
@@ -50,3 +50,12 @@ def test_rotary_scores_depend_on_distance_alone():
     assert torch.allclose(scores[0, 0, 0, 1, 2, 3], scores[1, 1, 1, 2, 3, 4], atol=1e-4)
     assert not torch.allclose(scores[0, 0, 0, 1, 2, 3], scores[0, 0, 0, 2, 1, 3], atol=1e-2)
     assert torch.allclose(rotate(q, by).norm(dim=-1), q.norm(dim=-1), atol=1e-5)
+
+
+def test_blocks_of_queries_are_attention():
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, 3, n, 16).bfloat16() for n in (1100, 700, 700))
+    exact = F.scaled_dot_product_attention(q.double(), k.double(), v.double())
+    with torch.no_grad():
+        assert (in_blocks(q, k, v) - exact).abs().max() < 1e-2
+        assert torch.equal(attention(q, k, v), in_blocks(q, k, v))

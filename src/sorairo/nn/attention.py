@@ -16,6 +16,11 @@ __all__ = ["FEW", "attention"]
 # there and 1.25 at 576.
 FEW = 640 * 640
 
+# Queries that are multiplied at once where there are more and nothing is to be learned: their scores stay in the
+# processor's cache. In bf16, whose products are twice those of the fused kernel, 1.7 times as fast at 2,550 tokens
+# (bench/attention.py); in float32 the fused kernel is the faster one.
+BLOCK = 512
+
 
 def attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None = None
@@ -28,8 +33,27 @@ def attention(
     """
     few = q.device.type == "cpu" and q.shape[-2] * k.shape[-2] <= FEW
     if bias is None and not few:
+        if q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.is_grad_enabled():
+            return in_blocks(q, k, v)
         return F.scaled_dot_product_attention(q, k, v)
     scores = (q @ k.transpose(-1, -2)).float() * (1 / math.sqrt(q.shape[-1]))  # b k n m
     if bias is not None:  # the fused kernel would round it to q's dtype: in bf16, log(90) is off by 1%
         scores = scores + bias
     return scores.softmax(dim=-1).to(v.dtype) @ v  # b k n c
+
+
+@torch.compiler.disable
+def in_blocks(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """The same without a bias and without gradients, one head and BLOCK queries at a time. Scores are rounded to q's
+    dtype once, after scaling; the softmax is in float32 inside."""
+    scale = 1 / math.sqrt(q.shape[-1])
+    out = torch.empty_like(q)
+    none = q.new_empty(1)
+    for sample, keys, values, into in zip(q, k, v, out, strict=True):  # k n c each
+        for head in range(len(sample)):
+            across = keys[head].T  # c m
+            for start in range(0, sample.shape[1], BLOCK):
+                block = slice(start, start + BLOCK)
+                scores = torch.addmm(none, sample[head, block], across, beta=0, alpha=scale)  # n m
+                torch.mm(scores.softmax(dim=-1), values[head], out=into[head, block])
+    return out
