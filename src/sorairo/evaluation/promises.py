@@ -32,6 +32,11 @@ class Promise:
 
 PROMISES = {
     "still.objects": Promise(verb="still image", what="right objects", share=True),
+    "framing.wide": Promise(verb="generate, wide", what="frames with the object wholly inside", share=True),
+    "framing.tall": Promise(verb="generate, tall", what="frames with the object wholly inside", share=True),
+    "framing.real": Promise(
+        verb="real clips, square", what="frames with the object wholly inside", share=True
+    ),
     "animate.first": Promise(verb="animate", what="first frame, dB", least=60),
     "animate.event": Promise(verb="animate", what="right event", share=True),
     "extend.kept": Promise(verb="extend", what="given frames untouched", least=1, share=True),

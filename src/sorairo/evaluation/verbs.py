@@ -93,6 +93,17 @@ def still(bench: Bench, case: Case) -> Numbers:
     return {"still.objects": objects_right(bench.read(frames), case)}
 
 
+def framing(bench: Bench, case: Case) -> Numbers:
+    """The same words at the widest and at the tallest size that the model was trained at."""
+    sizes = sorted(bench.model.sizes, key=lambda size: size[0] / size[1])
+    numbers = {"framing.real": inside(bench.read(case.clip.frames), case.clip.size)}
+    for name, size in (("framing.wide", sizes[-1]), ("framing.tall", sizes[0])):
+        ask = replace(bench.ask, size=size, frames=len(case.clip))
+        frames = bench.made(tasks.text_to_video(case.words, bench.model, ask))
+        numbers[name] = inside(bench.read(frames), size)
+    return numbers
+
+
 def animate(bench: Bench, case: Case) -> Numbers:
     picture, ask = part(case.clip, 0, 1), replace(bench.ask, frames=len(case.clip))
     frames = bench.made(tasks.animate(picture, case.words, bench.model, ask))
@@ -229,6 +240,7 @@ def long(bench: Bench, case: Case) -> Numbers:
 
 MEASURES: dict[str, Callable[[Bench, Case], Numbers]] = {
     "still": still,
+    "framing": framing,
     "animate": animate,
     "extend": extend,
     "loop": loop,
@@ -287,6 +299,15 @@ def turn(parsed: Parsed, at: int) -> float:
     if not all(len(one) for one in means):
         return float("nan")
     return float(np.linalg.norm(means[0].mean(axis=0) - means[1].mean(axis=0)))
+
+
+def inside(parsed: Parsed, size: tuple[int, int]) -> float:
+    """The share of frames in which the largest object is seen, and as far from every border as half its size."""
+    if not parsed.objects:
+        return 0.0
+    track = max(parsed.objects, key=lambda track: track.size)
+    margin = track.size / 2
+    return float(np.mean(np.all((track.path >= margin) & (track.path <= np.array(size) - margin), axis=1)))
 
 
 def objects_right(parsed: Parsed, case: Case) -> float:
