@@ -157,6 +157,21 @@ def test_what_the_codec_loses_of_a_known_frame_stays_where_nothing_moved(model):
     assert np.array_equal(timeline.frames[5:, :8, :8], pixels[5:, :8, :8])
 
 
+def test_a_still_background_does_not_jump_beside_a_known_frame(model):
+    """Made a level lighter all over, it begins as it was known, and reaches its own level within REACH frames."""
+    grey = Video(frames=np.full((5, 64, 64, 3), 100, np.uint8), fps=8.0)
+    timeline = Timeline(replace(plan(model, frames=17), known=(Known(video=grey),)), 4)
+    (window,) = timeline.windows(17)
+    pixels = np.full((17, 64, 64, 3), 100, np.uint8)
+    pixels[5:] += 2
+    pixels[5:, :8, :8] += 30  # something has come there
+    timeline.add(window, pixels, torch.zeros(1, 8, 5, 8, 8))
+    shown = timeline.frames[:, 40, 40, 0]
+    assert list(shown[:6]) == [100] * 6 and list(shown[13:]) == [102] * 4
+    assert np.all(np.diff(shown.astype(int)) >= 0)
+    assert np.all(timeline.frames[5:, :8, :8] == 132)
+
+
 def test_words_hold_in_their_span(model):
     def frames(*texts):
         spans = tuple(Span(text=text, start=8 * index) for index, text in enumerate(texts))

@@ -23,6 +23,12 @@ SOFT_BORDER = 4
 MOVED = 16.0
 """Levels from which on a pixel counts as another thing than it showed in the known frame beside."""
 
+QUIET = 5.0
+"""Levels within which a pixel counts as what it showed in the known frame, made a little otherwise."""
+
+REACH = 8
+"""Frames from a known one within which that is put right, less and less."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KnownLatents:
@@ -135,7 +141,9 @@ class Timeline:
 
         Known frames stay as they are while all else has been through the codec, which would show as a jump
         between the two. How a known frame differs from its own decoding is added to what was made, where that
-        still looks like the decoding; between two known sides the nearer one counts more.
+        still looks like the decoding; between two known sides the nearer one counts more. And what was made within
+        QUIET levels of that decoding, as all of a still background is, returns to it over the REACH nearest frames:
+        what the model meant to keep does not jump, and what it meant to change stays as it is.
         """
         places = self._places(window)
         sides = [
@@ -154,14 +162,17 @@ class Timeline:
         mended = shown.copy()
         for side, frame in sides:
             lost = self.frames[places[side]].astype(np.float32) - shown[side]  # h w 3
-            moved = np.abs(shown - shown[side]).max(axis=-1, keepdims=True)  # n h w 1
+            change = shown - shown[side]  # n h w 3
+            moved = np.abs(change).max(axis=-1, keepdims=True)  # n h w 1
             far = (
                 np.abs(made - frame) / (window.last - window.first + 1)
                 if len(sides) == 2
                 else np.zeros(len(made))
             )
-            share = (1 - far).clip(0, 1)[:, None, None, None] * np.exp(-np.square(moved / MOVED))
-            mended += share * lost
+            near = (1 - far).clip(0, 1)[:, None, None, None]
+            mended += near * np.exp(-np.square(moved / MOVED)) * lost
+            close = (1 - (np.abs(made - frame) - 1) / REACH).clip(0, 1)[:, None, None, None]
+            mended -= near * close * np.exp(-np.square(moved / QUIET)) * change
         return np.rint(mended).clip(0, 255).astype(np.uint8)
 
     def _places(self, window: Window) -> np.ndarray:
