@@ -20,7 +20,7 @@ from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
 from sorairo.checkpoints.given import given_frames
 from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
-from sorairo.flow.guidance import guided, with_known
+from sorairo.flow.guidance import Scale, guided, with_known
 from sorairo.flow.path import interpolate
 from sorairo.flow.schedule import from_level, timestep_of, unipc_sigmas
 from sorairo.flow.solvers import Velocity, unipc
@@ -29,6 +29,7 @@ from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.text.encoder import TextStates
 from sorairo.timeline import KnownLatents, Timeline
+from sorairo.transformer.experts import Experts
 from sorairo.types import Plan, Sample, Video
 
 __all__ = ["Clip", "Model", "Progress", "generate", "load", "noise_for", "to_frames"]
@@ -169,7 +170,7 @@ class Film:
             self.latents = denoise(
                 self.model,
                 texts=[self.texts[text] for text in (self.timeline.words(window), self.plan.negative)],
-                scale=self.model.info.default_guidance if self.plan.guidance is None else self.plan.guidance,
+                scale=guidance_of(self.plan, self.model),
                 noise=noise_of(self.plan.size, frames, self.model.codec, noises),
                 sigmas=sigmas,
                 known=known,
@@ -199,6 +200,17 @@ def encode_texts(plans: list[Plan], model: Checkpoint) -> Texts:
     return {text: model.text.encode([text]) for text in dict.fromkeys(texts)}
 
 
+def guidance_of(plan: Plan, model: Checkpoint) -> Scale:
+    """The plan's, or the model's own: of two transformers each may have its scale. Source of these: Wan 2.2."""
+    info, experts = model.info, model.transformer
+    if plan.guidance is not None:
+        return plan.guidance
+    high, low = info.default_guidance, info.low_noise_guidance
+    if low is None or not isinstance(experts, Experts):
+        return high
+    return lambda sigma: high if experts.is_high(timestep_of(sigma)) else low
+
+
 def notes(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
     """What is done otherwise than the model was trained for, a sentence each."""
     given = [known for known in plan.known if known.hold == 1 and known.region is None]
@@ -220,7 +232,7 @@ def denoise(
     model: Checkpoint,
     *,
     texts: list[TextStates],
-    scale: float,
+    scale: Scale,
     noise: torch.Tensor,
     sigmas: list[float],
     known: KnownLatents | None = None,

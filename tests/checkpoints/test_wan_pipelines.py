@@ -1,6 +1,7 @@
 """Each family's folder, as diffusers saves it, makes the same frames here as there, from the same noise."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def plan_for(model, **changes):
     return Plan(**whole | changes)
 
 
-def theirs(pipe, plan, model):
+def theirs(pipe, plan, model, **more):
     """Frames in 0..1 (t h w c) of the pipeline; the words' states are its own."""
     with torch.no_grad():
         words, others = (
@@ -68,8 +69,10 @@ def theirs(pipe, plan, model):
         height=SIZE[1],
         num_frames=FRAMES,
         num_inference_steps=8,
-        guidance_scale=plan.guidance,
+        guidance_scale=model.info.default_guidance if plan.guidance is None else plan.guidance,
+        guidance_scale_2=model.info.low_noise_guidance if plan.guidance is None else None,
         latents=noise_for(plan, model.codec),
+        **more,
     ).frames[0]
 
 
@@ -82,16 +85,35 @@ def no_ftfy(monkeypatch):
 
 
 @torch.inference_mode()
+def filmed(plan, model):
+    film = Film(plan, model, encode_texts([plan], model))
+    film.shoot(lambda step: None)
+    return film
+
+
+@torch.inference_mode()
 def test_same_frames(family):
     """What the model makes, that is: what is known is then put over it."""
     name, pipe, model = family
     plan = plan_for(model)
     want = theirs(pipe, plan, model)
-    film = Film(plan, model, encode_texts([plan], model))
-    film.shoot(lambda step: None)
-    made = to_frames(model.codec.decode(film.latents))[0]
+    made = to_frames(model.codec.decode(filmed(plan, model).latents))[0]
     assert made.shape == want.shape and want.std() > 0.02, name
     assert np.abs(made / 255 - want).max() <= 0.5 / 255 + 1e-4
+
+
+def test_a_scale_for_each_of_two_transformers(tmp_path):
+    pipe = saved("wan2.2-t2v-a14b", tmp_path / "m")
+    model = sorairo.load(tmp_path / "m", "fp32")
+    assert (model.info.default_guidance, model.info.low_noise_guidance) == (4.0, 3.0)
+    # words hardly move what has random weights: the two are set further apart, and latents compared
+    model = replace(model, info=replace(model.info, default_guidance=30.0, low_noise_guidance=2.0))
+    want = theirs(pipe, plan_for(model, guidance=None), model, output_type="latent")
+    scale = want.abs().max()
+    for guidance, same in ((None, True), (30.0, False), (2.0, False)):  # said, it is of both
+        film = filmed(plan_for(model, guidance=guidance), model)
+        error = (film.latents[0] - want).abs().max() / scale
+        assert (error < 1e-4) if same else (error > 1e-3), (guidance, error)
 
 
 def test_given_pictures_are_kept(family):

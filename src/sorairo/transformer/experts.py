@@ -39,8 +39,12 @@ class Experts:
         self, latents: torch.Tensor, timestep: torch.Tensor, *words: Any, **given: Any
     ) -> torch.Tensor:
         """Velocity, as Transformer.forward gives it."""
-        high = timestep.max().item() >= 1000 * self.boundary
-        return self.at("high" if high else "low")(latents, timestep, *words, **given)
+        which = "high" if self.is_high(timestep.max().item()) else "low"
+        return self.at(which)(latents, timestep, *words, **given)
+
+    def is_high(self, timestep: float) -> bool:
+        """Whether the one for high noise works at a timestep."""
+        return timestep >= 1000 * self.boundary
 
     def at(self, which: str) -> Transformer:
         """The transformer for "high" or for "low" noise."""
