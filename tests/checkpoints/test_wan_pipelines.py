@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import sorairo
+from sorairo.checkpoints.export import export
 from sorairo.checkpoints.folder import load_checkpoint
+from sorairo.checkpoints.layouts import info_of
 from sorairo.checkpoints.lora import apply_loras
+from sorairo.config import to_json
 from sorairo.generate import Film, encode_texts, generate, noise_for, to_frames
 from sorairo.types import Known, Plan, Span, UserError, Video
 from tests.checkpoints.wan_folders import FAMILIES, FRAMES, SIZE, saved
@@ -205,8 +209,68 @@ def test_faults_are_named(tmp_path):
             sorairo.load(folder)
 
     refused("belong together", boundary_ratio=None)
-    refused("FluxPipeline; only WanPipeline and", _class_name="FluxPipeline")
+    refused("FluxPipeline; only WanPipeline,", _class_name="FluxPipeline")
     refused("text_encoder is of class T5EncoderModel", text_encoder=["transformers", "T5EncoderModel"])
     refused("scheduler is of class Euler", scheduler=["diffusers", "Euler"])
     (folder / "transformer_2").rename(tmp_path / "away")
     refused("transformer_2/ is missing")
+
+
+def few_steps(name, folder):
+    """A family's folder under the class name that FastVideo gives its models of few steps."""
+    saved(name, folder)
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": "WanDMDPipeline"}))
+    (folder / "sorairo.json").unlink()
+    small = replace(info_of(folder), sizes=(SIZE,), max_frames=17, default_frames=FRAMES)
+    to_json(small, folder / "sorairo.json")
+    return sorairo.load(folder, "fp32")
+
+
+def test_few_steps_with_fresh_noise_at_each(tmp_path):
+    model = few_steps("wan2.1-t2v", tmp_path / "m")
+    assert (model.info.default_steps, model.info.default_guidance) == (3, 1.0)
+    plan = plan_for(model, guidance=None)
+    latents = [filmed(one, model).latents for one in (plan, plan, replace(plan, seed=6))]
+    assert torch.equal(latents[0], latents[1]) and not torch.allclose(latents[0], latents[2])
+
+    noises = torch.Generator().manual_seed(plan.seed)
+    with torch.inference_mode():
+        words, lengths = model.text.encode([PROMPT])
+        x = noise = torch.randn(1, 4, 2, 8, 12, generator=noises)
+        for time, after in ((1000, 0.757), (757, 0.522), (522, 0.0)):
+            x = x - time / 1000 * model.transformer(x, torch.tensor([float(time)]), words, lengths)
+            noise = torch.randn(noise.shape, generator=noises) if after else noise
+            x = (1 - after) * x + after * noise
+    assert (latents[0] - x).abs().max() < 1e-4 * x.abs().max()
+    with pytest.raises(UserError, match="made for 3 steps, not 8; ask for those"):
+        generate(replace(plan, steps=8), model)
+
+
+def test_few_steps_keep_the_first_frame(tmp_path):
+    model = few_steps("wan2.2-ti2v", tmp_path / "m")
+    plan = plan_for(model, guidance=None)
+    timeline = filmed(plan, model)
+    known = timeline._known(timeline.windows[0]).latents
+    assert torch.allclose(timeline.latents[:, :, 0], known[:, :, 0], atol=1e-4)
+    assert not torch.allclose(timeline.latents[:, :, 1], known[:, :, 1], atol=0.1)
+
+
+def test_few_steps_in_the_other_layout(tmp_path):
+    model = few_steps("wan2.1-t2v", tmp_path / "m")
+    export(tmp_path / "m", tmp_path / "original", "original")
+    export(tmp_path / "original", tmp_path / "back", "diffusers")
+    want = filmed(plan_for(model), model).latents
+    for name in ("original", "back"):
+        other = sorairo.load(tmp_path / name, "fp32")
+        assert other.times == (1000, 757, 522)
+        assert torch.equal(filmed(plan_for(other), other).latents, want)
+
+
+def test_sparse_attention_is_named(tmp_path):
+    few_steps("wan2.1-t2v", tmp_path / "m")
+    where = tmp_path / "m" / "transformer" / "diffusion_pytorch_model.safetensors"
+    gate = {"blocks.0.to_gate_compress.weight": torch.zeros(2)}
+    save_file(load_file(where) | gate, where)
+    with pytest.raises(UserError, match="attends sparsely"):
+        sorairo.load(tmp_path / "m")

@@ -245,6 +245,7 @@ FAMILIES: dict[str, Callable[[Path], Blueprint]] = {
     "DiTPipeline": read_class_folder,
     "WanPipeline": read_video_folder,
     "WanImageToVideoPipeline": read_video_folder,
+    "WanDMDPipeline": read_video_folder,
 }
 
 # umT5-xxl's encoder, and it without 22 of its 24 blocks; the vision tower of CLIP ViT-H/14

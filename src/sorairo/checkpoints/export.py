@@ -84,6 +84,7 @@ def _original(found: Layout, folder: Path) -> None:
         shift=found.shift,
         boundary=found.boundary,
         own_times=found.own_times,
+        times=found.times,
         codec=wan_codec.config_to_wan(found.codec.config),
     )
     to_json(constants, folder / "constants.json")
@@ -156,8 +157,9 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
     words = read_json(folder / "text_encoder" / "config.json").get("model_type")
     tokens = read_json(folder / "tokenizer" / "tokenizer_config.json").get("tokenizer_class")
     bert = words == "bert"
+    family = "WanImageToVideoPipeline" if first.condition_channels else "WanPipeline"
     index = INDEX | {
-        "_class_name": "WanImageToVideoPipeline" if first.condition_channels else "WanPipeline",
+        "_class_name": "WanDMDPipeline" if found.times else family,
         "boundary_ratio": found.boundary,
         "expand_timesteps": found.own_times,
         "text_encoder": ["transformers", "BertModel" if bert else "UMT5EncoderModel"],

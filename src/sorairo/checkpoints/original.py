@@ -40,11 +40,13 @@ TOKENIZER = Path("google/umt5-xxl")
 
 @dataclass(frozen=True, kw_only=True)
 class Constants:
-    """constants.json. codec: the vae/config.json of diffusers, where the codec is not a published one."""
+    """constants.json. times: see Layout. codec: the vae/config.json of diffusers, where the codec is not a published
+    one."""
 
     shift: float
     boundary: float | None = None
     own_times: bool = False
+    times: tuple[int, ...] = ()
     codec: dict[str, Any] | None = None
 
 
@@ -70,6 +72,7 @@ def original_layout(folder: Path) -> Layout:
         codec=_codec(folder, constants),
         shift=constants.shift,
         own_times=constants.own_times,
+        times=constants.times,
         text=text,
         vision=vision,
     )
@@ -89,6 +92,7 @@ def original_info(folder: Path) -> ModelInfo:
         _codec(folder, constants).config,
         experts=len(transformers) == 2,
         own_times=constants.own_times,
+        times=constants.times,
     )
 
 

@@ -33,6 +33,7 @@ def published_info(
     *,
     experts: bool,
     own_times: bool,
+    times: tuple[int, ...] = (),
 ) -> ModelInfo:
     """Sizes, length, rate and settings as Wan's authors use them. repo: where the folder was pulled from, if it was."""
     folded = codec.patch_size > 1  # Wan 2.2's own codec
@@ -60,6 +61,10 @@ def published_info(
         default_guidance=guidance,
         low_noise_guidance=low,
     )
+    if times:
+        info = replace(info, default_steps=len(times), default_guidance=1.0, low_noise_guidance=None)
+    if times and not folded:  # FastWan 2.1
+        info = replace(info, sizes=((832, 448), (448, 832), *info.sizes), default_frames=61)
     return replace(info, **BY_REPO.get(repo or "", {}))
 
 
