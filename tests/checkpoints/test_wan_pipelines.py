@@ -185,8 +185,10 @@ def test_held_leanly_it_makes_the_same_clip(tmp_path):
     assert all(p.is_meta for p in lean.transformer.at("low").blocks.parameters())
     words = lean.text.load()
     assert all(p.is_meta for p in words.block.parameters()) and not words.embed_tokens.weight.is_meta
-    with pytest.raises(UserError, match="two transformers"):
-        apply_loras(lean, ["a.safetensors"])
+    norm = tmp_path / "norm.safetensors"
+    save_file({"diffusion_model.blocks.0.norm3.diff": torch.randn(32)}, norm)
+    with pytest.raises(UserError, match="streamed blocks cannot take"):
+        apply_loras(lean, [f"low={norm}"])
 
 
 def test_shards_make_the_same_model(tmp_path):
@@ -274,3 +276,29 @@ def test_sparse_attention_is_named(tmp_path):
     save_file(load_file(where) | gate, where)
     with pytest.raises(UserError, match="attends sparsely"):
         sorairo.load(tmp_path / "m")
+
+
+def test_loras_of_two_transformers(tmp_path):
+    """One for both and one for each, beside diffusers' transformers changed by hand; also when they are read again."""
+    pipe = saved("wan2.2-t2v-a14b", tmp_path / "m")
+    model, asks = sorairo.load(tmp_path / "m", "fp32"), []
+    plain = theirs(pipe, plan_for(model), model, output_type="latent")
+    high, low = pipe.transformer, pipe.transformer_2
+    for expert, transformers in (("", (high, low)), ("high=", (high,)), ("low=", (low,))):
+        down, up = 0.3 * torch.randn(2, 32), 0.3 * torch.randn(32, 2)
+        path = tmp_path / f"{expert.strip('=') or 'both'}.safetensors"
+        name = "blocks.1.attn1.to_v"
+        save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, path)
+        for transformer in transformers:
+            transformer.get_submodule(name).weight.data += 0.5 * up @ down
+        asks.append(f"{expert}{path}:0.5")
+    for how in ({}, {"keep": False}, {"keep": False, "stream": True}):
+        model = load_checkpoint(tmp_path / "m", "fp32", **how)
+        changed = apply_loras(model, asks)
+        assert changed.info.name == "m + both:0.5 + high=high:0.5 + low=low:0.5"
+        plan = plan_for(changed)
+        want = theirs(pipe, plan, changed, output_type="latent")
+        assert (want - plain).abs().max() > 0.01 * want.abs().max()
+        for _ in range(2):
+            error = (filmed(plan, changed).latents[0] - want).abs().max()
+            assert error < 1e-4 * want.abs().max(), how

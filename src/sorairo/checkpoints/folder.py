@@ -108,7 +108,8 @@ def load_checkpoint(
     if layout.boundary is None:
         transformer = loaders[0]()
     else:
-        transformer = Experts(*loaders, config=layout.transformers[0].config, boundary=layout.boundary)
+        config = layout.transformers[0].config
+        transformer = Experts(*loaders, config=config, boundary=layout.boundary, streamed=stream)
     codec = _load_codec(layout.codec, kind).to(device)
     checkpoint = Checkpoint(
         folder=layout.folder,

@@ -61,8 +61,8 @@ class Layout:
 
     own_times: each frame has a noise level of its own. times: the timesteps of a model of few steps, which adds fresh
     noise at each; none for one that is solved along its path, by levels that `shift` moves. text, vision: make these
-    encoders in a dtype on a device, the first with its blocks left in their files or not; vision is None where the model
-    has none.
+    encoders in a dtype on a device, the first with its blocks left in their files or not; vision is None where the
+    model has none.
     """
 
     folder: Path
