@@ -6,9 +6,11 @@ come through `load_weights`, so there is never a copy in another precision.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,6 +22,9 @@ from sorairo.text.encoder import TextEncoder, read_tokenizer
 from sorairo.text.umt5 import UMT5Encoder
 from sorairo.transformer.vision import Vision, framing_of
 from sorairo.types import UserError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 __all__ = ["from_umt5", "load_text", "load_umt5", "load_vision"]
 
@@ -68,9 +73,36 @@ def load_umt5(
         load_weights(stack, entries, adapt, dtype)
         return stack.to(device).eval().requires_grad_(False)
 
-    words = read_tokenizer(tokenizer / "tokenizer.json")
+    words = _tokenizer(tokenizer)
     nbytes = sum(entry.numel for entry in entries.values()) * dtype.itemsize
     return UMT5Encoder(load, words, int(values["d_model"]), text_len, nbytes)
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    """Of tokenizer.json, or where that is missing of SentencePiece's spiece.model. Raises UserError."""
+    pieces = folder / "spiece.model"
+    if (folder / "tokenizer.json").is_file() or not pieces.is_file():
+        return read_tokenizer(folder / "tokenizer.json")
+    what = f"{pieces}, which comes without a tokenizer.json,"
+    _transformers(what)
+    try:
+        import google.protobuf  # noqa: F401
+        from transformers.convert_slow_tokenizer import T5Converter
+    except ImportError as error:
+        raise UserError(f"{what} needs protobuf; get it with: pip install protobuf") from error
+    parts = SimpleNamespace(vocab_file=str(pieces), _extra_ids=0, convert_tokens_to_ids=_end_mark)
+    try:
+        with warnings.catch_warnings():  # of bytes for unknown letters, which this conversion does without
+            warnings.simplefilter("ignore")
+            return T5Converter(parts).converted()
+    except Exception as error:  # protobuf's and tokenizers' own
+        raise UserError(f"{pieces} is not a tokenizer; copy it again.") from error
+
+
+def _end_mark(token: str) -> int:
+    """T5's vocabularies begin with padding, the end mark, and what is not known."""
+    assert token == "</s>"
+    return 1
 
 
 def from_umt5(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
