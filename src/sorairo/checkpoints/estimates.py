@@ -239,7 +239,7 @@ def read_video_folder(folder: Path) -> Blueprint:
         text_part(folder),
         asks,
         experts=len(found.transformers),
-        vision=beside.get("image_encoder"),
+        vision=beside.get("image_encoder", CLIP if found.vision else None),
         saved=saved | {"vae": entries_part("vae", found.codec.entries).dtype},
     )
 
