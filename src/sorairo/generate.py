@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,16 @@ from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
 from sorairo.checkpoints.given import given_frames
 from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
-from sorairo.flow.guidance import guided, with_known
+from sorairo.flow.guidance import Scale, guided, with_known
 from sorairo.flow.path import interpolate
-from sorairo.flow.schedule import from_level, timestep_of, unipc_sigmas
-from sorairo.flow.solvers import Velocity, unipc
+from sorairo.flow.schedule import from_level, sigmas_at, timestep_of, unipc_sigmas
+from sorairo.flow.solvers import Velocity, renoise, unipc
 from sorairo.flow.windows import Window
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.text.encoder import TextStates
 from sorairo.timeline import KnownLatents, Timeline
+from sorairo.transformer.experts import Experts
 from sorairo.types import Plan, Sample, Video
 
 __all__ = ["Clip", "Model", "Progress", "generate", "load", "noise_for", "to_frames"]
@@ -152,7 +154,8 @@ class Film:
         # what a model is told of beside the noise is told of the whole clip
         told = model.transformer.config.condition_channels > 0
         self.windows = self.timeline.whole() if told else self.timeline.windows(model.info.max_frames)
-        schedule = unipc_sigmas(plan.steps or model.info.default_steps, model.shift)
+        steps = plan.steps or model.info.default_steps
+        schedule = sigmas_at(model.times) if model.times else unipc_sigmas(steps, model.shift)
         self.sigmas = [from_level(schedule, self.timeline.top(window)) for window in self.windows]
         self.steps = sum(len(sigmas) - 1 for sigmas in self.sigmas)
         self.latents: torch.Tensor | None = None  # 1 c t h w, of the last window
@@ -169,9 +172,10 @@ class Film:
             self.latents = denoise(
                 self.model,
                 texts=[self.texts[text] for text in (self.timeline.words(window), self.plan.negative)],
-                scale=self.model.info.default_guidance if self.plan.guidance is None else self.plan.guidance,
+                scale=guidance_of(self.plan, self.model),
                 noise=noise_of(self.plan.size, frames, self.model.codec, noises),
                 sigmas=sigmas,
+                noises=noises,
                 known=known,
                 given=given,
                 cache=self.cache,
@@ -199,6 +203,17 @@ def encode_texts(plans: list[Plan], model: Checkpoint) -> Texts:
     return {text: model.text.encode([text]) for text in dict.fromkeys(texts)}
 
 
+def guidance_of(plan: Plan, model: Checkpoint) -> Scale:
+    """The plan's, or the model's own: of two transformers each may have its scale. Source of these: Wan 2.2."""
+    info, experts = model.info, model.transformer
+    if plan.guidance is not None:
+        return plan.guidance
+    high, low = info.default_guidance, info.low_noise_guidance
+    if low is None or not isinstance(experts, Experts):
+        return high
+    return lambda sigma: high if experts.is_high(timestep_of(sigma)) else low
+
+
 def notes(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
     """What is done otherwise than the model was trained for, a sentence each."""
     given = [known for known in plan.known if known.hold == 1 and known.region is None]
@@ -220,9 +235,10 @@ def denoise(
     model: Checkpoint,
     *,
     texts: list[TextStates],
-    scale: float,
+    scale: Scale,
     noise: torch.Tensor,
     sigmas: list[float],
+    noises: torch.Generator,
     known: KnownLatents | None = None,
     given: Mapping[str, torch.Tensor] | None = None,
     cache: CacheConfig | None = None,
@@ -230,7 +246,8 @@ def denoise(
 ) -> torch.Tensor:
     """Latents (1 c t h w), float32, from noise of that shape. texts: what is asked for, and what is not.
 
-    known: frames to which the latents are led. given: what the transformer itself is told of them, see given_frames.
+    noises: gives more noise, where the model's sampler adds some. known: frames to which the latents are led. given:
+    what the transformer itself is told of them, see given_frames.
     """
     told = given or {}
     words = max(int(text.lengths[0]) for text in texts)
@@ -253,17 +270,23 @@ def denoise(
         with_words, without = ask(x, sigma, 2).chunk(2)
         return with_words, without
 
-    noise = noise.to(model.device)
+    noise = noise.to(model.device, copy=True)
+
+    def fresh() -> torch.Tensor:
+        """New noise, in the place of the old, so that known frames are led along it too."""
+        return noise.copy_(torch.randn(noise.shape, generator=noises))
+
+    solve = partial(renoise, fresh=fresh) if model.times else unipc
     velocity: Velocity = guided(both, asked, scale, interval=model.info.guidance_interval)
     velocity = cached(velocity, sigmas, cache)
     if known is None:
-        return unipc(velocity, noise, sigmas, callback)
+        return solve(velocity, noise, sigmas, callback)
     own = torch.full_like(known.cap, "frames" in model.info.conditioning, dtype=torch.bool)
     own[:, 0] |= "first" in model.info.conditioning
     velocity = with_known(velocity, known.latents, noise, known.cap, own=own, pinned=known.pinned)
     free = bool((known.cap == 1).any())
     start = noise if free else interpolate(known.latents, noise, sigmas[0])
-    return unipc(velocity, start, sigmas, callback)
+    return solve(velocity, start, sigmas, callback)
 
 
 def noise_for(plan: Plan, codec: Codec) -> torch.Tensor:

@@ -64,6 +64,35 @@ def test_other_encoders_and_faults_are_named(tmp_path):
         load_text(tmp_path, 8, torch.float32, CPU)
 
 
+def pieces(path):
+    """The words of `tokenizer()` as SentencePiece keeps them."""
+    from transformers.convert_slow_tokenizer import import_protobuf
+
+    proto = import_protobuf()
+    model = proto.ModelProto(trainer_spec={"model_type": "UNIGRAM", "unk_id": 2, "byte_fallback": True})
+    kinds = {"<pad>": "CONTROL", "</s>": "CONTROL", "<unk>": "UNKNOWN"}
+    for piece, score in json.loads(tokenizer().backend_tokenizer.to_str())["model"]["vocab"]:
+        model.pieces.add(piece=piece, score=score, type=kinds.get(piece, "NORMAL"))
+    path.write_bytes(model.SerializeToString())
+
+
+def test_a_tokenizer_that_comes_as_spiece_model(tmp_path, monkeypatch):
+    words_folder(tmp_path)
+    prompts = ["a red ball drops", "  a  ball, then \u00e9", "", "balls fall"]
+    want = [load_text(tmp_path, 64, torch.float32, CPU).tokens(prompt) for prompt in prompts]
+    (tmp_path / "tokenizer" / "tokenizer.json").unlink()
+    where = tmp_path / "tokenizer" / "spiece.model"
+    pieces(where)
+    encoder = load_text(tmp_path, 64, torch.float32, CPU)
+    assert [encoder.tokens(prompt) for prompt in prompts] == want
+    where.write_bytes(b"no pieces")
+    with pytest.raises(UserError, match=r"spiece\.model is not a tokenizer"):
+        load_text(tmp_path, 64, torch.float32, CPU)
+    monkeypatch.setitem(sys.modules, "google.protobuf", None)
+    with pytest.raises(UserError, match=r"spiece\.model.* pip install protobuf"):
+        load_text(tmp_path, 64, torch.float32, CPU)
+
+
 @pytest.mark.slow
 def test_one_layer_of_umt5_at_its_real_width(tmp_path):
     model = umt5(d_model=4096, d_kv=64, d_ff=10240, num_layers=1, num_heads=64)

@@ -249,12 +249,15 @@ def test_bad_files_are_one_sentence(reference, tmp_path):
 
 
 def test_file_and_weight(tmp_path):
-    assert parse_lora("a/b.safetensors") == (Path("a/b.safetensors"), 1.0)
-    assert parse_lora("b.safetensors:-0.5") == (Path("b.safetensors"), -0.5)
+    assert parse_lora("a/b.safetensors") == (Path("a/b.safetensors"), 1.0, "")
+    assert parse_lora("b.safetensors:-0.5") == (Path("b.safetensors"), -0.5, "")
     odd = tmp_path / "x:2"
     odd.write_text("")
-    assert parse_lora(str(odd)) == (odd, 1.0)
-    for wrong in ("b.safetensors:much", ":1", "b:nan", "b:inf"):
+    assert parse_lora(str(odd)) == (odd, 1.0, "")
+    assert parse_lora("high=b.safetensors:0.5") == (Path("b.safetensors"), 0.5, "high")
+    assert parse_lora("low=b.safetensors") == (Path("b.safetensors"), 1.0, "low")
+    assert parse_lora("other=b.safetensors") == (Path("other=b.safetensors"), 1.0, "")
+    for wrong in ("b.safetensors:much", ":1", "b:nan", "b:inf", "low=b:much"):
         with pytest.raises(UserError, match="FILE:WEIGHT"):
             parse_lora(wrong)
 
@@ -279,6 +282,8 @@ def test_several_on_a_checkpoint(tiny_folder, tmp_path):
     assert abs(merged.astype(int) - apart).max() <= 1
     lean = replace(sorairo.load(tiny_folder), **vars(load_checkpoint(tiny_folder, "fp32", stream=True)))
     assert abs(merged.astype(int) - apply_loras(lean, asks).generate(**prompt).video.frames).max() <= 1
+    with pytest.raises(UserError, match="has one transformer"):
+        apply_loras(model, [f"high={tmp_path / 'two.safetensors'}"])
     save_file({"diffusion_model.blocks.0.norm3.diff": torch.randn(32)}, tmp_path / "norm.safetensors")
     with pytest.raises(UserError, match="streamed blocks cannot take"):
         apply_loras(lean, [str(tmp_path / "norm.safetensors")])

@@ -1,6 +1,7 @@
 """The authors' layout against what diffusers makes of it, against their classes' names, and there and back."""
 
 import inspect
+import shutil
 import warnings
 from dataclasses import replace
 from itertools import pairwise
@@ -12,9 +13,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import sorairo
-from sorairo.checkpoints.adapters import umt5_original, wan, wan_codec, wan_codec_original, wan_original
+from sorairo.checkpoints.adapters import (
+    clip_original,
+    umt5_original,
+    wan,
+    wan_codec,
+    wan_codec_original,
+    wan_original,
+)
+from sorairo.checkpoints.encoders import load_original_vision, load_vision
 from sorairo.checkpoints.estimates import KNOWN
 from sorairo.checkpoints.export import export
+from sorairo.checkpoints.folder import open_layout
 from sorairo.checkpoints.layouts import codec_names
 from sorairo.checkpoints.original import is_original, original_info
 from sorairo.codec.model import Codec
@@ -24,8 +34,9 @@ from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
+from tests.checkpoints.test_encoders import vision_folder
 from tests.checkpoints.test_wan_pipelines import plan_for
-from tests.checkpoints.wan_folders import FAMILIES, saved
+from tests.checkpoints.wan_folders import CLIP, FAMILIES, saved
 from tests.transformer.test_image_to_video import FAMILIES as TRANSFORMERS
 from tests.transformer.test_image_to_video import I2V
 
@@ -317,3 +328,72 @@ def test_faults_are_named(tmp_path, tiny_folder):
     with pytest.raises(UserError, match="something else"):
         export(tiny_folder, tmp_path / "mine", "original")
     assert codec_names(CODECS["tiny"])
+
+
+def clip_as_the_authors_name_it(tower):
+    """A CLIPVisionModel's tensors under the names of wan/modules/clip.py, with something of the text tower."""
+    state = {name.removeprefix("vision_model."): tensor for name, tensor in tower.state_dict().items()}
+    made = {
+        "visual.cls_embedding": state["embeddings.class_embedding"][None, None],
+        "visual.pos_embedding": state["embeddings.position_embedding.weight"][None],
+        "visual.patch_embedding.weight": state["embeddings.patch_embedding.weight"],
+        "visual.head": torch.zeros(2, 2),
+        "textual.norm.weight": torch.zeros(2),
+        "log_scale": torch.zeros(()),
+    }
+    names = {"norm1": "layer_norm1", "norm2": "layer_norm2", "attn.proj": "self_attn.out_proj"}
+    names |= {"mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"}
+    for leaf in ("weight", "bias"):
+        made[f"visual.pre_norm.{leaf}"] = state[f"pre_layrnorm.{leaf}"]
+        made[f"visual.post_norm.{leaf}"] = state[f"post_layernorm.{leaf}"]
+        for i in range(tower.config.num_hidden_layers):
+            here = f"encoder.layers.{i}"
+            made |= {
+                f"visual.transformer.{i}.{own}.{leaf}": state[f"{here}.{name}.{leaf}"]
+                for own, name in names.items()
+            }
+            parts = [state[f"{here}.self_attn.{part}_proj.{leaf}"] for part in "qkv"]
+            made[f"visual.transformer.{i}.attn.to_qkv.{leaf}"] = torch.cat(parts)
+    return made
+
+
+def test_the_clip_by_the_authors_names(tmp_path):
+    shape = {"hidden_size": 32, "intermediate_size": 48, "hidden_act": "gelu"}
+    model, _ = vision_folder(tmp_path, **CLIP | shape | {"num_attention_heads": clip_original.HEADS})
+    path = tmp_path / "models_clip_x.safetensors"
+    save_file({name: t.contiguous() for name, t in clip_as_the_authors_name_it(model).items()}, path)
+    frames = np.random.default_rng(0).integers(0, 255, (2, 50, 90, 3), dtype=np.uint8)
+    cpu = torch.device("cpu")
+    want = load_vision(tmp_path, torch.float32, cpu).tokens(frames)
+    assert torch.equal(load_original_vision(path, torch.float32, cpu).tokens(frames), want)
+    save_file({"visual.stray": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match="does not hold the CLIP"):
+        load_original_vision(path, torch.float32, cpu)
+
+
+def test_the_clip_has_every_name_at_full_size():
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    shape = {"hidden_size": 1280, "intermediate_size": 5120, "num_attention_heads": 16, "patch_size": 14}
+    shape |= {"num_hidden_layers": 32, "image_size": 224, "hidden_act": "gelu"}
+    with torch.device("meta"):
+        tower = CLIPVisionModel(CLIPVisionConfig(**shape))
+        theirs = clip_as_the_authors_name_it(tower)
+    kept = {name: tensor for name, tensor in theirs.items() if not clip_original.unused(name)}
+    assert len(theirs) - len(kept) == 3
+    want = {name.removeprefix("vision_model."): t.shape for name, t in tower.state_dict().items()}
+    assert {name: t.shape for name, t in clip_original.from_original(kept).items()} == want
+    assert clip_original.from_original_config({n: tuple(t.shape) for n, t in kept.items()}, "x") == shape
+
+
+def test_a_clip_is_needed_and_goes_along(tmp_path):
+    saved("wan2.1-i2v", tmp_path / "theirs")
+    export(tmp_path / "theirs", tmp_path / "original", "original")
+    shutil.rmtree(tmp_path / "original" / "image_encoder")
+    with pytest.raises(UserError, match=r"the CLIP that it sees pictures with \(models_clip\*"):
+        open_layout(tmp_path / "original")
+    save_file({"log_scale": torch.zeros(())}, tmp_path / "original" / "models_clip_x.safetensors")
+    export(tmp_path / "original", tmp_path / "again", "original")
+    assert (tmp_path / "again" / "models_clip_x.safetensors").is_file()
+    with pytest.raises(UserError, match="beside it"):
+        export(tmp_path / "original", tmp_path / "back", "diffusers")

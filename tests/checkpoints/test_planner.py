@@ -1,10 +1,12 @@
+import warnings
 from dataclasses import replace
 
 import pytest
 import torch
 
 import sorairo
-from sorairo.checkpoints.estimates import Ask, Blueprint, video_blueprint
+from sorairo.checkpoints.estimates import Ask, Blueprint, blueprint, video_blueprint
+from sorairo.checkpoints.export import export
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.memory import Part, Stage
 from sorairo.checkpoints.planner import RUNTIME, load_within, parse_memory, plan_for, plan_memory
@@ -13,6 +15,7 @@ from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.codec.streaming import InPieces
 from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError
+from tests.checkpoints.wan_folders import pipeline, umt5
 
 ASK = Ask(size=(64, 64), frames=9)
 
@@ -113,3 +116,30 @@ def test_decoding_in_pieces_is_the_same_in_less_memory():
     model = video_blueprint(PRESETS["tiny"], replace(CODECS["tiny"], z_dim=8), text, ())
     *_, decode = model.stages(Ask(size=(128, 128), frames=65), torch.float32)
     assert decode.in_pieces is not None and decode.in_pieces < 0.7 * decode.working
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "original"])
+def test_umt5_on_disk_can_be_streamed(tmp_path, layout):
+    pipe = pipeline("wan2.1-t2v")
+    pipe.text_encoder = umt5(num_layers=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipe.save_pretrained(tmp_path / "m")
+    folder = tmp_path / "m"
+    if layout == "original":
+        folder = tmp_path / "original"
+        export(tmp_path / "m", folder, layout)
+    text = {part.name: part for part in blueprint("m", folder).parts}["text_encoder"]
+    stack = pipe.text_encoder.encoder
+    assert text.parameters == sum(p.numel() for p in stack.parameters())
+    away = sum(p.numel() for block in stack.block[2:] for p in block.parameters())
+    assert text.streamed == text.parameters - away
+    held = load_checkpoint(folder, "fp32", stream=True).text.load()
+    assert sum(p.numel() for p in held.parameters() if not p.is_meta) < text.streamed
+    made = plan_memory(blueprint("m", folder), Ask(size=(96, 64), frames=5), torch.float32, 10**10)
+    assert made.keep and not made.stream
+
+
+def test_a_bert_stays(tiny_folder):
+    text = {part.name: part for part in blueprint("tiny", tiny_folder).parts}["text_encoder"]
+    assert text.streamed is None

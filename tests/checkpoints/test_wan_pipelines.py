@@ -1,15 +1,20 @@
 """Each family's folder, as diffusers saves it, makes the same frames here as there, from the same noise."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import sorairo
+from sorairo.checkpoints.export import export
 from sorairo.checkpoints.folder import load_checkpoint
+from sorairo.checkpoints.layouts import info_of
 from sorairo.checkpoints.lora import apply_loras
+from sorairo.config import to_json
 from sorairo.generate import Film, encode_texts, generate, noise_for, to_frames
 from sorairo.types import Known, Plan, Span, UserError, Video
 from tests.checkpoints.wan_folders import FAMILIES, FRAMES, SIZE, saved
@@ -51,7 +56,7 @@ def plan_for(model, **changes):
     return Plan(**whole | changes)
 
 
-def theirs(pipe, plan, model):
+def theirs(pipe, plan, model, **more):
     """Frames in 0..1 (t h w c) of the pipeline; the words' states are its own."""
     with torch.no_grad():
         words, others = (
@@ -68,8 +73,10 @@ def theirs(pipe, plan, model):
         height=SIZE[1],
         num_frames=FRAMES,
         num_inference_steps=8,
-        guidance_scale=plan.guidance,
+        guidance_scale=model.info.default_guidance if plan.guidance is None else plan.guidance,
+        guidance_scale_2=model.info.low_noise_guidance if plan.guidance is None else None,
         latents=noise_for(plan, model.codec),
+        **more,
     ).frames[0]
 
 
@@ -82,16 +89,35 @@ def no_ftfy(monkeypatch):
 
 
 @torch.inference_mode()
+def filmed(plan, model):
+    film = Film(plan, model, encode_texts([plan], model))
+    film.shoot(lambda step: None)
+    return film
+
+
+@torch.inference_mode()
 def test_same_frames(family):
     """What the model makes, that is: what is known is then put over it."""
     name, pipe, model = family
     plan = plan_for(model)
     want = theirs(pipe, plan, model)
-    film = Film(plan, model, encode_texts([plan], model))
-    film.shoot(lambda step: None)
-    made = to_frames(model.codec.decode(film.latents))[0]
+    made = to_frames(model.codec.decode(filmed(plan, model).latents))[0]
     assert made.shape == want.shape and want.std() > 0.02, name
     assert np.abs(made / 255 - want).max() <= 0.5 / 255 + 1e-4
+
+
+def test_a_scale_for_each_of_two_transformers(tmp_path):
+    pipe = saved("wan2.2-t2v-a14b", tmp_path / "m")
+    model = sorairo.load(tmp_path / "m", "fp32")
+    assert (model.info.default_guidance, model.info.low_noise_guidance) == (4.0, 3.0)
+    # words hardly move what has random weights: the two are set further apart, and latents compared
+    model = replace(model, info=replace(model.info, default_guidance=30.0, low_noise_guidance=2.0))
+    want = theirs(pipe, plan_for(model, guidance=None), model, output_type="latent")
+    scale = want.abs().max()
+    for guidance, same in ((None, True), (30.0, False), (2.0, False)):  # said, it is of both
+        film = filmed(plan_for(model, guidance=guidance), model)
+        error = (film.latents[0] - want).abs().max() / scale
+        assert (error < 1e-4) if same else (error > 1e-3), (guidance, error)
 
 
 def test_given_pictures_are_kept(family):
@@ -159,8 +185,10 @@ def test_held_leanly_it_makes_the_same_clip(tmp_path):
     assert all(p.is_meta for p in lean.transformer.at("low").blocks.parameters())
     words = lean.text.load()
     assert all(p.is_meta for p in words.block.parameters()) and not words.embed_tokens.weight.is_meta
-    with pytest.raises(UserError, match="two transformers"):
-        apply_loras(lean, ["a.safetensors"])
+    norm = tmp_path / "norm.safetensors"
+    save_file({"diffusion_model.blocks.0.norm3.diff": torch.randn(32)}, norm)
+    with pytest.raises(UserError, match="streamed blocks cannot take"):
+        apply_loras(lean, [f"low={norm}"])
 
 
 def test_shards_make_the_same_model(tmp_path):
@@ -183,8 +211,94 @@ def test_faults_are_named(tmp_path):
             sorairo.load(folder)
 
     refused("belong together", boundary_ratio=None)
-    refused("FluxPipeline; only WanPipeline and", _class_name="FluxPipeline")
+    refused("FluxPipeline; only WanPipeline,", _class_name="FluxPipeline")
     refused("text_encoder is of class T5EncoderModel", text_encoder=["transformers", "T5EncoderModel"])
     refused("scheduler is of class Euler", scheduler=["diffusers", "Euler"])
     (folder / "transformer_2").rename(tmp_path / "away")
     refused("transformer_2/ is missing")
+
+
+def few_steps(name, folder):
+    """A family's folder under the class name that FastVideo gives its models of few steps."""
+    saved(name, folder)
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": "WanDMDPipeline"}))
+    (folder / "sorairo.json").unlink()
+    small = replace(info_of(folder), sizes=(SIZE,), max_frames=17, default_frames=FRAMES)
+    to_json(small, folder / "sorairo.json")
+    return sorairo.load(folder, "fp32")
+
+
+def test_few_steps_with_fresh_noise_at_each(tmp_path):
+    model = few_steps("wan2.1-t2v", tmp_path / "m")
+    assert (model.info.default_steps, model.info.default_guidance) == (3, 1.0)
+    plan = plan_for(model, guidance=None)
+    latents = [filmed(one, model).latents for one in (plan, plan, replace(plan, seed=6))]
+    assert torch.equal(latents[0], latents[1]) and not torch.allclose(latents[0], latents[2])
+
+    noises = torch.Generator().manual_seed(plan.seed)
+    with torch.inference_mode():
+        words, lengths = model.text.encode([PROMPT])
+        x = noise = torch.randn(1, 4, 2, 8, 12, generator=noises)
+        for time, after in ((1000, 0.757), (757, 0.522), (522, 0.0)):
+            x = x - time / 1000 * model.transformer(x, torch.tensor([float(time)]), words, lengths)
+            noise = torch.randn(noise.shape, generator=noises) if after else noise
+            x = (1 - after) * x + after * noise
+    assert (latents[0] - x).abs().max() < 1e-4 * x.abs().max()
+    with pytest.raises(UserError, match="made for 3 steps, not 8; ask for those"):
+        generate(replace(plan, steps=8), model)
+
+
+def test_few_steps_keep_the_first_frame(tmp_path):
+    model = few_steps("wan2.2-ti2v", tmp_path / "m")
+    plan = plan_for(model, guidance=None)
+    timeline = filmed(plan, model)
+    known = timeline._known(timeline.windows[0]).latents
+    assert torch.allclose(timeline.latents[:, :, 0], known[:, :, 0], atol=1e-4)
+    assert not torch.allclose(timeline.latents[:, :, 1], known[:, :, 1], atol=0.1)
+
+
+def test_few_steps_in_the_other_layout(tmp_path):
+    model = few_steps("wan2.1-t2v", tmp_path / "m")
+    export(tmp_path / "m", tmp_path / "original", "original")
+    export(tmp_path / "original", tmp_path / "back", "diffusers")
+    want = filmed(plan_for(model), model).latents
+    for name in ("original", "back"):
+        other = sorairo.load(tmp_path / name, "fp32")
+        assert other.times == (1000, 757, 522)
+        assert torch.equal(filmed(plan_for(other), other).latents, want)
+
+
+def test_sparse_attention_is_named(tmp_path):
+    few_steps("wan2.1-t2v", tmp_path / "m")
+    where = tmp_path / "m" / "transformer" / "diffusion_pytorch_model.safetensors"
+    gate = {"blocks.0.to_gate_compress.weight": torch.zeros(2)}
+    save_file(load_file(where) | gate, where)
+    with pytest.raises(UserError, match="attends sparsely"):
+        sorairo.load(tmp_path / "m")
+
+
+def test_loras_of_two_transformers(tmp_path):
+    """One for both and one for each, beside diffusers' transformers changed by hand; also when they are read again."""
+    pipe = saved("wan2.2-t2v-a14b", tmp_path / "m")
+    model, asks = sorairo.load(tmp_path / "m", "fp32"), []
+    plain = theirs(pipe, plan_for(model), model, output_type="latent")
+    high, low = pipe.transformer, pipe.transformer_2
+    for expert, transformers in (("", (high, low)), ("high=", (high,)), ("low=", (low,))):
+        down, up = 0.3 * torch.randn(2, 32), 0.3 * torch.randn(32, 2)
+        path = tmp_path / f"{expert.strip('=') or 'both'}.safetensors"
+        name = "blocks.1.attn1.to_v"
+        save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, path)
+        for transformer in transformers:
+            transformer.get_submodule(name).weight.data += 0.5 * up @ down
+        asks.append(f"{expert}{path}:0.5")
+    for how in ({}, {"keep": False}, {"keep": False, "stream": True}):
+        model = load_checkpoint(tmp_path / "m", "fp32", **how)
+        changed = apply_loras(model, asks)
+        assert changed.info.name == "m + both:0.5 + high=high:0.5 + low=low:0.5"
+        plan = plan_for(changed)
+        want = theirs(pipe, plan, changed, output_type="latent")
+        assert (want - plain).abs().max() > 0.01 * want.abs().max()
+        for _ in range(2):
+            error = (filmed(plan, changed).latents[0] - want).abs().max()
+            assert error < 1e-4 * want.abs().max(), how

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sorairo.flow.schedule import euler_sigmas, timestep_of, unipc_sigmas
-from sorairo.flow.solvers import SOLVERS, dpmpp_2m, euler, unipc
+from sorairo.flow.schedule import euler_sigmas, sigmas_at, timestep_of, unipc_sigmas
+from sorairo.flow.solvers import SOLVERS, dpmpp_2m, euler, renoise, unipc
 
 MEAN, DEVIATION = 0.7, 0.3
 
@@ -93,3 +93,34 @@ def test_euler_is_diffusers(shift):
     for t, sigma in zip(theirs.timesteps, euler_sigmas(7, shift), strict=False):
         x = theirs.step(velocity(x, sigma), t, x, return_dict=False)[0]
     assert (euler(velocity, noise, euler_sigmas(7, shift)) - x).abs().max() < 1e-5
+
+
+def test_renoise_is_the_chain_of_means_and_fresh_noise():
+    """The velocity's data is E[data | x], which is linear in x; so every level is normal, with a known spread."""
+    sigmas = sigmas_at((1000, 757, 522))
+    assert sigmas == [1.0, 0.757, 0.522, 0.0]
+    noises, drawn = torch.Generator().manual_seed(0), []
+
+    def fresh():
+        drawn.append(torch.randn(40000, generator=noises, dtype=torch.float64))
+        return drawn[-1]
+
+    seen = []
+    renoise(velocity, fresh(), sigmas, lambda step, x: seen.append(x), fresh=fresh)
+    assert len(drawn) == len(seen) == 3
+    width = 1.0  # of x, around (1 - sigma) MEAN
+    for x, here, there in zip(seen, sigmas, sigmas[1:], strict=False):
+        width = math.hypot((1 - there) * (1 - here) * DEVIATION**2 / spread(here) ** 2 * width, there)
+        assert abs(x.mean().item() - (1 - there) * MEAN) < 0.01
+        assert abs(x.std().item() - width) < 0.01
+
+
+def test_renoise_keeps_what_is_known_whatever_the_noise():
+    known, noises = torch.full((8,), 0.3), torch.Generator().manual_seed(0)
+    noise = torch.randn(8, generator=noises)
+
+    def fresh():
+        return noise.copy_(torch.randn(8, generator=noises))
+
+    made = renoise(lambda x, sigma: noise - known, noise.clone(), sigmas_at((1000, 757, 522)), fresh=fresh)
+    assert torch.allclose(made, known, atol=1e-6)

@@ -6,22 +6,28 @@ come through `load_weights`, so there is never a copy in another precision.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from sorairo.checkpoints.adapters import clip_original
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.streaming import load_streamed
-from sorairo.checkpoints.tensors import Adapt, Entry, load_weights, weight_entries
+from sorairo.checkpoints.tensors import Adapt, Entry, load_weights, read_header, weight_entries
 from sorairo.text.encoder import TextEncoder, read_tokenizer
 from sorairo.text.umt5 import UMT5Encoder
-from sorairo.transformer.vision import Vision, framing_of
+from sorairo.transformer.vision import Framing, Vision, framing_of
 from sorairo.types import UserError
 
-__all__ = ["from_umt5", "load_text", "load_umt5", "load_vision"]
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["from_umt5", "load_original_vision", "load_text", "load_umt5", "load_vision"]
 
 # The words' table has two names in transformers' files; inside the stack it has a third.
 UMT5_STACK = {"shared.weight": "embed_tokens.weight", "encoder.embed_tokens.weight": "embed_tokens.weight"}
@@ -68,9 +74,36 @@ def load_umt5(
         load_weights(stack, entries, adapt, dtype)
         return stack.to(device).eval().requires_grad_(False)
 
-    words = read_tokenizer(tokenizer / "tokenizer.json")
+    words = _tokenizer(tokenizer)
     nbytes = sum(entry.numel for entry in entries.values()) * dtype.itemsize
     return UMT5Encoder(load, words, int(values["d_model"]), text_len, nbytes)
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    """Of tokenizer.json, or where that is missing of SentencePiece's spiece.model. Raises UserError."""
+    pieces = folder / "spiece.model"
+    if (folder / "tokenizer.json").is_file() or not pieces.is_file():
+        return read_tokenizer(folder / "tokenizer.json")
+    what = f"{pieces}, which comes without a tokenizer.json,"
+    _transformers(what)
+    try:
+        import google.protobuf  # noqa: F401
+        from transformers.convert_slow_tokenizer import T5Converter
+    except ImportError as error:
+        raise UserError(f"{what} needs protobuf; get it with: pip install protobuf") from error
+    parts = SimpleNamespace(vocab_file=str(pieces), _extra_ids=0, convert_tokens_to_ids=_end_mark)
+    try:
+        with warnings.catch_warnings():  # of bytes for unknown letters, which this conversion does without
+            warnings.simplefilter("ignore")
+            return T5Converter(parts).converted()
+    except Exception as error:  # protobuf's and tokenizers' own
+        raise UserError(f"{pieces} is not a tokenizer; copy it again.") from error
+
+
+def _end_mark(token: str) -> int:
+    """T5's vocabularies begin with padding, the end mark, and what is not known."""
+    assert token == "</s>"
+    return 1
 
 
 def from_umt5(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -83,17 +116,39 @@ def load_vision(folder: Path, dtype: torch.dtype, device: torch.device) -> Visio
     where = folder / "image_processor" / "preprocessor_config.json"
     framing = framing_of(read_json(where), str(where))
     values = read_json(folder / "image_encoder" / "config.json")
-    entries = weight_entries(folder / "image_encoder")
+    return _vision(values, weight_entries(folder / "image_encoder"), dict, framing, dtype, device)
+
+
+def load_original_vision(path: Path, dtype: torch.dtype, device: torch.device) -> Vision:
+    """The same of a file as Wan's authors name its tensors. Pictures are made ready as diffusers does it."""
+    entries = {name: entry for name, entry in read_header(path).items() if not clip_original.unused(name)}
+    shapes = {name: entry.shape for name, entry in entries.items()}
+    values = clip_original.from_original_config(shapes, str(path))
+    side = values["image_size"]
+    framing = Framing(side=side, crop=side)
+    return _vision(values, entries, clip_original.from_original, framing, dtype, device)
+
+
+def _vision(
+    values: Mapping[str, Any],
+    entries: Mapping[str, Entry],
+    rename: Adapt,
+    framing: Framing,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Vision:
+    """A CLIP's vision tower of a config.json's values. rename: the entries' names -> transformers'."""
 
     def load() -> nn.Module:
         transformers = _transformers("The CLIP that this model sees pictures with")
         with torch.device("meta"):
-            tower = transformers.CLIPVisionModel(transformers.CLIPVisionConfig.from_dict(values))
+            tower = transformers.CLIPVisionModel(transformers.CLIPVisionConfig.from_dict(dict(values)))
         # its releases differ in whether the names begin with vision_model
         ours = {name.removeprefix("vision_model."): name for name in tower.state_dict()}
 
         def adapt(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            plain = {name.removeprefix("vision_model."): tensor for name, tensor in tensors.items()}
+            named = rename(tensors)
+            plain = {name.removeprefix("vision_model."): tensor for name, tensor in named.items()}
             return {ours.get(name, name): tensor for name, tensor in plain.items()}
 
         load_weights(tower, entries, adapt, dtype, ignore=_beside_the_tower)

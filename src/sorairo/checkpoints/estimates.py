@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +26,9 @@ from sorairo.checkpoints.memory import (
     needs,
     working_memory,
 )
-from sorairo.checkpoints.original import is_original
+from sorairo.checkpoints.original import is_original, t5_file
 from sorairo.checkpoints.streaming import HELD
+from sorairo.checkpoints.tensors import read_header, weight_entries
 from sorairo.codec import kl_image
 from sorairo.codec.kl_image import KLImage, KLImageConfig
 from sorairo.codec.model import Codec, CodecConfig
@@ -233,18 +236,37 @@ def read_video_folder(folder: Path) -> Blueprint:
     return video_blueprint(
         config,
         codec,
-        beside.get("text_encoder", UMT5),
+        text_part(folder),
         asks,
         experts=len(found.transformers),
-        vision=beside.get("image_encoder"),
+        vision=beside.get("image_encoder", CLIP if found.vision else None),
         saved=saved | {"vae": entries_part("vae", found.codec.entries).dtype},
     )
+
+
+def text_part(folder: Path) -> Part:
+    """The text encoder of a folder of Wan's family, in either layout. Of umT5 the blocks can be streamed."""
+    where = t5_file(folder)
+    if where is None and not (folder / "text_encoder").is_dir():
+        return UMT5
+    entries = read_header(where) if where else weight_entries(folder / "text_encoder")
+    # the words' table may be there under two names
+    entries = {name: entry for name, entry in entries.items() if name != "encoder.embed_tokens.weight"}
+    part, blocks = entries_part("text_encoder", entries), Counter[int]()
+    for name, entry in entries.items():
+        if found := re.match(r"(?:encoder\.block|blocks)\.(\d+)\.", name):
+            blocks[int(found[1])] += entry.numel
+    if where is None and read_json(folder / "text_encoder" / "config.json").get("model_type") != "umt5":
+        return part
+    away = sum(count for block, count in blocks.items() if block >= HELD)
+    return replace(part, streamed=part.parameters - away)
 
 
 FAMILIES: dict[str, Callable[[Path], Blueprint]] = {
     "DiTPipeline": read_class_folder,
     "WanPipeline": read_video_folder,
     "WanImageToVideoPipeline": read_video_folder,
+    "WanDMDPipeline": read_video_folder,
 }
 
 # umT5-xxl's encoder, and it without 22 of its 24 blocks; the vision tower of CLIP ViT-H/14

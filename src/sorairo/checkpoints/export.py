@@ -15,7 +15,7 @@ from sorairo.checkpoints.adapters import umt5_original, wan, wan_codec, wan_code
 from sorairo.checkpoints.folder import WEIGHTS, open_layout
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.layouts import Layout, Source
-from sorairo.checkpoints.original import EXPERTS, TOKENIZER, Constants, t5_file
+from sorairo.checkpoints.original import CLIP, EXPERTS, TOKENIZER, Constants, t5_file
 from sorairo.checkpoints.save import INDEX, replaced, scheduler_config, write_json
 from sorairo.checkpoints.tensors import DTYPES, PICKLES, Adapt, Entry, read_header, weight_entries
 from sorairo.codec.model import CodecConfig
@@ -48,6 +48,11 @@ def export(source: Path, target: Path, layout: str) -> None:
 
 def _diffusers(found: Layout, folder: Path) -> None:
     """As WanPipeline saves it."""
+    if found.vision and not (found.folder / "image_encoder").is_dir():
+        raise UserError(
+            f"{found.folder} has its CLIP under the authors' names; put image_encoder/ and image_processor/ of the"
+            " diffusers repository beside it."
+        )
     for name, part in zip(("transformer", "transformer_2"), found.transformers, strict=False):
         write_json(folder / name / "config.json", wan.to_wan_config(part.config))
         config = part.config
@@ -84,9 +89,12 @@ def _original(found: Layout, folder: Path) -> None:
         shift=found.shift,
         boundary=found.boundary,
         own_times=found.own_times,
+        times=found.times,
         codec=wan_codec.config_to_wan(found.codec.config),
     )
     to_json(constants, folder / "constants.json")
+    for clip in found.folder.glob(f"{CLIP}.safetensors"):
+        shutil.copyfile(clip, folder / clip.name)
     left = ["image_encoder", "image_processor"]
     if where := t5_file(found.folder):
         shutil.copyfile(where, folder / where.name)
@@ -156,8 +164,9 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
     words = read_json(folder / "text_encoder" / "config.json").get("model_type")
     tokens = read_json(folder / "tokenizer" / "tokenizer_config.json").get("tokenizer_class")
     bert = words == "bert"
+    family = "WanImageToVideoPipeline" if first.condition_channels else "WanPipeline"
     index = INDEX | {
-        "_class_name": "WanImageToVideoPipeline" if first.condition_channels else "WanPipeline",
+        "_class_name": "WanDMDPipeline" if found.times else family,
         "boundary_ratio": found.boundary,
         "expand_timesteps": found.own_times,
         "text_encoder": ["transformers", "BertModel" if bert else "UMT5EncoderModel"],

@@ -1,6 +1,6 @@
 """A checkpoint is a folder in diffusers' layout, safetensors only, plus sorairo.json. Loading it.
 
-model_index.json            WanPipeline or WanImageToVideoPipeline, and which class reads which part
+model_index.json            WanPipeline, WanImageToVideoPipeline or WanDMDPipeline, and which class reads which part
 transformer/ vae/           config.json, diffusion_pytorch_model.safetensors, in one file or in several
 transformer_2/              with another for low noise, where two take turns
 text_encoder/ tokenizer/    a BERT or umT5, as transformers saves them
@@ -59,7 +59,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A loaded model. shift: of the noise levels that the sampler visits. dtype: of codec and transformer.
+    """A loaded model. shift, times: which noise levels the sampler visits, see Layout. dtype: of codec and transformer.
 
     vision: what the model sees given pictures with, where it does so by more than their latents.
     """
@@ -73,13 +73,14 @@ class Checkpoint:
     dtype: torch.dtype
     device: torch.device
     vision: Vision | None = None
+    times: tuple[int, ...] = ()
 
     @property
     def abilities(self) -> Abilities:
         """What tasks need to know of it."""
-        names = {field.name for field in fields(Abilities)} - {"step"}
+        names = {field.name for field in fields(Abilities)} - {"step", "only_steps"}
         known = {name: getattr(self.info, name) for name in names}
-        return Abilities(**known, step=self.codec.config.time_factor)
+        return Abilities(**known, step=self.codec.config.time_factor, only_steps=len(self.times) or None)
 
 
 def load_checkpoint(
@@ -107,7 +108,8 @@ def load_checkpoint(
     if layout.boundary is None:
         transformer = loaders[0]()
     else:
-        transformer = Experts(*loaders, config=layout.transformers[0].config, boundary=layout.boundary)
+        config = layout.transformers[0].config
+        transformer = Experts(*loaders, config=config, boundary=layout.boundary, streamed=stream)
     codec = _load_codec(layout.codec, kind).to(device)
     checkpoint = Checkpoint(
         folder=layout.folder,
@@ -119,6 +121,7 @@ def load_checkpoint(
         dtype=kind,
         device=device,
         vision=layout.vision(beside, device) if layout.vision else None,
+        times=layout.times,
     )
     _share_memory(checkpoint, layout, free, keep)
     return checkpoint

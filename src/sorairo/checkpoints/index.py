@@ -11,7 +11,9 @@ from sorairo.types import UserError
 
 __all__ = ["Index", "read_index", "read_json", "read_shift"]
 
-PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
+PIPELINES = ("WanPipeline", "WanImageToVideoPipeline", "WanDMDPipeline")
+DMD_TIMES = (1000, 757, 522)
+"""Where FastVideo's models of few steps are asked; their files do not say. Source: its configs/pipelines/wan.py."""
 # Part -> the classes that we can read; none named: any
 CLASSES = {
     "transformer": ("WanTransformer3DModel",),
@@ -30,11 +32,12 @@ NEEDED = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 class Index:
     """parts: those that are there, and of which class. own_times: each frame has a noise level of its own
     (expand_timesteps). boundary: the sigma above which `transformer` works and below which `transformer_2` does; None
-    where there is one."""
+    where there is one. times: see Layout."""
 
     parts: dict[str, str]
     boundary: float | None
     own_times: bool
+    times: tuple[int, ...] = ()
 
 
 def read_index(folder: Path) -> Index:
@@ -43,7 +46,7 @@ def read_index(folder: Path) -> Index:
     values = read_json(where)
     family = values.get("_class_name")
     if family not in PIPELINES:
-        raise UserError(f"{where} is of a {family}; only {' and '.join(PIPELINES)} are supported.")
+        raise UserError(f"{where} is of a {family}; only {', '.join(PIPELINES)} are supported.")
     parts = {}
     for part, classes in CLASSES.items():
         found = values.get(part)
@@ -59,7 +62,8 @@ def read_index(folder: Path) -> Index:
     if (boundary is None) == ("transformer_2" in parts):
         raise UserError(f"{where}: boundary_ratio and transformer_2 belong together; one of them is missing.")
     own_times = bool(values.get("expand_timesteps", False))
-    return Index(parts=parts, boundary=boundary, own_times=own_times)
+    times = DMD_TIMES if family == "WanDMDPipeline" else ()
+    return Index(parts=parts, boundary=boundary, own_times=own_times, times=times)
 
 
 def read_shift(path: Path) -> float:

@@ -18,6 +18,7 @@ class ModelInfo:
     1 + 4k. default_frames: what is made when nothing is said. conditioning: what it can be given besides words
     ("frames": any known frames; "first", "last": the frame at that end). needs: what of it must be given.
     vocabulary: the lower-case words of its captions; empty if not known.
+    low_noise_guidance: the second of two transformers' own scale; None: default_guidance serves both.
     guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or text.
     """
 
@@ -32,6 +33,7 @@ class ModelInfo:
     vocabulary: tuple[str, ...] = ()
     default_steps: int = 12
     default_guidance: float = 4.0
+    low_noise_guidance: float | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     recipe: str = ""
     steps_trained: int = 0

@@ -59,8 +59,10 @@ class Source(Generic[Config]):
 class Layout:
     """A checkpoint, not yet loaded. transformers: one, or those for high and for low noise, which meet at `boundary`.
 
-    own_times: each frame has a noise level of its own. text, vision: make these encoders in a dtype on a device, the
-    first with its blocks left in their files or not; vision is None where the model has none.
+    own_times: each frame has a noise level of its own. times: the timesteps of a model of few steps, which adds fresh
+    noise at each; none for one that is solved along its path, by levels that `shift` moves. text, vision: make these
+    encoders in a dtype on a device, the first with its blocks left in their files or not; vision is None where the
+    model has none.
     """
 
     folder: Path
@@ -72,6 +74,7 @@ class Layout:
     own_times: bool
     text: Make
     vision: Callable[[torch.dtype, torch.device], Vision] | None = None
+    times: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         first, codec = self.transformers[0].config, self.codec.config
@@ -107,6 +110,7 @@ def diffusers_layout(folder: Path) -> Layout:
         codec=codec_source(folder / "vae"),
         shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
         own_times=index.own_times,
+        times=index.times,
         text=partial(load_text, folder, info.text_len),
         vision=vision,
     )
@@ -129,12 +133,18 @@ def info_of(folder: Path) -> ModelInfo:
         _codec_config(folder / "vae"),
         experts="transformer_2" in index.parts,
         own_times=index.own_times,
+        times=index.times,
     )
 
 
 def transformer_source(folder: Path, text_len: int) -> Source[TransformerConfig]:
     """A transformer/ folder."""
     entries = {name: entry for name, entry in weight_entries(folder).items() if not wan.unused(name)}
+    if any("to_gate_compress" in name for name in entries):
+        raise UserError(
+            f"{folder} attends sparsely (VSA), which cannot be computed here; take a model with full attention, such as"
+            " FastVideo/FastWan2.2-TI2V-5B-FullAttn-Diffusers."
+        )
     return Source(
         config=_transformer_config(folder, text_len), entries=entries, adapt=wan.from_wan, where=folder
     )

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+import torch
 from torch import nn
 
 from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.tensors import PICKLES, read_header, weight_files
-from sorairo.nn.lora import Change, attach, merge
+from sorairo.nn.lora import Change, Weighted, attach, merge
 from sorairo.transformer.experts import Experts
+from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-__all__ = ["Lora", "apply_loras", "check_lora", "parse_lora", "read_lora"]
+__all__ = ["Lora", "LoraAsk", "apply_loras", "check_lora", "parse_lora", "read_lora"]
 
 Model = TypeVar("Model", bound=Checkpoint)
 
@@ -32,48 +35,91 @@ class Lora:
     unread: tuple[str, ...] = ()
 
 
+class LoraAsk(NamedTuple):
+    """expert: "high" or "low", the one of two transformers that it is for; empty: whatever there is."""
+
+    path: Path
+    weight: float
+    expert: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.expert}{'=' if self.expert else ''}{self.path.stem}:{self.weight:g}"
+
+
 def apply_loras(
     model: Model, asks: Sequence[str], *, strict: bool = True, apart: bool = False, keep: bool = False
 ) -> Model:
     """The model with LoRAs, each "FILE" or "FILE:WEIGHT", in its transformer, and their names beside its own.
 
-    The transformer itself is changed: merged in float32 and rounded to its dtype, or apart (as always where its blocks
-    are streamed), computed beside its layers. strict: a tensor that fits nothing is an error. keep: see `merge`.
-    Raises UserError before any change.
+    Of two transformers both take them, "high=FILE" and "low=FILE" one of the two. The transformer itself is changed:
+    merged in float32 and rounded to its dtype, or apart (as always where its blocks are streamed), computed beside its
+    layers. strict: a tensor that fits nothing is an error. keep: see `merge`. Raises UserError before any change.
     """
     if not asks:
         return model
-    transformer = model.transformer
+    named, transformer = [parse_lora(ask) for ask in asks], model.transformer
     if isinstance(transformer, Experts):
-        raise UserError(
-            f"{model.info.name} has two transformers that take turns; LoRAs go into models with one."
-        )
-    named = [parse_lora(ask) for ask in asks]
-    loras = [(check_lora(read_lora(path), transformer, strict=strict), weight) for path, weight in named]
-    weighted = [(lora.changes, weight) for lora, weight in loras]
-    streamed = {name for name, parameter in transformer.named_parameters() if parameter.is_meta}
-    for lora, _ in loras:
-        _check_streamed(lora, transformer, streamed)
-    if apart or streamed:
-        attach(transformer, weighted)
+        with torch.device("meta"):
+            shell = Transformer(transformer.config)
+    elif any(ask.expert for ask in named):
+        raise UserError(f"{model.info.name} has one transformer; give its LoRAs without high= and low=.")
     else:
-        merge(transformer, weighted, keep=keep)
-    names = [model.info.name, *(f"{path.stem}:{weight:g}" for path, weight in named)]
-    return replace(model, info=replace(model.info, name=" + ".join(names)))
+        shell = transformer
+    loras = [(ask, check_lora(read_lora(ask.path), shell, strict=strict)) for ask in named]
+    if isinstance(transformer, Experts):
+        away = {name for name, _ in shell.named_parameters() if name.startswith("blocks.")}
+        streamed = away if transformer.streamed else set()
+    else:
+        streamed = _streamed(transformer)
+    for _, lora in loras:
+        _check_streamed(lora, shell, streamed)
+    if isinstance(transformer, Experts):
+        for which in transformer.loaders:
+            own = [(lora.changes, ask.weight) for ask, lora in loras if ask.expert in ("", which)]
+            _into_expert(transformer, which, partial(_put, loras=own, apart=apart, keep=keep))
+    else:
+        _put(transformer, [(lora.changes, ask.weight) for ask, lora in loras], apart, keep)
+    return replace(model, info=replace(model.info, name=" + ".join([model.info.name, *map(str, named)])))
 
 
-def parse_lora(ask: str) -> tuple[Path, float]:
-    """(file, weight) of "FILE" or "FILE:WEIGHT". Raises UserError for a weight that is no number."""
+def _put(transformer: Transformer, loras: Weighted, apart: bool, keep: bool) -> None:
+    if apart or _streamed(transformer):
+        attach(transformer, loras)
+    else:
+        merge(transformer, loras, keep=keep)
+
+
+def _into_expert(experts: Experts, which: str, put: Callable[[Transformer], None]) -> None:
+    """Change one of two transformers, also whenever it is read anew."""
+    load = experts.loaders[which]
+
+    def loaded() -> Transformer:
+        transformer = load()
+        put(transformer)
+        return transformer
+
+    experts.loaders[which] = loaded
+    if which in experts.held:
+        put(experts.held[which])
+
+
+def parse_lora(ask: str) -> LoraAsk:
+    """Of "FILE", "FILE:WEIGHT", either after "high=" or "low=". Raises UserError for a weight that is no number."""
+    if Path(ask).exists():
+        return LoraAsk(Path(ask), 1.0)
+    expert, equals, rest = ask.partition("=")
+    if equals and expert in ("high", "low"):
+        return parse_lora(rest)._replace(expert=expert)
     head, colon, tail = ask.rpartition(":")
-    if not colon or Path(ask).exists():
-        return Path(ask), 1.0
+    if not colon:
+        return LoraAsk(Path(ask), 1.0)
     try:
         weight = float(tail)
     except ValueError:
         weight = math.nan
     if not head or not math.isfinite(weight):
         raise UserError(f"A LoRA is FILE or FILE:WEIGHT, such as style.safetensors:0.8, not {ask!r}.")
-    return Path(head), weight
+    return LoraAsk(Path(head), weight)
 
 
 def read_lora(path: Path) -> Lora:
@@ -128,6 +174,11 @@ def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
             + " use the model that it was made for."
         )
     return replace(lora, changes=fit)
+
+
+def _streamed(module: nn.Module) -> set[str]:
+    """The parameters that are read anew at every use."""
+    return {name for name, parameter in module.named_parameters() if parameter.is_meta}
 
 
 def _check_streamed(lora: Lora, module: nn.Module, streamed: set[str]) -> None:

@@ -4,7 +4,7 @@ config.json, diffusion_pytorch_model*.safetensors   WanModel; where two take tur
                                                     low_noise_model/
 *VAE*.safetensors                                   the codec
 models_t5*.safetensors, google/umt5-xxl/            umT5 and its tokenizer; or text_encoder/ and tokenizer/
-image_encoder/, image_processor/                    a CLIP's vision tower, as transformers saves it
+models_clip*.safetensors                            a CLIP; or image_encoder/, image_processor/ as transformers saves it
 constants.json                                      what their code knows by heart; published models have none
 sorairo.json                                        ModelInfo; published models have none
 """
@@ -21,7 +21,7 @@ import torch
 
 from sorairo.checkpoints import store
 from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_original, wan_original
-from sorairo.checkpoints.encoders import from_umt5, load_text, load_umt5, load_vision
+from sorairo.checkpoints.encoders import from_umt5, load_original_vision, load_text, load_umt5, load_vision
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Make, Source, codec_names
@@ -32,19 +32,31 @@ from sorairo.config import from_dict, from_json
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["EXPERTS", "TOKENIZER", "Constants", "is_original", "original_info", "original_layout", "t5_file"]
+__all__ = [
+    "CLIP",
+    "EXPERTS",
+    "TOKENIZER",
+    "Constants",
+    "is_original",
+    "original_info",
+    "original_layout",
+    "t5_file",
+]
 
 EXPERTS = ("high_noise_model", "low_noise_model")
 TOKENIZER = Path("google/umt5-xxl")
+CLIP = "models_clip*"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constants:
-    """constants.json. codec: the vae/config.json of diffusers, where the codec is not a published one."""
+    """constants.json. times: see Layout. codec: the vae/config.json of diffusers, where the codec is not a published
+    one."""
 
     shift: float
     boundary: float | None = None
     own_times: bool = False
+    times: tuple[int, ...] = ()
     codec: dict[str, Any] | None = None
 
 
@@ -61,15 +73,21 @@ def original_layout(folder: Path) -> Layout:
     constants = _constants(folder)
     info = original_info(folder)
     text = _t5(folder, info.text_len) if t5_file(folder) else partial(load_text, folder, info.text_len)
-    vision = partial(load_vision, folder) if (folder / "image_encoder").is_dir() else None
+    transformers = _transformers(folder)
+    vision = None
+    if (folder / "image_encoder").is_dir():
+        vision = partial(load_vision, folder)
+    elif transformers[0].config.image_dim:
+        vision = partial(load_original_vision, _only(folder, CLIP, "the CLIP that it sees pictures with"))
     return Layout(
         folder=folder,
         info=info,
-        transformers=_transformers(folder),
+        transformers=transformers,
         boundary=constants.boundary,
         codec=_codec(folder, constants),
         shift=constants.shift,
         own_times=constants.own_times,
+        times=constants.times,
         text=text,
         vision=vision,
     )
@@ -89,6 +107,7 @@ def original_info(folder: Path) -> ModelInfo:
         _codec(folder, constants).config,
         experts=len(transformers) == 2,
         own_times=constants.own_times,
+        times=constants.times,
     )
 
 

@@ -22,7 +22,6 @@ BY_REPO: dict[str, dict[str, Any]] = {
     "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers": {"sizes": P480},
     "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers": {"sizes": P720 + P480},
     "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers": {"sizes": P720 + P480, "default_guidance": 5.5},
-    "Wan-AI/Wan2.2-I2V-A14B-Diffusers": {"default_guidance": 3.5},
 }
 
 
@@ -34,6 +33,7 @@ def published_info(
     *,
     experts: bool,
     own_times: bool,
+    times: tuple[int, ...] = (),
 ) -> ModelInfo:
     """Sizes, length, rate and settings as Wan's authors use them. repo: where the folder was pulled from, if it was."""
     folded = codec.patch_size > 1  # Wan 2.2's own codec
@@ -45,6 +45,9 @@ def published_info(
     else:
         conditioning, needs = (("first",) if own_times else ()), ()
     small = transformer.width < 2048
+    guidance, low = 5.0, None
+    if experts:
+        guidance, low = (3.5, None) if transformer.condition_channels else (4.0, 3.0)
     info = ModelInfo(
         name=name,
         sizes=P704 if folded else P480 if small else P480 + P720,
@@ -55,8 +58,13 @@ def published_info(
         needs=needs,
         text_len=TEXT_LEN,
         default_steps=40 if experts else 50,
-        default_guidance=4.0 if experts else 5.0,
+        default_guidance=guidance,
+        low_noise_guidance=low,
     )
+    if times:
+        info = replace(info, default_steps=len(times), default_guidance=1.0, low_noise_guidance=None)
+    if times and not folded:  # FastWan 2.1
+        info = replace(info, sizes=((832, 448), (448, 832), *info.sizes), default_frames=61)
     return replace(info, **BY_REPO.get(repo or "", {}))
 
 

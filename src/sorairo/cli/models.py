@@ -97,7 +97,8 @@ def print_facts(known: dict[str, Any]) -> None:
         "size": f"{known['megabytes']:.0f} MB on disk",
         "makes": f"{sizes}; 1 to {known['max_frames']} frames at {known['fps']:g} a second",
         "unsaid": f"{known['default_frames']} frames, {known['default_steps']} steps, "
-        f"guidance {known['default_guidance']:g}",
+        f"guidance {known['default_guidance']:g}"
+        + (f", {known['low_noise_guidance']:g} for low noise" if known["low_noise_guidance"] else ""),
         "trained": f"{known['steps_trained']} steps of {known['recipe']}" if known["recipe"] else "not said",
         "scores": ", ".join(f"{name} {value}" for name, value in known["scorecard"].items())
         or "not measured",

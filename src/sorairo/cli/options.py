@@ -78,7 +78,9 @@ class Options:
     lora: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FILE[:WEIGHT]", help="A LoRA for this model, with how much of it; may be given again."
+            metavar="FILE[:WEIGHT]",
+            help="A LoRA for this model, with how much of it; may be given again. Of two transformers"
+            " high=FILE and low=FILE name one.",
         ),
     ] = None
     loose: Annotated[

@@ -11,10 +11,11 @@ import torch
 from sorairo.flow.path import interpolate, over, velocity_of
 from sorairo.flow.solvers import Velocity
 
-__all__ = ["cfg", "cfg_zero_star", "guided", "with_known"]
+__all__ = ["Scale", "cfg", "cfg_zero_star", "guided", "with_known"]
 
 Rule = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 Levels = torch.Tensor | float  # one for all, or (b t)
+Scale = float | Callable[[float], float]  # one for all levels, or of a sigma
 
 
 def cfg(asked: torch.Tensor, other: torch.Tensor, scale: float) -> torch.Tensor:
@@ -32,7 +33,7 @@ def cfg_zero_star(asked: torch.Tensor, other: torch.Tensor, scale: float) -> tor
 def guided(
     both: Callable[[torch.Tensor, Levels], tuple[torch.Tensor, torch.Tensor]],
     asked: Callable[[torch.Tensor, Levels], torch.Tensor],
-    scale: float,
+    scale: Scale,
     *,
     interval: tuple[float, float] = (0.0, 1.0),
     rule: Rule = cfg,
@@ -40,16 +41,17 @@ def guided(
     """A velocity under guidance.
 
     both: gives (as asked, otherwise) in one call. asked: the first alone, used outside the interval of sigma
-    (low, high) and where scale is 1, at half the cost. Of frames with levels of their own the highest counts.
+    (low, high) and where the scale is 1, at half the cost. Of frames with levels of their own the highest counts.
     Source of the interval: Kynkaanniemi et al. 2024.
     """
     low, high = interval
 
     def velocity(x: torch.Tensor, sigma: Levels) -> torch.Tensor:
         top = sigma.max().item() if isinstance(sigma, torch.Tensor) else sigma
-        if scale == 1 or not low <= top <= high:
+        here = scale(top) if callable(scale) else scale
+        if here == 1 or not low <= top <= high:
             return asked(x, sigma)
-        return rule(*both(x, sigma), scale)
+        return rule(*both(x, sigma), here)
 
     return velocity
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["euler_sigmas", "from_level", "timestep_of", "unipc_sigmas"]
+from collections.abc import Sequence
+
+__all__ = ["euler_sigmas", "from_level", "sigmas_at", "timestep_of", "unipc_sigmas"]
 
 
 def _shifted(sigma: float, shift: float) -> float:
@@ -24,6 +26,11 @@ def euler_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> 
     low = _shifted(1 / train_steps, shift)
     step = (low - 1) / max(steps - 1, 1)
     return [*(_shifted(1 + i * step, shift) for i in range(steps)), 0.0]
+
+
+def sigmas_at(timesteps: Sequence[int], *, train_steps: int = 1000) -> list[float]:
+    """The levels of given timesteps, falling, and 0 after them."""
+    return [*(timestep / train_steps for timestep in timesteps), 0.0]
 
 
 def from_level(sigmas: list[float], level: float) -> list[float]:

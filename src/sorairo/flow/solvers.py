@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import torch
 
-from sorairo.flow.path import data_at
+from sorairo.flow.path import data_at, interpolate
 
-__all__ = ["SOLVERS", "Velocity", "dpmpp_2m", "euler", "unipc"]
+__all__ = ["SOLVERS", "Velocity", "dpmpp_2m", "euler", "renoise", "unipc"]
 
 Velocity = Callable[[torch.Tensor, float], torch.Tensor]
 Callback = Callable[[int, torch.Tensor], None]
@@ -109,6 +109,29 @@ def _correct(x: torch.Tensor, new: torch.Tensor, here: float, there: float, hist
         rho = (b1 - b2) / (1 - ratio)
         change = rho * (before - data) / ratio + (b1 - rho) * (new - data)
     return (there / here) * x - (1 - there) * grow * (data + change)
+
+
+def renoise(
+    velocity: Velocity,
+    x: torch.Tensor,
+    sigmas: Sequence[float],
+    callback: Callback | None = None,
+    *,
+    fresh: Callable[[], torch.Tensor],
+) -> torch.Tensor:
+    """All the way to the data at every step, and from there back up to the next level with fresh noise.
+
+    For models of few steps, whose prediction is data and no mean of it; here sigmas may begin at 1. fresh: gives noise
+    of x's shape, once for each level after the first that is above 0. Source: Yin et al. 2024 (DMD2, arXiv 2405.14867),
+    section 4.4, on the straight path.
+    """
+    for step, (here, there) in enumerate(pairwise(sigmas)):
+        x = data_at(x, velocity(x, here), here)
+        if there > 0:
+            x = interpolate(x, fresh(), there)
+        if callback:
+            callback(step, x)
+    return x
 
 
 SOLVERS = {"euler": euler, "dpmpp_2m": dpmpp_2m, "unipc": unipc}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +35,7 @@ def attention(
     few = q.device.type == "cpu" and q.shape[-2] * k.shape[-2] <= FEW
     if bias is None and not few:
         if q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.is_grad_enabled():
-            return in_blocks(q, k, v)
+            return uncompiled(q, k, v)
         return F.scaled_dot_product_attention(q, k, v)
     scores = (q @ k.transpose(-1, -2)).float() * (1 / math.sqrt(q.shape[-1]))  # b k n m
     if bias is not None:  # the fused kernel would round it to q's dtype: in bf16, log(90) is off by 1%
@@ -42,7 +43,6 @@ def attention(
     return scores.softmax(dim=-1).to(v.dtype) @ v  # b k n c
 
 
-@torch.compiler.disable
 def in_blocks(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """The same without a bias and without gradients, one head and BLOCK queries at a time. Scores are rounded to q's
     dtype once, after scaling; the softmax is in float32 inside."""
@@ -57,3 +57,7 @@ def in_blocks(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor
                 scores = torch.addmm(none, sample[head, block], across, beta=0, alpha=scale)  # n m
                 torch.mm(scores.softmax(dim=-1), values[head], out=into[head, block])
     return out
+
+
+# A compiled block would unroll the loop, and compile as many products as there are
+uncompiled: Attend = torch.compiler.disable(in_blocks)

@@ -16,7 +16,7 @@ from torch import nn
 
 from sorairo.types import UserError
 
-__all__ = ["Beside", "Change", "Changes", "LowRank", "Merged", "attach", "full", "merge"]
+__all__ = ["Beside", "Change", "Changes", "LowRank", "Merged", "Weighted", "attach", "full", "merge"]
 
 
 class LowRank(NamedTuple):

@@ -17,7 +17,8 @@ class Abilities:
     """A model, as tasks see it.
 
     sizes: (width, height) in pixels, its own default first. max_frames: what it makes at once; longer clips are
-    made in windows. step: frames of a latent frame after the first. conditioning, needs: see ModelInfo.
+    made in windows. step: frames of a latent frame after the first. conditioning, needs: see ModelInfo. only_steps: of
+    denoising, where it can be made in no other number.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Abilities:
     step: int
     conditioning: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    only_steps: int | None = None
 
     @property
     def windows(self) -> bool:
@@ -64,6 +66,10 @@ class Abilities:
             raise UserError(f"The seed must be a whole number from 0 to 2^63 - 1, not {plan.seed}.")
         if plan.steps is not None and not 1 <= plan.steps <= 1000:
             raise UserError(f"Steps must be from 1 to 1000, not {plan.steps}.")
+        if self.only_steps and plan.steps not in (None, self.only_steps):
+            raise UserError(
+                f"{self.name} was made for {self.only_steps} steps, not {plan.steps}; ask for those."
+            )
         if plan.guidance is not None and not 0 <= plan.guidance <= 50:
             raise UserError(f"Guidance must be from 0 to 50 (1 is off), not {plan.guidance:g}.")
         if (plan.known or plan.loop) and not (self.windows or self.needs):
