@@ -35,6 +35,7 @@ REDUCED = [
     (r"^sorairo worlds render --seeds 0:\d+", r"sorairo worlds render --seeds 0:2"),
     (r"^sorairo eval world", r"sorairo eval world --prompts 2 --no-distances"),
     (r"^sorairo eval verbs.*", r"sorairo eval verbs --clips 1 --only still,loop,edit"),
+    (r"^python bench/upscale.py --clips \d+", r"python bench/upscale.py --clips 1"),
 ]
 
 

@@ -16,7 +16,7 @@ ORDER = [
     ["config"],
     ["video", "nn", "flow"],
     ["plans", "styles"],
-    ["codec", "transformer", "text", "tasks", "worlds", "safety"],
+    ["codec", "transformer", "text", "tasks", "worlds", "safety", "upscale"],
     ["data", "checkpoints", "timeline"],
     ["generate", "class_images", "training"],
     ["evaluation", "serving"],

@@ -81,13 +81,15 @@ class Reference:
 class StoredPlan:
     """What a file says of how it was made. plan: without its known frames, which `whole` fetches.
 
-    folder: where the file is; files that the plan names are looked for there too.
+    upscale: by how much its frames were enlarged after they were made. folder: where the file is; files that the plan
+    names are looked for there too.
     """
 
     plan: Plan
     known: tuple[Reference, ...] = ()
     model: str = ""
     software: str = ""
+    upscale: int = 1
     folder: Path = Path()
 
     def whole(self) -> Plan:
@@ -128,7 +130,8 @@ def read_plan(path: str | Path) -> StoredPlan:
         )
     plan, known = plan_from_dict(facts["plan"], where=f"{path}: plan")
     named = {name: str(facts[name]) for name in ("model", "software") if name in facts}
-    return StoredPlan(plan=plan, known=known, folder=Path(path).parent, **named)
+    upscale = facts["upscale"] if isinstance(facts.get("upscale"), int) else 1
+    return StoredPlan(plan=plan, known=known, folder=Path(path).parent, upscale=upscale, **named)
 
 
 def plan_to_dict(plan: Plan, given: Sequence[Given] = ()) -> dict[str, Any]:

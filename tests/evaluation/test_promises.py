@@ -35,6 +35,7 @@ CASES = [
         words="A red ball drops onto the floor.",
         facts=Facts(objects=(("red", "ball"),), event="drop", camera="still"),
         other=moving(12, 90),
+        large=lambda: moving(8, 60),
         seed=index,
     )
     for index in range(2)
@@ -78,7 +79,7 @@ def bench(parser: Parser, make) -> Bench:
         MODEL.check(plan)
         return make(plan)
 
-    return Bench(model=MODEL, make=checked, parser=parser, ask=tasks.Ask(), long=2)
+    return Bench(model=MODEL, make=checked, through=lambda clip: clip, parser=parser, ask=tasks.Ask(), long=2)
 
 
 def test_every_promise_is_measured_and_kept_by_careful_hands(parser: Parser) -> None:

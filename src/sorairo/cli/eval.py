@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,6 +112,7 @@ def verbs(
         bench = measured.Bench(
             model=loaded.abilities,
             make=lambda plan: generate(plan, loaded)[0].video,
+            through=_through(loaded),
             parser=load_parser(),
             ask=tasks.Ask(steps=steps),
             long=long,
@@ -139,8 +140,6 @@ def verbs(
 
 def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float | None) -> tuple[Any, Any]:
     """(prompts -> clips, clip -> clip through the codec) of a checkpoint, both from its one loaded copy."""
-    import torch
-
     import sorairo
     from sorairo.evaluation.clips import ClipStore
     from sorairo.evaluation.suites import Prompt
@@ -148,7 +147,6 @@ def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float 
     from sorairo.types import Plan, Span, Video
 
     loaded = sorairo.load(model)
-    codec = loaded.codec
 
     def make(prompts: Sequence[Prompt]) -> list[Video]:
         plans = [
@@ -158,6 +156,22 @@ def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float 
         ]  # fmt: skip
         return [sample.video for sample in generate(plans, loaded)]
 
+    store = ClipStore(out, suite, f"{model} {_fingerprint(loaded)} steps={steps} guidance={guidance}")
+
+    def clips(prompts: Sequence[Prompt]) -> Iterable[Video]:
+        return store.fill(prompts, make)
+
+    return clips, _through(loaded)
+
+
+def _through(loaded: Any) -> Callable[[Any], Any]:
+    """clip -> clip, encoded and decoded by a checkpoint's codec."""
+    import torch
+
+    from sorairo.types import Video
+
+    codec = loaded.codec
+
     @torch.inference_mode()
     def through(video: Video) -> Video:
         weight = next(codec.parameters())
@@ -165,12 +179,7 @@ def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float 
         y = codec.decode(codec.encode(x)).float().clamp(-1, 1)
         return Video(frames=((y[0].permute(1, 2, 3, 0) + 1) * 127.5).round().byte().numpy(), fps=video.fps)
 
-    store = ClipStore(out, suite, f"{model} {_fingerprint(loaded)} steps={steps} guidance={guidance}")
-
-    def clips(prompts: Sequence[Prompt]) -> Iterable[Video]:
-        return store.fill(prompts, make)
-
-    return clips, through
+    return through
 
 
 def _fingerprint(loaded: Any) -> str:

@@ -56,7 +56,9 @@ def generate(
 
 def pictures(options: Options, label: str, sampler: str | None) -> None:
     """Pictures of a class, by a DiT."""
-    refused = "size seconds frames negative style expand expand_url expand_model lora cache compile memory"
+    refused = (
+        "size seconds frames negative style expand expand_url expand_model lora cache compile memory upscale"
+    )
     for option in refused.split():
         if getattr(options, option):
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from sorairo.types import UserError
 if TYPE_CHECKING:
     from sorairo.checkpoints.folder import Checkpoint
     from sorairo.cli.options import Options
+    from sorairo.cli.progress import Stages
     from sorairo.tasks.abilities import Abilities
     from sorairo.tasks.ask import Ask
     from sorairo.types import Plan, Sample, Video
@@ -32,6 +34,7 @@ def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -
     that it begins with; each is read once, at the size and rate of what is made, and the stored plan names it.
     """
     from sorairo.cli.progress import Stages
+    from sorairo.upscale import check_scale
     from sorairo.video.pictures import check_colour
     from sorairo.video.read import read_size
     from sorairo.video.resize import check_fit
@@ -41,6 +44,8 @@ def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -
     paths, ask = outputs(options), styled(options)
     check_fit(ask.fit)
     check_colour(options.background)
+    if options.upscale is not None:
+        check_scale(options.upscale)
     sizes = [read_size(path) for path in given]
     with Stages() as stages:
         stages("load")
@@ -81,17 +86,40 @@ def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -
             if not samples:
                 for note in made[0].notes:
                     stages.say(note)
+            if options.upscale is not None:
+                made = upscaled(made, options.upscale, stages)
             stages("encode", 0, len(made))
             for done, sample in enumerate(made, 1):
-                write_video(sample.video, paths[len(samples)], recipe(sample, files), sounds)
+                facts = recipe(sample, files, options.upscale)
+                write_video(sample.video, paths[len(samples)], facts, sounds)
                 samples.append(sample)
                 stages("encode", done, len(made))
         if options.sheet:
             captions = [text if len(plans) == 1 else f"{text} (seed {one.seed})" for one in plans]
             contact_sheet(
-                [sample.video for sample in samples], captions, options.sheet, frames_per=6, scale=2
+                [sample.video for sample in samples],
+                captions,
+                options.sheet,
+                frames_per=6,
+                scale=2 if options.upscale is None else 1,
             )
-    report(samples, paths, options.sheet, stages.timings, options.as_json, files, rewrites)
+    report(samples, paths, options.sheet, stages.timings, options.as_json, files, rewrites, options.upscale)
+
+
+def upscaled(samples: Sequence[Sample], scale: int, stages: Stages) -> list[Sample]:
+    """The samples with larger frames, and the plans that they were made by."""
+    from sorairo.upscale import upscale
+
+    total, done, larger = sum(len(sample.video) for sample in samples), 0, []
+    for sample in samples:
+        start = time.perf_counter()
+        video = upscale(
+            sample.video, scale, lambda frames, before=done: stages("upscale", before + frames, total)
+        )
+        done += len(video)
+        timings = sample.timings | {"upscale": time.perf_counter() - start}
+        larger.append(replace(sample, video=video, timings=timings))
+    return larger
 
 
 def should_compile(asked: bool | None, checkpoint: Checkpoint) -> bool:

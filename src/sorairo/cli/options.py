@@ -75,6 +75,10 @@ class Options:
     background: Annotated[
         str, typer.Option(metavar="COLOUR", help="What is behind the transparent parts of what is given.")
     ] = "white"
+    upscale: Annotated[
+        int | None,
+        typer.Option(metavar="2", help="Double the width and height of all frames, given ones too."),
+    ] = None
     lora: Annotated[
         list[str] | None,
         typer.Option(

@@ -23,8 +23,11 @@ def numbered(out: Path, number: int) -> list[Path]:
     return [out.with_stem(f"{out.stem}-{index}") for index in range(1, number + 1)]
 
 
-def recipe(sample: Sample, given: Sequence[Given] = ()) -> dict[str, Any]:
-    """What the file remembers of how it was made, enough to make it again. given: the files it was made with."""
+def recipe(sample: Sample, given: Sequence[Given] = (), upscale: int | None = None) -> dict[str, Any]:
+    """What the file remembers of how it was made, enough to make it again.
+
+    given: the files it was made with. upscale: by how much its frames were enlarged after they were made.
+    """
     from sorairo.plans import plan_to_dict
 
     plan = sample.plan
@@ -39,6 +42,7 @@ def recipe(sample: Sample, given: Sequence[Given] = ()) -> dict[str, Any]:
         "guidance": plan.guidance,
         "model": sample.model,
         "software": f"sorairo {VERSION}",
+        **({} if upscale is None else {"upscale": upscale}),
         "plan": plan_to_dict(plan, given),
     }
 
@@ -51,11 +55,12 @@ def report(
     as_json: bool,
     given: Sequence[Given] = (),
     rewrites: Sequence[tuple[str, str]] = (),
+    upscale: int | None = None,
 ) -> None:
     """One JSON object, or a line per file, on stdout. rewrites: (words, what --expand made of them)."""
     sample = samples[0]
     if as_json:
-        values: dict[str, Any] = {"path": str(paths[0])} | recipe(sample, given)
+        values: dict[str, Any] = {"path": str(paths[0])} | recipe(sample, given, upscale)
         values["videos"] = [
             {"path": str(path), "seed": one.plan.seed} for path, one in zip(paths, samples, strict=True)
         ]

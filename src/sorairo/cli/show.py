@@ -27,6 +27,7 @@ def show(
         plan = plan_to_dict(stored.plan) | {"known": [to_dict(one) for one in stored.known]}
         facts = {"path": str(file), "prompt": stored.plan.spans[0].text, "seed": stored.plan.seed}
         facts |= {"size": list(stored.plan.size), "model": stored.model, "software": stored.software}
+        facts |= {"upscale": stored.upscale} if stored.upscale > 1 else {}
         print(json.dumps(facts | {"plan": plan}))
         return
     for name, text in lines(stored):
@@ -42,6 +43,7 @@ def lines(stored: StoredPlan) -> list[tuple[str, str]]:
         ("negative", plan.negative),
         ("seed", str(plan.seed)),
         ("size", f"{plan.size[0]}x{plan.size[1]}"),
+        ("upscale", larger(plan.size, stored.upscale) if stored.upscale > 1 else ""),
         ("length", f"{plan.frames} frames, {plan.frames / fps:.2f} s at {fps:g} a second"),
         ("steps", default(plan.steps)),
         ("guidance", default(plan.guidance)),
@@ -51,6 +53,11 @@ def lines(stored: StoredPlan) -> list[tuple[str, str]]:
         ("software", stored.software),
     ]
     return [(name, text) for name, text in told if text]
+
+
+def larger(size: tuple[int, int], scale: int) -> str:
+    """By how much, and to what."""
+    return f"{scale}, to {scale * size[0]}x{scale * size[1]}"
 
 
 def known(one: Reference) -> str:

@@ -69,6 +69,10 @@ PROMISES = {
     "variations.objects": Promise(verb="variations", what="right objects", share=True),
     "long.colour": Promise(verb="long clip", what="drift of mean colour, levels"),
     "long.count": Promise(verb="long clip", what="as many objects at the end as at first", share=True),
+    "upscale.halved": Promise(verb="--upscale 2", what="PSNR over bicubic's, halved clips, dB", least=0),
+    "upscale.decoded": Promise(
+        verb="--upscale 2", what="PSNR over bicubic's, through the codec, dB", least=0
+    ),
 }
 
 

@@ -67,13 +67,16 @@ class Suite:
         return self._render(self.seed * SPACING + REFERENCE)
 
     def _render(self, first: int) -> Iterator[Any]:
+        for seed in range(first, first + self.count):
+            yield self.clip(seed)
+
+    def clip(self, seed: int) -> Any:
+        """One held-out clip of this kind."""
         from sorairo.worlds import get_world
 
-        world = get_world(self.world)
-        for seed in range(first, first + self.count):
-            yield world.clip(
-                seed, size=self.size, frames=self.frames, fps=self.fps, circle=self.circle, split="heldout"
-            )
+        return get_world(self.world).clip(
+            seed, size=self.size, frames=self.frames, fps=self.fps, circle=self.circle, split="heldout"
+        )
 
     def shuffle(self) -> np.ndarray:
         """For each clip the index of another one (count,): the prompts that give the ceiling."""

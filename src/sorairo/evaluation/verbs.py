@@ -17,6 +17,7 @@ from sorairo.evaluation.parse import Parsed, Parser
 from sorairo.evaluation.suites import Facts, Suite, facts_of, prompt_of
 from sorairo.tasks.remix import remixed
 from sorairo.types import Plan, Video
+from sorairo.upscale import upscale
 
 __all__ = [
     "MEASURES",
@@ -35,31 +36,46 @@ TOLERANCE = 0.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """A real clip with its words and its facts. other: a clip of another scene, as long."""
+    """A real clip with its words and its facts.
+
+    other: a clip of another scene, as long. large: renders a clip at twice the size.
+    """
 
     clip: Video
     words: str
     facts: Facts
     other: Video
+    large: Callable[[], Video]
     seed: int
 
 
 def cases_of(suite: Suite) -> Iterator[Case]:
     """A case for every clip of a suite; the other clip of each is the next one's, of the last the first."""
     clips = list(suite.clips())
+    width, height = suite.size
+    doubled = replace(suite, size=(2 * width, 2 * height))
     for clip, other in zip(clips, [*clips[1:], clips[0]], strict=True):
         prompt = prompt_of(clip, suite)
         yield Case(
-            clip=clip.video, words=prompt.text, facts=facts_of(clip), other=other.video, seed=prompt.seed
+            clip=clip.video,
+            words=prompt.text,
+            facts=facts_of(clip),
+            other=other.video,
+            large=lambda seed=clip.seed: doubled.clip(seed).video,
+            seed=prompt.seed,
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bench:
-    """What all verbs are measured with. ask: settings for every plan. long: windows of the long clip."""
+    """What all verbs are measured with.
+
+    through: a clip encoded and decoded. ask: settings for every plan. long: windows of the long clip.
+    """
 
     model: tasks.Abilities
     make: Make
+    through: Callable[[Video], Video]
     parser: Parser
     ask: tasks.Ask
     long: int = 10
@@ -238,6 +254,18 @@ def long(bench: Bench, case: Case) -> Numbers:
     }
 
 
+def upscaling(bench: Bench, case: Case) -> Numbers:
+    """A clip at twice the size, halved and doubled again: by how much the network is nearer to it than bicubic."""
+    from sorairo.upscale.apply import by_bicubic, halved_video
+
+    truth = case.large()
+    small = halved_video(truth)
+    return {
+        f"upscale.{name}": psnr(upscale(video), truth) - psnr(by_bicubic(video), truth)
+        for name, video in (("halved", small), ("decoded", bench.through(small)))
+    }
+
+
 MEASURES: dict[str, Callable[[Bench, Case], Numbers]] = {
     "still": still,
     "framing": framing,
@@ -252,6 +280,7 @@ MEASURES: dict[str, Callable[[Bench, Case], Numbers]] = {
     "blend": blend,
     "variations": variations,
     "long": long,
+    "upscale": upscaling,
 }
 
 
