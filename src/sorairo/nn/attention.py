@@ -12,6 +12,8 @@ import torch.nn.functional as F
 
 __all__ = ["FEW", "attention"]
 
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
 # Up to this many scores a head (n * m), two products and a softmax beat the fused kernel on a CPU, whose backward is
 # nearly half of a training step at 80 tokens: 5 times at 45 tokens, 1.1 at 320 (bench/attention.py); compiled, 1.5
 # there and 1.25 at 576.
@@ -60,4 +62,4 @@ def in_blocks(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor
 
 
 # A compiled block would unroll the loop, and compile as many products as there are
-uncompiled: Attend = torch.compiler.disable(in_blocks)
+uncompiled: Attend = torch.compiler.disable(in_blocks)  # pyright: ignore[reportAssignmentType]
