@@ -5,7 +5,7 @@ Command:   sorairo train default --run runs/default
 Needs:     pip install "sorairo[worlds,train]"; to end as a model, runs/codec/export (recipes/codec_default.py)
 Makes:     runs/latents, then runs/default; sheets of samples in runs/default/samples
 Time:      as many hours as there are: it holds its learning rate until `--decay STEPS --to DIR` ends a copy
-Expects:   a loss of 0.17 after 4,879 steps, the last 3,800 with a falling rate: colours 85%, events 75%, shapes 35%
+Expects:   a loss of 0.17 after 4,879 steps, 0.13 after 8,800 more with a falling rate (docs/log.md has the scores)
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def write_model(run_dir: Path, transformer: Transformer, folder: Path) -> None:
         sizes=tuple(dict.fromkeys([(96, 96), *(bucket.size for bucket in PLAN.buckets)])),  # its own first
         max_frames=max(bucket.frames for bucket in PLAN.buckets),
         default_steps=16,
-        default_guidance=2.5,
+        default_guidance=3.0,
         conditioning=("frames",),
         vocabulary=vocabulary(run_dir.parent / "latents"),
         recipe="recipes/default.py",
