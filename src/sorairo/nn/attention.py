@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-__all__ = ["FEW", "attention"]
+__all__ = ["FEW", "attention", "in_blocks", "leave_blocks_uncompiled"]
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -37,7 +37,7 @@ def attention(
     few = q.device.type == "cpu" and q.shape[-2] * k.shape[-2] <= FEW
     if bias is None and not few:
         if q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.is_grad_enabled():
-            return uncompiled(q, k, v)
+            return blocks(q, k, v)
         return F.scaled_dot_product_attention(q, k, v)
     scores = (q @ k.transpose(-1, -2)).float() * (1 / math.sqrt(q.shape[-1]))  # b k n m
     if bias is not None:  # the fused kernel would round it to q's dtype: in bf16, log(90) is off by 1%
@@ -61,5 +61,13 @@ def in_blocks(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor
     return out
 
 
-# A compiled block would unroll the loop, and compile as many products as there are
-uncompiled: Attend = torch.compiler.disable(in_blocks)  # pyright: ignore[reportAssignmentType]
+blocks: Attend = in_blocks
+
+
+def leave_blocks_uncompiled() -> None:
+    """To be called before compiling what attends: it would unroll the loop, and compile as many products as there are.
+
+    Not when this file is read: torch's compiler takes a second to import.
+    """
+    global blocks
+    blocks = torch.compiler.disable(in_blocks)  # pyright: ignore[reportAssignmentType]

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from sorairo.nn.attention import leave_blocks_uncompiled
 from sorairo.transformer.block import Block
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer, TransformerConfig
@@ -26,6 +27,7 @@ def compile_blocks(transformer: nn.Module | Experts) -> None:
     All blocks share one compilation, and a second shape of tokens or words costs one more. Blocks that are streamed
     from a file are left as they are. Results differ by rounding.
     """
+    leave_blocks_uncompiled()
     if isinstance(transformer, Experts):
         transformer.loaders = {name: partial(_loaded, load) for name, load in transformer.loaders.items()}
         parts = list(transformer.held.values())
