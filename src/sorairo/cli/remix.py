@@ -35,7 +35,7 @@ def remix(
     ],
     strength: Annotated[
         float, typer.Option(metavar="0..1", help="How much may change; 1 leaves nothing of what was there.")
-    ] = 0.7,
+    ] = 0.9,
 ) -> None:
     """Change one thing about a clip; what is not mentioned stays."""
     from sorairo import tasks

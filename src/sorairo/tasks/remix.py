@@ -27,7 +27,7 @@ SMALL = {"a", "the", "is", "are", "and", "now", "to"}
 
 
 def remix(
-    clip: Video, said: str, change: str, model: Abilities, ask: Ask | None = None, *, strength: float = 0.7
+    clip: Video, said: str, change: str, model: Abilities, ask: Ask | None = None, *, strength: float = 0.9
 ) -> Plan:
     """An edit of a clip that was made from the words `said`, by what `change` says is now different."""
     return edit(clip, remixed(said, change), model, ask, strength=strength)
