@@ -130,7 +130,7 @@ def test_recut_keeps_a_span_where_it_was():
 def test_remix_changes_what_is_mentioned(said: str, change: str, words: str):
     assert remixed(said, change) == words
     plan = tasks.remix(clip(6), said, change, MODEL)
-    assert plan.spans[0].text == words and held(plan) == [(0, 6, 0.3)]
+    assert plan.spans[0].text == words and held(plan) == [(0, 6, 0.1)]
 
 
 def test_storyboard():
