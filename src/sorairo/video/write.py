@@ -70,7 +70,7 @@ def write_mp4(video: Video, path: Path, comment: str, track: np.ndarray | None =
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "14", "preset": "slow", "tune": "animation"}
         context = stream.codec_context
-        context.thread_count = 1  # more threads now and then give another file for the same frames
+        context.thread_count = 1  # with more, equal frames gave unequal files more often (docs/log.md)
         context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = LIMITED_RANGE
         packets = [] if track is None else sound_packets(container, track)
