@@ -26,6 +26,7 @@ from sorairo.data.latents import Bucket, LatentPlan, make_latents, render_with_w
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.flow.times import TimesConfig
 from sorairo.text.encoder import TextEncoder
+from sorairo.training.alignment import AlignmentConfig
 from sorairo.training.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.loop import TrainConfig, working_dtype
 from sorairo.training.optim import OptimConfig
@@ -39,7 +40,8 @@ from sorairo.types import UserError
 SHIFT = 2.0  # of the noise levels that the sampler visits
 FIRST = 40  # shards to begin with
 PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
-    first_seed=10_000,  # the first 9,400 taught the model that ships
+    first_seed=40_000,  # those before taught the models before
+    maps=True,
     shards=480,
     clips=64,
     run=4,
@@ -91,12 +93,17 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     empty = text.encode([""])
     latents = run_dir.parent / "latents"
     loader = Loader(
-        latents, run_dir / "lists", LoaderConfig(tokens=2592), empty.states[0, : int(empty.lengths[0])]
+        latents,
+        run_dir / "lists",
+        LoaderConfig(tokens=2592, maps=True),
+        empty.states[0, : int(empty.lengths[0])],
     )
     objective = Diffusion(
         transformer,
         loader,
-        DiffusionConfig(times=TimesConfig(per_frame=0.1, known=0.2, shift=SHIFT)),
+        DiffusionConfig(
+            times=TimesConfig(per_frame=0.2, known=0.2, shift=SHIFT), align=AlignmentConfig(block=3)
+        ),
         sampler=sheet_sampler(latent_space(), text, PROMPTS, SheetConfig(shift=SHIFT)),
         exporter=partial(write_model, run_dir),
     )

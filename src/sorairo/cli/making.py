@@ -38,7 +38,6 @@ def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -
     from sorairo.video.pictures import check_colour
     from sorairo.video.read import read_size
     from sorairo.video.resize import check_fit
-    from sorairo.video.sheet import contact_sheet
     from sorairo.video.write import write_video
 
     paths, ask = outputs(options), styled(options)
@@ -49,22 +48,13 @@ def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -
     sizes = [read_size(path) for path in given]
     with Stages() as stages:
         stages("load")
-        from sorairo.checkpoints.lora import apply_loras
-        from sorairo.checkpoints.planner import load_within
         from sorairo.flow.cache import CacheConfig
         from sorairo.generate import generate
         from sorairo.plans import given_for, kept_sound
         from sorairo.tasks.given import nearest_size
 
         cache = None if options.cache is None else CacheConfig(tolerance=options.cache)
-        checkpoint = load_within(
-            options.memory, options.model, options.dtype, ask.size, ask.frames, stages.say
-        )
-        checkpoint = apply_loras(checkpoint, options.lora or [], strict=not options.loose)
-        if should_compile(options.compile, checkpoint):
-            from sorairo.transformer.compiling import compile_blocks
-
-            compile_blocks(checkpoint.transformer)
+        checkpoint = loaded(options, ask, stages.say)
         abilities = checkpoint.abilities
         size = ask.size or nearest_size(sizes[0] if sizes else abilities.sizes[0], abilities)
         files = [given_for(path, size, abilities.fps, ask.fit, options.background) for path in given]
@@ -73,12 +63,7 @@ def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -
         plans = [replace(plan, seed=ask.seed + index) for index in range(options.number)]
         for one in plans:
             abilities.check(one)
-        text = " ".join(span.text for span in plan.spans)
-        if unknown := checkpoint.info.unknown_words(text):
-            words = ", ".join(f"“{word}”" for word in unknown)
-            stages.say(
-                f"{options.model} never saw {words}; `sorairo models info` lists the words that it knows."
-            )
+        warn_of_words(plan, options, checkpoint, stages.say)
         sounds = kept_sound(plan, files)
         samples: list[Sample] = []
         for start in range(0, len(plans), AT_ONCE):
@@ -95,15 +80,45 @@ def make_videos(options: Options, plan_of: PlanOf, given: Sequence[Path] = ()) -
                 samples.append(sample)
                 stages("encode", done, len(made))
         if options.sheet:
-            captions = [text if len(plans) == 1 else f"{text} (seed {one.seed})" for one in plans]
-            contact_sheet(
-                [sample.video for sample in samples],
-                captions,
-                options.sheet,
-                frames_per=6,
-                scale=2 if options.upscale is None else 1,
-            )
+            write_sheet(options.sheet, samples, plans, scale=2 if options.upscale is None else 1)
     report(samples, paths, options.sheet, stages.timings, options.as_json, files, rewrites, options.upscale)
+
+
+def loaded(options: Options, ask: Ask, say: Callable[[str], None]) -> Checkpoint:
+    """The model as the options want it: within --memory, with --lora, compiled. Raises UserError."""
+    from sorairo.checkpoints.lora import apply_loras
+    from sorairo.checkpoints.planner import load_within
+
+    checkpoint = load_within(options.memory, options.model, options.dtype, ask.size, ask.frames, say)
+    checkpoint = apply_loras(checkpoint, options.lora or [], strict=not options.loose)
+    if should_compile(options.compile, checkpoint):
+        from sorairo.transformer.compiling import compile_blocks
+
+        compile_blocks(checkpoint.transformer)
+    return checkpoint
+
+
+def warn_of_words(plan: Plan, options: Options, checkpoint: Checkpoint, say: Callable[[str], None]) -> None:
+    """Say which words of the plan the model never saw."""
+    unknown = checkpoint.info.unknown_words(words_of(plan))
+    if unknown:
+        words = ", ".join(f"“{word}”" for word in unknown)
+        say(f"{options.model} never saw {words}; `sorairo models info` lists the words that it knows.")
+
+
+def write_sheet(path: Path, samples: Sequence[Sample], plans: Sequence[Plan], scale: int) -> None:
+    """A contact sheet of the samples; seeds are named where there are several."""
+    from sorairo.video.sheet import contact_sheet
+
+    captions = [
+        words_of(plan) if len(plans) == 1 else f"{words_of(plan)} (seed {plan.seed})" for plan in plans
+    ]
+    contact_sheet([sample.video for sample in samples], captions, path, frames_per=6, scale=scale)
+
+
+def words_of(plan: Plan) -> str:
+    """All words of a plan, in turn."""
+    return " ".join(span.text for span in plan.spans)
 
 
 def upscaled(samples: Sequence[Sample], scale: int, stages: Stages) -> list[Sample]:

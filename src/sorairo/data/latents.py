@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from sorairo.data.files import write_text
+from sorairo.data.maps import state_map
 from sorairo.data.shards import ShardError, read_shard, write_shard
 from sorairo.types import UserError
 from sorairo.worlds import WorldClip, get_world, render_clips
@@ -37,6 +38,8 @@ KINDS = (
     "paraphrase",
     "paraphrase2",
 )  # one tensor text_<kind> and a column of text_lengths each
+
+OLD = {"maps": False}  # what plans were that do not say
 
 Render = Callable[[Iterable[int], "Bucket"], Iterator[WorldClip]]
 Encode = Callable[[np.ndarray], Tensor]  # uint8 (n t h w 3) -> normalised latents (n c t h w)
@@ -57,7 +60,8 @@ class Bucket:
 class LatentPlan:
     """What is rendered. Shard i holds the seeds from first_seed + i * clips on; any first shards have the mix.
 
-    run: shards of one bucket made in a row (starting the renderers costs seconds).
+    run: shards of one bucket made in a row (starting the renderers costs seconds). maps: whether `map` is stored
+    beside the latents, what is where (data/maps.py).
     """
 
     world: str = "studio"
@@ -67,6 +71,7 @@ class LatentPlan:
     shards: int
     clips: int = 64
     run: int = 4
+    maps: bool = False
     buckets: tuple[Bucket, ...]
 
     def bucket_of(self) -> list[Bucket]:
@@ -109,6 +114,7 @@ def render_with_world(plan: LatentPlan, workers: int) -> Render:
 
     def render(seeds: Iterable[int], bucket: Bucket) -> Iterator[WorldClip]:
         facts: dict[str, Any] = {"size": bucket.size, "frames": bucket.frames, "circle": bucket.circle}
+        facts["masks"] = plan.maps
         return render_clips(world, seeds, workers=workers, fps=plan.fps, split=plan.split, **facts)
 
     return render
@@ -145,7 +151,7 @@ def _check_plan(plan: LatentPlan, folder: Path) -> None:
     if path.exists():
         before = json.loads(path.read_text())
         for key in now:
-            if key != "shards" and before.get(key) != now[key]:
+            if key != "shards" and before.get(key, OLD.get(key)) != now[key]:
                 raise UserError(
                     f"{folder} was made with {key} = {before.get(key)}, now it is {now[key]}: choose another folder."
                 )
@@ -176,6 +182,9 @@ def _encoded(
     latents = torch.cat([encode(frames[i : i + batch]) for i in range(0, len(frames), batch)])  # n c t h w
     good = latents.flatten(1).isfinite().all(dim=1)
     tensors = {"latents": latents[good].bfloat16()}
+    if clips[0].masks is not None:
+        t, h, w = latents.shape[2:]
+        tensors["map"] = torch.stack([state_map(clip, (t, h, w)) for clip in clips])[good]  # n k t h w
     lines = [caption_lines(clip) for clip in clips]
     lengths = []
     for column, kind in enumerate(KINDS):

@@ -28,11 +28,12 @@ Shape = tuple[int, int, int]  # t h w of latents
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """latents: (b c t h w). text: (b l d), zeros behind the words. lengths: (b)."""
+    """latents: (b c t h w). text: (b l d), zeros behind the words. lengths: (b). map: uint8 (b k t h w), or None."""
 
     latents: Tensor
     text: Tensor
     lengths: Tensor
+    map: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,8 @@ class LoaderConfig:
     tokens: what a step costs, in video tokens; a word costs word_cost of one. patch: latent positions per token and
     side. stills: the share of clips of which only the first frame is taken (the codec is causal, so it is the
     latent of the still). captions: the shares of data.latents.KINDS. drop: the share of clips without words.
-    refresh: steps between looks for new shards. round_words: l is a multiple of it, so that few shapes occur.
+    refresh: steps between looks for new shards. round_words: l is a multiple of it, so that few shapes occur. maps:
+    whether batches hold the state maps (data/maps.py) of their clips.
     """
 
     seed: int = 0
@@ -54,6 +56,7 @@ class LoaderConfig:
     drop: float = 0.1
     refresh: int = 250
     round_words: int = 16
+    maps: bool = False
 
 
 class Loader:
@@ -82,9 +85,11 @@ class Loader:
         rows = [
             (shards[i], int(pick - (ends[i - 1] if i else 0))) for pick in picks for i in [_place(ends, pick)]
         ]
-        latents = torch.stack([shard["latents"][row] for shard, row in rows])  # b c t h w
+        end = 1 if still else shape[0]
+        latents = torch.stack([shard["latents"][row, :, :end] for shard, row in rows])  # b c t h w
+        there = torch.stack([shard["map"][row, :, :end] for shard, row in rows]) if config.maps else None
         text, lengths = self._words(rows, rng)
-        return Batch(latents=latents[:, :, :1] if still else latents, text=text, lengths=lengths)
+        return Batch(latents=latents, text=text, lengths=lengths, map=there)
 
     def _batch_size(self, shape: Shape) -> int:
         t, h, w = shape
@@ -156,7 +161,8 @@ class Loader:
         if name not in self._shards and name not in self.skipped:
             try:
                 shard = read_shard(self.folder / name)
-                missing = {"latents", "text_lengths"} - shard.tensors.keys()
+                needed = {"latents", "text_lengths", *(["map"] if self.config.maps else [])}
+                missing = needed - shard.tensors.keys()
                 if missing:
                     raise ShardError(f"{shard.path} has no {min(missing)}: it is no shard of latents.")
                 self._shards[name] = shard

@@ -14,12 +14,12 @@ def velocity_loss(
 ) -> torch.Tensor:
     """Mean of |predicted - (noise - data)|^2, a float32 scalar.
 
-    predicted, data, noise: (b c t h w). weight: (b) or (b t); the mean is over what has weight.
+    predicted, data, noise: (b c t h w). weight: (b), (b t) or (b 1 t h w); the mean is over what has weight.
     Source: Lipman et al. 2023, equation 9.
     """
     error = (predicted.float() - velocity_of(data.float(), noise.float())).square()
     if weight is None:
         return error.mean()
     weight = weight.float()
-    per_frame = (error * over(error, weight)).sum()
-    return per_frame / (weight.sum() * (error.numel() / weight.numel())).clamp_min(1.0)
+    weighted = (error * (weight if weight.ndim == error.ndim else over(error, weight))).sum()
+    return weighted / (weight.sum() * (error.numel() / weight.numel())).clamp_min(1.0)

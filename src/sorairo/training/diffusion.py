@@ -17,6 +17,7 @@ from sorairo.data.loader import Batch, Loader
 from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate
 from sorairo.flow.times import TimesConfig, draw_times
+from sorairo.training.alignment import AlignmentConfig, MapHead, object_weight
 from sorairo.training.rng import torch_rng
 from sorairo.training.team import ALONE, Share
 from sorairo.transformer.model import Transformer, forward_flops
@@ -33,11 +34,13 @@ NOISE = 2  # the stream of random numbers; the loop and the loader have others
 class DiffusionConfig:
     """times: which noise levels are drawn; half of the clips have one for all frames, half one per frame.
 
-    compile: whether blocks are compiled, dynamic: once for all shapes.
+    align: to the clips' state maps (training/alignment.py), None: not. compile: whether blocks are compiled, dynamic:
+    once for all shapes.
     """
 
     seed: int = 0
     times: TimesConfig = field(default_factory=lambda: TimesConfig(per_frame=0.5, known=0.3, shift=1.5))
+    align: AlignmentConfig | None = None
     compile: bool = True
     dynamic: bool = True
 
@@ -55,13 +58,16 @@ class Diffusion:
     ):
         self.transformer, self.loader, self.config = transformer, loader, config
         self._sampler, self._exporter = sampler, exporter
+        shape = transformer.config
+        self.map_head = MapHead(shape.width, shape.patch_side) if config.align else None
         if config.compile:
             for block in transformer.blocks:
                 block.compile(dynamic=config.dynamic)
 
     @property
     def models(self) -> dict[str, nn.Module]:
-        return {"transformer": self.transformer}
+        networks: dict[str, nn.Module] = {"transformer": self.transformer}
+        return networks if self.map_head is None else {**networks, "map_head": self.map_head}
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -79,14 +85,33 @@ class Diffusion:
         b, _, t = data.shape[:3]
         times = draw_times(b, t, self.config.times, generator)  # b t, b t
         noise = torch.randn(data.shape, generator=generator)  # b c t h w
+        weights = times.weight  # b t, or b 1 t h w
+        there = None if batch.map is None else batch.map.float() / 255  # b k t h w
+        if self.config.align and there is not None:
+            more = self.config.align.objects
+            weights = object_weight(there, times.sigma, more) * weights[:, None, :, None, None]
         rows = share.rows(b)  # whatever is drawn is drawn for the whole batch: a share does not change it
-        data, noise, sigma, weight = data[rows], noise[rows], times.sigma[rows], times.weight[rows]
+        data, noise, sigma, weight = data[rows], noise[rows], times.sigma[rows], weights[rows]
         noisy = interpolate(data, noise, sigma)
         dtype = self.transformer.head.project.weight.dtype
         words, lengths = batch.text[rows].to(dtype), batch.lengths[rows]
-        velocity = self.transformer(noisy.to(dtype), 1000 * sigma, words, lengths)
-        part = share.of * weight.sum() / times.weight.sum()  # shares differ in how many frames count
-        return part * velocity_loss(velocity, data, noise, weight), {}
+        maps: list[Tensor] = []
+
+        def watch(block: int, tokens: Tensor) -> None:
+            if self.map_head is not None and self.config.align and block == self.config.align.block:
+                assert there is not None
+                maps.append(self.map_head(tokens, there[rows]))
+
+        velocity = self.transformer(noisy.to(dtype), 1000 * sigma, words, lengths, watch=watch)
+        part = share.of * weight.sum() / weights.sum()  # shares differ in how many frames count
+        loss = part * velocity_loss(velocity, data, noise, weight)
+        if not maps or self.config.align is None:
+            return loss, {}
+        clips = share.of * len(data) / b
+        return loss + self.config.align.weight * clips * maps[0], {
+            "velocity": loss.detach(),
+            "maps": maps[0].detach(),
+        }
 
     def count(self, batch: Batch) -> tuple[int, int]:
         b, _, t, h, w = batch.latents.shape

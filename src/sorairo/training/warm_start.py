@@ -21,6 +21,9 @@ def warm_start(objective: Objective, model: str | Path) -> None:
     """
     checkpoint = load_checkpoint(model, "fp32")
     for name, network in objective.models.items():
+        if not hasattr(checkpoint, name):  # a head that helps in training and is not shipped
+            log.info("%s begins anew", name)
+            continue
         theirs = getattr(checkpoint, name).state_dict()
         ours = network.state_dict()
         for key in sorted(ours.keys() | theirs.keys()):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -69,7 +70,8 @@ class Transformer(nn.Module):
     latent frame has its own. text: (b l text_dim). text_lengths: (b), how many of the l are words; the rest
     up to the config's text_len count as zeros whatever l is, so give only as many as the longest needs. None:
     all l given are attended to. condition: (b c' t h w), and image: (b m image_dim), where the config has them; both
-    may have b = 1 for all clips. Returns (b c t h w).
+    may have b = 1 for all clips. watch: called with the number of each block, from 0, and the tokens (b t s d) that
+    leave it. Returns (b c t h w).
     Computes in the dtype of its weights, with norms, softmax and modulation in float32.
     Source: Wan 2025 (arXiv 2503.20314), section 4.2; the same function as diffusers' WanTransformer3DModel.
     """
@@ -100,6 +102,7 @@ class Transformer(nn.Module):
         *,
         condition: torch.Tensor | None = None,
         image: torch.Tensor | None = None,
+        watch: Callable[[int, torch.Tensor], None] | None = None,
     ) -> torch.Tensor:
         latents = self.beside(latents, condition)  # b c+c' t h w
         grid = self.patches.grid(latents)  # tokens along t, h, w
@@ -111,8 +114,10 @@ class Transformer(nn.Module):
                 raise UserError("This model animates a picture; give it the first frame.")
             words = words._replace(image=self.image(image).expand(len(latents), -1, -1))  # b m d
         place = turns(grid, self.config.head_dim, latents.device)  # n c/2
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             x = block(x, time.modulation, words, place)  # b t s d
+            if watch is not None:
+                watch(number, x)
         x = self.head(x, time.embedding)  # b t s p*p*c
         return from_patches(x, self.config.patch_side, grid[1])  # b c t h w
 

@@ -1,0 +1,71 @@
+"""The simulator as a teacher: what is where in a clip, learned from tokens in the middle of the Transformer.
+
+Pictures align a transformer's features with a network that saw millions of photographs (REPA, Yu et al. 2024). A
+simulated clip has better: the truth. A linear head reads shape and colour at every latent position from the tokens
+of one block, through the noise, so the model must find early which words are about which place; the head is dropped
+when training ends. The same maps say where the objects are, a few percent of a clip that hold most of what is asked.
+
+Legend: b clips, t h w latent grid, k kinds (shapes, then colours), s tokens of a frame, d width, p patch side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sorairo.data.maps import KINDS_MAPPED
+from sorairo.transformer.patches import from_patches
+from sorairo.worlds.palette import SHAPES
+
+__all__ = ["AlignmentConfig", "MapHead", "object_weight"]
+
+SURE, UNSURE = 0.7, 0.9  # sigmas between which the place of an object is lost in the noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentConfig:
+    """block: whose tokens are read, from 0. weight: of the maps' cross-entropy beside the velocity's loss.
+
+    objects: how much more an object's surroundings count in the velocity's loss than the rest of a clip does.
+    """
+
+    block: int = 3
+    weight: float = 0.3
+    objects: float = 4.0
+
+
+class MapHead(nn.Module):
+    """Tokens (b t s d) -> the cross-entropy of what is at every latent position: nothing or a shape, and a colour."""
+
+    def __init__(self, width: int, patch_side: int):
+        super().__init__()
+        self.side = patch_side
+        self.project = nn.Linear(width, (len(KINDS_MAPPED) + 2) * patch_side**2)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
+        """tokens: (b t s d). there: coverage 0..1 (b k t h w). Returns a float32 scalar, in nats."""
+        logits = from_patches(self.project(tokens), self.side, there.shape[3] // self.side).float()
+        cut = len(SHAPES) + 1
+        loss = logits.new_zeros(())
+        for scores, part in ((logits[:, :cut], there[:, : cut - 1]), (logits[:, cut:], there[:, cut - 1 :])):
+            empty = (1 - part.sum(1, keepdim=True)).clamp_min(0)  # b 1 t h w
+            loss = loss + F.cross_entropy(scores, torch.cat([empty, part], dim=1))
+        return loss
+
+
+def object_weight(there: Tensor, sigma: Tensor, more: float) -> Tensor:
+    """Weights of the velocity's loss (b 1 t h w): 1, and up to 1 + more in an object's surroundings.
+
+    there: coverage 0..1 (b k t h w). sigma: (b t). Only at noise levels at which the object's place can be seen: there
+    the weight is a function of what the model sees, so what it should predict stays the same mean; at higher ones the
+    weight would teach it to expect objects everywhere.
+    """
+    seen = there[:, : len(SHAPES)].sum(1)  # b t h w
+    around = F.max_pool2d((4 * seen).clamp_max(1), kernel_size=3, stride=1, padding=1)
+    sure = ((UNSURE - sigma) / (UNSURE - SURE)).clamp(0, 1)  # b t
+    return (1 + more * around * sure[..., None, None]).unsqueeze(1)
