@@ -6,7 +6,8 @@
 Encoding and decoding, whole and streamed, in float32 and bf16; random weights of a preset's shape (the default's)
 unless --model names a codec. A B A B, the fastest of the rounds counts; `cpu` is processor seconds, which a busy
 machine does not stretch; the ratio is diffusers' cpu over ours. `memory` is what one call adds to the process's peak,
-each measured in a process of its own. PSNR is against diffusers in float32.
+each measured in a process of its own. PSNR is against diffusers in float32 (in its own
+dtype with --dtype bfloat16).
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from peak import added
 from torch import Tensor
 
 from sorairo.checkpoints.adapters.wan_codec import (
@@ -89,9 +90,7 @@ def timed(call: Call) -> tuple[float, float, Tensor]:
 def memory(which: Path | str, size: tuple[int, int], frames: int, dtype: torch.dtype, name: str) -> float:
     """MiB that one call adds to the peak, in this process."""
     call = calls(which, size, frames, dtype)[name]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    timed(call)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return added(lambda: timed(call))
 
 
 def psnr(x: Tensor, reference: Tensor) -> float:
@@ -108,6 +107,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="one of the two alone")
     parser.add_argument("--no-memory", action="store_true")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -119,6 +119,8 @@ def main() -> None:
     heads = ("ours s", "theirs s", "ours cpu", "ratio", "PSNR dB", "ours MiB", "theirs")
     print(" " * 16 + "".join(f"{head:>9}" for head in heads))
     for dtype in (torch.float32, torch.bfloat16):
+        if arguments.dtype not in (None, str(dtype)[6:]):
+            continue
         torch.manual_seed(1)
         ways = calls(*where, dtype)
         for kind in KINDS:

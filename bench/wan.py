@@ -18,9 +18,9 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
+from peak import added
 from torch import Tensor
 
 from sorairo.checkpoints.adapters.wan import to_wan, to_wan_config
@@ -81,16 +81,7 @@ def memory(layers: int, grid: tuple[int, int, int], dtype: torch.dtype, way: str
     call = calls(layers, grid, dtype, (way,))[way]
     if way == "ours compiled":
         timed(call)  # compiling needs memory of its own
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = resident("VmRSS")
-    timed(call)
-    return resident("VmHWM") - before
-
-
-def resident(which: str) -> float:
-    """MiB of this process: VmRSS now, VmHWM at the peak."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(which))
-    return int(line.split()[1]) / 1024
+    return added(lambda: timed(call))
 
 
 def psnr(x: Tensor, reference: Tensor) -> float:

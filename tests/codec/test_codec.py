@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from sorairo.codec import model, norm
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS
 from sorairo.codec.streaming import decode_stream, encode_stream
+from sorairo.nn import causal_conv
 from sorairo.nn.causal_conv import CausalConv3d, TimeCache
 from sorairo.types import UserError
 
@@ -45,6 +47,19 @@ def test_streamed_encoding_is_whole_encoding(codec):
     video = torch.rand(1, 3, 13, side, side) * 2 - 1
     pieces = encode_stream(codec, video.split([1, 4, 8], dim=2))
     torch.testing.assert_close(torch.cat(list(pieces), dim=2), codec.encode(video), atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_large_clips_go_through_in_pieces_and_come_out_the_same(codec, monkeypatch):
+    side = 2 * codec.config.space_factor
+    video, latents = torch.rand(2, 3, 13, side, side) * 2 - 1, torch.randn(2, 4, 4, 2, 2)
+    whole = codec.encode(video), codec.decode(latents)
+    for limit, most in ((1, 1), (2000, 3000), (10**9, 1), (1, 10**9)):
+        monkeypatch.setattr(causal_conv, "AT_ONCE", limit)  # values of a layer
+        monkeypatch.setattr(model, "LARGE", most)  # of a clip
+        monkeypatch.setattr(norm, "BLOCK", 64)
+        for made, meant in zip((codec.encode(video), codec.decode(latents)), whole, strict=True):
+            torch.testing.assert_close(made, meant, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("frame", [0, 1, 4, 5, 8])

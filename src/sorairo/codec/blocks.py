@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sorairo.codec.norm import ChannelRMSNorm, NormSiLU
-from sorairo.nn.causal_conv import CausalConv3d, TimeCache
+from sorairo.nn.causal_conv import CausalConv3d, TimeCache, in_turn
 
 __all__ = ["FrameAttention", "Middle", "ResidualBlock"]
 
@@ -25,6 +25,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, cache: TimeCache | None = None) -> Tensor:
         """b c t h w -> b c' t h w"""
+        return in_turn(self.all_at_once, x, cache)
+
+    def all_at_once(self, x: Tensor, cache: TimeCache | None) -> Tensor:
         y = self.conv1(self.norm1(x), cache)
         y = self.conv2(self.norm2(y), cache)
         return y + (x if self.shortcut is None else self.shortcut(x))

@@ -17,6 +17,9 @@ from sorairo.types import UserError
 
 __all__ = ["Codec", "CodecConfig"]
 
+LARGE = 1 << 25
+"""Values at the finest grid that are computed together: a longer or larger clip goes through in pieces."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodecConfig:
@@ -141,6 +144,11 @@ class Codec(nn.Module):
     def moments(self, video: Tensor, cache: TimeCache | None = None) -> tuple[Tensor, Tensor]:
         """b 3 t h w -> mean and log-variance of the posterior, each b z t' h' w', not normalised"""
         self.check(video, cache)
+        if cache is None and (step := self.frames_at_once(video.numel() // 3, video.shape[2])):
+            kept, pieces = TimeCache(), torch.split(video[:, :, 1:], step, dim=2)
+            parts = [self.moments(piece, kept) for piece in (video[:, :, :1], *pieces)]
+            mean, logvar = (torch.cat(part, dim=2) for part in zip(*parts, strict=True))
+            return mean, logvar
         x = patchify(video, self.config.patch_size)  # b (3 p p) t h/p w/p
         x = self.encoder(x, cache)  # b 2z t' h' w'
         if cache is not None:
@@ -150,11 +158,28 @@ class Codec(nn.Module):
 
     def pixels(self, z: Tensor, cache: TimeCache | None = None) -> Tensor:
         """b z t' h' w', not normalised -> b 3 t h w, not clamped"""
+        frames = 1 + (z.shape[2] - 1) * self.time_factor
+        places = z.numel() // self.config.z_dim // z.shape[2] * frames * self.space_factor**2
+        if cache is None and (step := self.frames_at_once(places, frames)):
+            kept, pieces = TimeCache(), z.split(step // self.time_factor, dim=2)
+            return torch.cat([self.pixels(piece, kept) for piece in pieces], dim=2)
         x = self.post_quant(z.contiguous(memory_format=torch.channels_last_3d))
         x = self.decoder(x, cache)  # b (3 p p) t h/p w/p
         if cache is not None:
             cache.started = True
         return unpatchify(x, self.config.patch_size)
+
+    def frames_at_once(self, places: int, frames: int) -> int:
+        """How many frames, a multiple of time_factor, to take at a time; 0: all, being few or kept by autograd.
+
+        places: pixels of all frames.
+        """
+        if torch.is_grad_enabled() or frames == 1:
+            return 0
+        width = max(self.config.encoder_widths[0], self.config.decoder_widths[0])
+        values = places * width // self.config.patch_size**2
+        least = self.time_factor
+        return 0 if values <= LARGE else max(least, LARGE * frames // values // least * least)
 
     def check(self, video: Tensor, cache: TimeCache | None) -> None:
         """Refuse what the grid cannot hold, with the nearest size that it can."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sorairo.codec.blocks import Middle
 from sorairo.codec.norm import NormSiLU
 from sorairo.codec.stages import DownStage, UpStage
-from sorairo.nn.causal_conv import CausalConv3d, TimeCache
+from sorairo.nn.causal_conv import CausalConv3d, TimeCache, in_turn
 
 __all__ = ["Decoder", "Encoder"]
 
@@ -40,7 +40,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, cache: TimeCache | None = None) -> Tensor:
         """b c t h w -> b z t' h' w'"""
-        x = self.conv_in(x, cache)
+        x = in_turn(self.conv_in, x, cache)
         for stage in self.stages:
             x = stage(x, cache)
         x = self.middle(x, cache)
@@ -91,4 +91,4 @@ class Decoder(nn.Module):
         x = self.middle(x, cache)
         for stage in self.stages:
             x = stage(x, cache)
-        return self.conv_out(self.norm_out(x), cache)
+        return in_turn(lambda some, kept: self.conv_out(self.norm_out(some), kept), x, cache)

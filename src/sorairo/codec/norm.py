@@ -17,6 +17,9 @@ __all__ = ["ChannelRMSNorm", "NormSiLU", "compile_norms"]
 # square: equal to rounding for real activations, and a gradient of at most 1e6.
 EPS = 1e-12
 
+BLOCK = 1 << 17
+"""Values that are normed together: half a megabyte in float32."""
+
 
 def norm_rows(rows: Tensor, weight: Tensor) -> Tensor:
     """x / rms(x) * weight for each row (n c); statistics in fp32."""
@@ -40,8 +43,19 @@ class ChannelRMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """b c t h w -> b c t h w, channels innermost in memory (a copy is made of anything else)"""
         y = x.movedim(1, -1)  # b t h w c
-        rows = self.kernel(y.reshape(-1, y.shape[-1]), self.weight)
-        return rows.view(y.shape).movedim(-1, 1)
+        rows = y.reshape(-1, y.shape[-1])
+        made = self.kernel(rows, self.weight) if torch.is_grad_enabled() else self.in_blocks(rows)
+        return made.view(y.shape).movedim(-1, 1)
+
+    def in_blocks(self, rows: Tensor) -> Tensor:
+        """All rows (n c), a cacheful after another: the float32 copies between never reach memory."""
+        step = max(1, BLOCK // rows.shape[-1])
+        if len(rows) <= step:
+            return self.kernel(rows, self.weight)
+        made = torch.empty_like(rows)
+        for start in range(0, len(rows), step):
+            made[start : start + step] = self.kernel(rows[start : start + step], self.weight)
+        return made
 
 
 class NormSiLU(ChannelRMSNorm):

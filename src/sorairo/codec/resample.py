@@ -9,7 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sorairo.nn.causal_conv import CausalConv3d, TimeCache, frames_to_images, images_to_frames, pad_front
+from sorairo.nn.causal_conv import (
+    CausalConv3d,
+    TimeCache,
+    frames_to_images,
+    images_to_frames,
+    in_turn,
+    pad_front,
+)
 
 __all__ = ["Downsample", "Upsample", "average_down", "duplicate_up"]
 
@@ -24,8 +31,7 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor, cache: TimeCache | None = None) -> Tensor:
         """b c (1 + 2k) h w -> b c (1 + k) h/2 w/2 at the start of a clip, b c 2k h w -> b c k h/2 w/2 later"""
-        images = F.pad(frames_to_images(x), (0, 1, 0, 1))  # Wan pads right and below only
-        x = images_to_frames(self.space(images), x.shape[0])
+        x = in_turn(self.halved, x)
         if self.time is None:
             return x
         tail = cache.tail(self) if cache is not None else None
@@ -36,6 +42,11 @@ class Downsample(nn.Module):
         if x.shape[2] == 1:
             return x
         return torch.cat([x[:, :, :1], self.time(x)], dim=2)
+
+    def halved(self, x: Tensor, _: TimeCache | None) -> Tensor:
+        """b c t h w -> b c t h/2 w/2"""
+        images = F.pad(frames_to_images(x), (0, 1, 0, 1))  # Wan pads right and below only
+        return images_to_frames(self.space(images), x.shape[0])
 
 
 class Upsample(nn.Module):
@@ -51,6 +62,10 @@ class Upsample(nn.Module):
         if self.time is not None:
             alone = 1 if cache is None or not cache.started else 0
             x = torch.cat([x[:, :, :alone], self.double_time(x[:, :, alone:], cache)], dim=2)
+        return in_turn(self.doubled, x)
+
+    def doubled(self, x: Tensor, _: TimeCache | None) -> Tensor:
+        """b c t h w -> b c' t 2h 2w"""
         images = F.interpolate(frames_to_images(x), scale_factor=2.0, mode="nearest-exact")
         return images_to_frames(self.space(images), x.shape[0])
 

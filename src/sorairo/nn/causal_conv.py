@@ -6,6 +6,8 @@ convolve fastest, and frames can be read as images, or positions as rows of chan
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -15,8 +17,12 @@ __all__ = [
     "channels_innermost",
     "frames_to_images",
     "images_to_frames",
+    "in_turn",
     "pad_front",
 ]
+
+AT_ONCE = 1 << 22
+"""Values of an input that go through a layer together where frames are taken in turn."""
 
 
 class TimeCache:
@@ -84,6 +90,29 @@ def frames_to_images(x: Tensor) -> Tensor:
 def images_to_frames(x: Tensor, batch: int) -> Tensor:
     """(b t) c h w -> b c t h w; in channels_last a view, already channels_last_3d."""
     return x.unflatten(0, (batch, -1)).transpose(1, 2)
+
+
+def in_turn(
+    layer: Callable[[Tensor, TimeCache | None], Tensor], x: Tensor, cache: TimeCache | None = None
+) -> Tensor:
+    """layer(x, cache), a few frames after the others where they are large: what lies between is then small.
+
+    layer: causal, one frame out for one frame in (b c t h w -> b c' t h' w'). The same numbers, whatever is cached.
+    Under autograd, which keeps all that lies between anyway, all frames are taken at once.
+    """
+    frames = max(1, AT_ONCE * x.shape[2] // max(1, x.numel()))
+    if frames >= x.shape[2] or torch.is_grad_enabled():
+        return layer(x, cache)
+    cache = TimeCache() if cache is None else cache
+    out: Tensor | None = None
+    for start in range(0, x.shape[2], frames):
+        piece = layer(x[:, :, start : start + frames], cache)
+        if out is None:
+            b, c, _, h, w = piece.shape
+            out = piece.new_empty((b, x.shape[2], h, w, c)).permute(0, 4, 1, 2, 3)
+        out[:, :, start : start + frames] = piece
+    assert out is not None
+    return out
 
 
 def channels_innermost(module: nn.Module) -> None:
