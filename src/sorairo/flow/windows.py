@@ -50,9 +50,10 @@ def plan_windows(
     """The windows, in the order in which they are to be made, after which every frame is known.
 
     firm: (frames,) bool, what is known at the start. longest: frames of a window, 1 + step k. cuts: frames at
-    which a new window begins (other words hold from there). overlap: frames. A gap that fits into one window
-    with something known on each side is one; a longer one grows from what is known before it (or, if there is
-    nothing, backward from what is known after it) until the rest fits. With nothing known it begins at 0.
+    which a new window begins, from the frame before alone (other words hold from there).
+    overlap: frames. A gap that fits into one window with something known on each side is one; a longer one grows
+    from what is known before it (or, if there is nothing, backward from what is known after it) until the rest fits.
+    With nothing known it begins at 0.
     """
     assert (longest - 1) // step >= 3 or (not firm.any() and not loop and len(firm) <= longest)
     reach = Reach(
@@ -83,6 +84,8 @@ def _next(known: np.ndarray, reach: Reach, cuts: Sequence[int], loop: bool) -> W
         # Of a loop only half is made out of nothing: the other half has to lead back to its beginning.
         room = (len(known) - 1) // reach.step // 2 if loop else reach.groups
         return _first(a, stop, reach, max(1, room))
+    if a in ends:  # more than one frame of what was would say to go on with it, and louder than the words
+        before = 1
     if after and stop == b:
         return _between(a, b, before, after, reach)
     return _forward(a, stop, before, reach)

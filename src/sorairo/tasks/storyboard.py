@@ -27,7 +27,7 @@ class Card:
 def storyboard(cards: Sequence[Card], model: Abilities, ask: Ask | None = None) -> Plan:
     """A clip of ask's length; if nothing is said the last card has the model's default length.
 
-    Each card's words are a window of their own, which begins with the end of the one before in sight. Raises
+    Each card's words are a window of their own, which begins from the last frame before it. Raises
     UserError for cards outside the timeline or over one another.
     """
     ask = ask or Ask()
