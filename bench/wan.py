@@ -5,9 +5,10 @@
 `layers` of the 30, with the same random weights in both: all layers are alike, and the rest of the model is 2% of
 the time. 2,550 tokens and 60 words of umT5, as for 17 frames of 544x240. A B A B, the fastest of the rounds counts;
 `cpu` is processor seconds, which a busy machine does not stretch; the ratio is diffusers' cpu over ours in the same
-dtype. PSNR is against diffusers in float32. `compiled` is what `generate` does with a model of this size; `once` is the
-first call, which compiles. `memory` (MiB) is what one step adds to the peak of a process of its own. The codec of the
-same family: python bench/codec.py --preset wan2.1 --size 96x64 --frames 9
+dtype. PSNR is against diffusers in float32 (in its own dtype with --dtypes bfloat16). `compiled` is what `generate`
+does with a model of this size; `once` is the first call, which compiles. Where OpenVINO is installed (pip install
+openvino) it runs diffusers' model too. `memory` (MiB) is what one step adds to the peak of a process of its own. The
+codec of the same family: python bench/codec.py --preset wan2.1 --size 96x64 --frames 9
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 
 import torch
 from peak import added
@@ -30,7 +32,7 @@ from sorairo.transformer.presets import PRESETS
 
 Call = Callable[[], Tensor]
 WORDS = 60
-WAYS = ("diffusers", "ours", "ours compiled")
+WAYS = ("diffusers", "ours", "ours compiled", *(["openvino"] if find_spec("openvino") else []))
 
 
 def calls(
@@ -65,7 +67,35 @@ def calls(
         compiled.load_state_dict(ours.state_dict())
         compile_blocks(compiled)
         made["ours compiled"] = lambda: compiled(latents, time_, words[:, :WORDS], lengths)
+    if "openvino" in ways:
+        full = WanTransformer3DModel.from_config(to_wan_config(config)).float().eval()
+        full.load_state_dict(
+            {name: tensor.float() for name, tensor in to_wan(ours.state_dict(), config).items()}
+        )
+        made["openvino"] = by_openvino(full, dtype, latents.float(), time_, words.float())
     return made
+
+
+def by_openvino(theirs: torch.nn.Module, dtype: torch.dtype, *given: Tensor) -> Call:
+    """diffusers' model as OpenVINO compiles it for this processor, told to compute in that dtype."""
+    import openvino
+
+    class Alone(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = theirs
+
+        def forward(self, latents: Tensor, time: Tensor, words: Tensor) -> Tensor:
+            return self.model(latents, time, words, return_dict=False)[0]
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": {torch.float32: "f32", torch.bfloat16: "bf16"}[dtype],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    graph = openvino.convert_model(Alone(), example_input=given, input=[tuple(x.shape) for x in given])
+    compiled = openvino.Core().compile_model(graph, "CPU", settings)
+    arrays = [x.numpy() for x in given]
+    return lambda: torch.from_numpy(compiled(arrays)[0])
 
 
 @torch.inference_mode()
