@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from peak import added
+from _peak import added
 from torch import Tensor
 
 from sorairo.checkpoints.adapters.wan_codec import (

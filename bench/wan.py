@@ -22,7 +22,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 import torch
-from peak import added
+from _peak import added
 from torch import Tensor
 
 from sorairo.checkpoints.adapters.wan import to_wan, to_wan_config
