@@ -29,12 +29,13 @@ SURE, UNSURE = 0.7, 0.9  # sigmas between which the place of an object is lost i
 class AlignmentConfig:
     """block: whose tokens are read, from 0. weight: of the maps' cross-entropy beside the velocity's loss.
 
-    objects: how much more an object's surroundings count in the velocity's loss than the rest of a clip does.
+    objects: how much more an object's surroundings count in the velocity's loss than the rest of a clip does; see
+    `object_weight` for what that costs.
     """
 
     block: int = 3
     weight: float = 0.3
-    objects: float = 4.0
+    objects: float = 0.0
 
 
 class MapHead(nn.Module):
@@ -62,8 +63,9 @@ def object_weight(there: Tensor, sigma: Tensor, more: float) -> Tensor:
     """Weights of the velocity's loss (b 1 t h w): 1, and up to 1 + more in an object's surroundings.
 
     there: coverage 0..1 (b k t h w). sigma: (b t). Only at noise levels at which the object's place can be seen: there
-    the weight is a function of what the model sees, so what it should predict stays the same mean; at higher ones the
-    weight would teach it to expect objects everywhere.
+    the weight is nearly a function of what the model sees, so what it should predict stays nearly the same mean; at
+    higher ones it would teach the model to expect objects everywhere. Nearly: trained with 4 more, the default model
+    made a second object in one clip of seven, until some hundred steps without it (docs/log.md).
     """
     seen = there[:, : len(SHAPES)].sum(1)  # b t h w
     around = F.max_pool2d((4 * seen).clamp_max(1), kernel_size=3, stride=1, padding=1)
