@@ -96,7 +96,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     loader = Loader(
         latents,
         run_dir / "lists",
-        LoaderConfig(tokens=2592, maps=True),
+        LoaderConfig(tokens=2592, maps=True, stills=0.25),
         empty.states[0, : int(empty.lengths[0])],
     )
     objective = Diffusion(
