@@ -12,7 +12,7 @@
 PYTHON   ?= python3
 VENV     ?= .venv
 PIP_ARGS ?=
-PROMPT   ?= A red ball drops onto the floor and bounces.
+PROMPT   ?= A large red ball rolls across the floor to the right.
 PYTEST   ?=
 
 BIN := $(VENV)/bin
