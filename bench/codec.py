@@ -7,7 +7,7 @@ Encoding and decoding, whole and streamed, in float32 and bf16; random weights o
 unless --model names a codec. A B A B, the fastest of the rounds counts; `cpu` is processor seconds, which a busy
 machine does not stretch; the ratio is diffusers' cpu over ours. `memory` is what one call adds to the process's peak,
 each measured in a process of its own. PSNR is against diffusers in float32 (in its own
-dtype with --dtype bfloat16).
+dtype with --dtype bfloat16). TFLOP/s are ours a processor second, beside those of a plain product.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from _peak import added
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from sorairo.checkpoints.adapters.wan_codec import (
     config_from_wan,
@@ -70,12 +71,15 @@ def calls(which: Path | str, size: tuple[int, int], frames: int, dtype: torch.dt
     video = (torch.rand(1, 3, frames, size[1], size[0]) * 2 - 1).to(dtype)
     grid = (1 + (frames - 1) // step, size[1] // space, size[0] // space)
     latents = torch.randn(1, ours.config.z_dim, *grid).to(dtype)
+    normal = (latents - ours.latents_mean.to(dtype)) / ours.latents_std.to(
+        dtype
+    )  # as decode_stream takes them
     return {
         "ours encode": lambda: ours.moments(video)[0],
         "theirs encode": lambda: theirs.encode(video).latent_dist.mode(),
         "ours decode": lambda: ours.pixels(latents).clamp(-1, 1),
         "theirs decode": lambda: theirs.decode(latents).sample,
-        "ours stream": lambda: torch.cat(list(decode_stream(ours, latents)), 2),
+        "ours stream": lambda: torch.cat(list(decode_stream(ours, normal)), 2),
         "theirs stream": lambda: theirs.decode(latents).sample,  # diffusers always decodes frame by frame
     }
 
@@ -119,7 +123,7 @@ def main() -> None:
     where = (arguments.model or arguments.preset, (width, height), arguments.frames)
     torch.manual_seed(1)
     reference: dict[str, Tensor] = {}
-    heads = ("ours s", "theirs s", "ours cpu", "ratio", "PSNR dB", "ours MiB", "theirs")
+    heads = ("ours s", "theirs s", "ours cpu", "ratio", "PSNR dB", "TFLOP/s", "ours MiB", "theirs")
     print(" " * 16 + "".join(f"{head:>9}" for head in heads))
     for dtype in (torch.float32, torch.bfloat16):
         if arguments.dtype not in (None, str(dtype)[6:]):
@@ -138,12 +142,18 @@ def main() -> None:
             seconds = (best["ours"][0], best["theirs"][0], best["ours"][1], ratio)
             row = f"{kind} {str(dtype)[6:]}".ljust(16) + "".join(f"{value:9.3f}" for value in seconds)
             row += f"{psnr(result['ours'], reference[kind]):9.1f}"
+            with FlopCounterMode(display=False) as counter, torch.inference_mode():
+                ways[f"ours {kind}"]()
+            row += f"{counter.get_total_flops() / best['ours'][1] / 1e12:9.3f}"
             if not arguments.no_memory:
                 spawn = multiprocessing.get_context("spawn")
                 for who in best:
                     with spawn.Pool(1) as pool:
                         row += f"{pool.apply(memory, (*where, dtype, f'{who} {kind}')):9.0f}"
             print(row, flush=True)
+        a, b = (torch.randn(shape).to(dtype) for shape in ((4096, 1024), (1024, 1024)))
+        least = min(timed(lambda a=a, b=b: a @ b)[1] for _ in range(5))
+        print("plain product".ljust(16) + " " * 45 + f"{2 * 4096 * 1024**2 / least / 1e12:9.3f}", flush=True)
 
 
 if __name__ == "__main__":

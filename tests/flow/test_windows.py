@@ -103,4 +103,5 @@ def test_anything_at_all_is_covered(step, loop):
         if loop and len(marks) <= 2 * step:
             marks += "." * 2 * step
         cuts = sorted(set(chance.integers(1, len(marks) + 1, 2).tolist()) - {len(marks)})
-        planned(marks, step=step, longest=1 + 4 * step, cuts=cuts, loop=loop, overlap=step)
+        windows = planned(marks, step=step, longest=1 + 4 * step, cuts=cuts, loop=loop, overlap=step)
+        assert bool(windows) == ("." in marks)  # and `planned` asserts that they cover it, each frame once

@@ -1,8 +1,7 @@
 """State maps: made from masks, carried by the loader, learned by a head, and where the loss looks."""
 
-import dataclasses
-
 import numpy as np
+import pytest
 import torch
 
 from sorairo.data.latents import Bucket, LatentPlan, make_latents
@@ -13,7 +12,7 @@ from sorairo.training.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.team import Share
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
-from sorairo.types import Video
+from sorairo.types import UserError, Video
 from sorairo.worlds import Captions, WorldClip
 
 SIZE, FRAMES = 32, 5
@@ -76,8 +75,8 @@ def test_the_head_learns_a_map_from_tokens():
     assert loss < 0.1 * first
 
 
-def make(tmp_path, align: AlignmentConfig | None):
-    config = dataclasses.replace(PRESETS["tiny"])
+def make(tmp_path, align: AlignmentConfig | None, maps: bool = True):
+    config = PRESETS["tiny"]
     plan = LatentPlan(
         shards=1, clips=8, run=1, maps=True, buckets=(Bucket(size=(SIZE, SIZE), frames=FRAMES, share=1),)
     )
@@ -94,7 +93,7 @@ def make(tmp_path, align: AlignmentConfig | None):
     loader = Loader(
         tmp_path / "latents",
         tmp_path / "lists",
-        LoaderConfig(tokens=64, maps=align is not None, word_cost=0.0),
+        LoaderConfig(tokens=64, maps=maps, word_cost=0.0),
         torch.zeros(1, config.text_dim),
     )
     return Diffusion(
@@ -102,8 +101,14 @@ def make(tmp_path, align: AlignmentConfig | None):
     )
 
 
-def test_an_aligned_loss_teaches_both_networks_and_shares_add_up(tmp_path):
-    objective = make(tmp_path, AlignmentConfig(block=0))
+def test_a_recipe_that_reads_no_maps_is_told_so(tmp_path):
+    with pytest.raises(UserError, match="maps=True"):
+        make(tmp_path, AlignmentConfig(), maps=False)
+
+
+@pytest.mark.parametrize("objects", [0.0, 4.0])
+def test_an_aligned_loss_teaches_both_networks_and_shares_add_up(tmp_path, objects):
+    objective = make(tmp_path, AlignmentConfig(block=0, objects=objects))
     assert objective.map_head is not None
     torch.nn.init.normal_(objective.map_head.project.weight, std=0.1)
     torch.nn.init.normal_(objective.transformer.head.project.weight, std=0.1)

@@ -164,7 +164,7 @@ class Loader:
                 needed = {"latents", "text_lengths", *(["map"] if self.config.maps else [])}
                 missing = needed - shard.tensors.keys()
                 if missing:
-                    raise ShardError(f"{shard.path} has no {min(missing)}: it is no shard of latents.")
+                    raise ShardError(f"{shard.path} has no {min(missing)}: render it again.")
                 self._shards[name] = shard
             except ShardError as error:
                 self.skipped.add(name)

@@ -21,6 +21,7 @@ from sorairo.training.alignment import AlignmentConfig, MapHead, object_weight
 from sorairo.training.rng import torch_rng
 from sorairo.training.team import ALONE, Share
 from sorairo.transformer.model import Transformer, forward_flops
+from sorairo.types import UserError
 
 __all__ = ["Diffusion", "DiffusionConfig"]
 
@@ -58,6 +59,10 @@ class Diffusion:
     ):
         self.transformer, self.loader, self.config = transformer, loader, config
         self._sampler, self._exporter = sampler, exporter
+        if config.align and not loader.config.maps:
+            raise UserError(
+                "To align to state maps a recipe's loader has to read them: LoaderConfig(maps=True)."
+            )
         shape = transformer.config
         self.map_head = MapHead(shape.width, shape.patch_side) if config.align else None
         if config.compile:
@@ -87,9 +92,9 @@ class Diffusion:
         noise = torch.randn(data.shape, generator=generator)  # b c t h w
         weights = times.weight  # b t, or b 1 t h w
         there = None if batch.map is None else batch.map.float() / 255  # b k t h w
-        if self.config.align and there is not None:
-            more = self.config.align.objects
-            weights = object_weight(there, times.sigma, more) * weights[:, None, :, None, None]
+        if self.config.align and self.config.align.objects and there is not None:
+            more = object_weight(there, times.sigma, self.config.align.objects)
+            weights = more * weights[:, None, :, None, None]
         rows = share.rows(b)  # whatever is drawn is drawn for the whole batch: a share does not change it
         data, noise, sigma, weight = data[rows], noise[rows], times.sigma[rows], weights[rows]
         noisy = interpolate(data, noise, sigma)
