@@ -14,6 +14,17 @@ from sorairo.types import UserError
 FORMS = {
     "wan 2.2": CodecConfig(base_dim=8, z_dim=4, dim_mult=(1, 2, 2), patch_size=2),
     "wan 2.1": CodecConfig(base_dim=8, z_dim=4, dim_mult=(1, 2, 2), patch_size=1, shortcut=False),
+    "wan 2.1, space first": CodecConfig(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=(1, 2, 2, 2),
+        halve_time=(False, True, True),
+        patch_size=1,
+        shortcut=False,
+    ),
+    "wan 2.2, space first": CodecConfig(
+        base_dim=8, z_dim=4, dim_mult=(1, 2, 4, 4), halve_time=(False, True, True), patch_size=2
+    ),
 }
 
 

@@ -17,7 +17,7 @@ from sorairo.types import UserError
 
 __all__ = ["Codec", "CodecConfig"]
 
-LARGE = 1 << 25
+LARGE = 1 << 23
 """Values at the finest grid that are computed together: a longer or larger clip goes through in pieces."""
 
 

@@ -37,14 +37,22 @@ class Encoder(nn.Module):
         self.middle = Middle(widths[-1])
         self.norm_out = NormSiLU(widths[-1])
         self.conv_out = CausalConv3d(widths[-1], z, 3)
+        self.fine = [*halve_time, True].index(True)  # stages before time is first halved
 
     def forward(self, x: Tensor, cache: TimeCache | None = None) -> Tensor:
         """b c t h w -> b z t' h' w'"""
-        x = in_turn(self.conv_in, x, cache)
-        for stage in self.stages:
+        x = in_turn(self.start, x, cache, widest=self.conv_in.out_channels)
+        for stage in self.stages[self.fine :]:
             x = stage(x, cache)
         x = self.middle(x, cache)
         return self.conv_out(self.norm_out(x), cache)
+
+    def start(self, x: Tensor, cache: TimeCache | None) -> Tensor:
+        """What gives a frame for a frame at the finest grids, where a clip is largest: b c t h w -> b c' t h' w'"""
+        x = self.conv_in(x, cache)
+        for stage in self.stages[: self.fine]:
+            x = stage(x, cache)
+        return x
 
 
 class Decoder(nn.Module):
@@ -84,11 +92,20 @@ class Decoder(nn.Module):
             before = after
         self.norm_out = NormSiLU(rising[-1])
         self.conv_out = CausalConv3d(rising[-1], out_channels, 3)
+        self.fine = [*halve_time, True].index(True)  # doublings of the grid behind the last of time
 
     def forward(self, x: Tensor, cache: TimeCache | None = None) -> Tensor:
         """b z t h w -> b c t' h' w'"""
         x = self.conv_in(x, cache)
         x = self.middle(x, cache)
-        for stage in self.stages:
+        coarse = len(self.stages) - 1 - self.fine
+        for stage in self.stages[:coarse]:
             x = stage(x, cache)
-        return in_turn(lambda some, kept: self.conv_out(self.norm_out(some), kept), x, cache)
+        widest = 4**self.fine * self.conv_out.in_channels  # of a place of x, when it has become finest
+        return in_turn(self.end, x, cache, widest=widest)
+
+    def end(self, x: Tensor, cache: TimeCache | None) -> Tensor:
+        """What gives a frame for a frame at the finest grids, where a clip is largest: b c t h w -> b c' t h' w'"""
+        for stage in self.stages[len(self.stages) - 1 - self.fine :]:
+            x = stage(x, cache)
+        return self.conv_out(self.norm_out(x), cache)

@@ -93,23 +93,28 @@ def images_to_frames(x: Tensor, batch: int) -> Tensor:
 
 
 def in_turn(
-    layer: Callable[[Tensor, TimeCache | None], Tensor], x: Tensor, cache: TimeCache | None = None
+    layer: Callable[[Tensor, TimeCache | None], Tensor],
+    x: Tensor,
+    cache: TimeCache | None = None,
+    widest: int = 0,
 ) -> Tensor:
     """layer(x, cache), a few frames after the others where they are large: what lies between is then small.
 
-    layer: causal, one frame out for one frame in (b c t h w -> b c' t h' w'). The same numbers, whatever is cached.
-    Under autograd, which keeps all that lies between anyway, all frames are taken at once.
+    layer: causal, one frame out for one frame in (b c t h w -> b c' t h' w'). widest: channels of x that hold as many
+    values as a place of x becomes within the layer, if more than it has. The same numbers, whatever is cached. Under
+    autograd, which keeps all that lies between anyway, all frames are taken at once.
     """
-    frames = max(1, AT_ONCE * x.shape[2] // max(1, x.numel()))
-    if frames >= x.shape[2] or torch.is_grad_enabled():
+    b, c, t, h, w = x.shape
+    frames = max(1, AT_ONCE // max(1, b * max(c, widest) * h * w))
+    if frames >= t or torch.is_grad_enabled():
         return layer(x, cache)
     cache = TimeCache() if cache is None else cache
     out: Tensor | None = None
-    for start in range(0, x.shape[2], frames):
+    for start in range(0, t, frames):
         piece = layer(x[:, :, start : start + frames], cache)
         if out is None:
             b, c, _, h, w = piece.shape
-            out = piece.new_empty((b, x.shape[2], h, w, c)).permute(0, 4, 1, 2, 3)
+            out = piece.new_empty((b, t, h, w, c)).permute(0, 4, 1, 2, 3)
         out[:, :, start : start + frames] = piece
     assert out is not None
     return out
