@@ -9,6 +9,7 @@ import typer
 
 from sorairo.cli.making import make_videos, words_for
 from sorairo.cli.options import Options, with_options
+from sorairo.types import UserError
 
 __all__ = ["EXAMPLES", "loop"]
 
@@ -19,6 +20,7 @@ EXAMPLES = """\b
 Examples:
   sorairo loop "A blue ball swings on a string." --seconds 2 -o swing.gif
   sorairo loop ball.mp4 "The red ball rolls back to the left." --seconds 1 -o endless.mp4
+  sorairo loop ball.mp4 --free --seconds 1 -o by_itself.mp4
 """
 
 
@@ -39,13 +41,19 @@ def loop(
             show_default=False,
         ),
     ] = None,
+    free: Annotated[
+        bool,
+        typer.Option("--free", help="With CLIP: make the way back out of nothing, not of CLIP in reverse."),
+    ] = False,
 ) -> None:
     """Make a loop from words, or lead a clip back to its beginning."""
     from sorairo import tasks
 
     path = Path(subject)
     if prompt is None and path.suffix.lower() not in FILES:
+        if free:
+            raise UserError("--free is about the way back of a clip; a loop out of words has none.")
         make_videos(options, lambda model, ask, given: tasks.loop(None, subject, model, ask))
         return
     words = words_for(prompt, path, slice(-1, None))
-    make_videos(options, lambda model, ask, given: tasks.loop(given[0], words, model, ask), [path])
+    make_videos(options, lambda model, ask, given: tasks.loop(given[0], words, model, ask, free=free), [path])
