@@ -31,6 +31,7 @@ from sorairo.checkpoints.tensors import load_weights
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.streaming import InPieces
 from sorairo.nn.causal_conv import channels_innermost
+from sorairo.nn.precision import bf16_pays
 from sorairo.nn.weights import Blank
 from sorairo.tasks.abilities import Abilities
 from sorairo.text.encoder import TextEncoder
@@ -219,10 +220,7 @@ def compute_dtype(dtype: str | torch.dtype, device: torch.device | None = None) 
     if isinstance(dtype, torch.dtype):
         return dtype
     if dtype == "auto":
-        if device and device.type != "cpu":
-            return torch.bfloat16
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return torch.bfloat16 if native else torch.float32
+        return torch.bfloat16 if bf16_pays(device) else torch.float32
     if dtype not in DTYPES:
         raise UserError(f"dtype must be auto, bf16 or fp32, not {dtype!r}.")
     return DTYPES[dtype]

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from sorairo.data.files import whole_folder
+from sorairo.nn.precision import bf16_pays
 from sorairo.training.books import Books
 from sorairo.training.ema import Ema
 from sorairo.training.guard import StopFlag, check_settings, only_process
@@ -245,8 +246,8 @@ class Trainer:
 
 
 def working_dtype(name: str) -> torch.dtype:
-    """The dtype of a dtype's name; auto is bf16 where the hardware multiplies it natively."""
+    """The dtype of a dtype's name; auto is bf16 where that is the faster one."""
     if name == "auto":
-        native = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
-        return torch.bfloat16 if native else torch.float32
+        pays = torch.cuda.is_available() or bf16_pays()
+        return torch.bfloat16 if pays else torch.float32
     return {"bf16": torch.bfloat16, "fp32": torch.float32}[name]

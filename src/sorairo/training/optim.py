@@ -51,11 +51,11 @@ class Optimizer:
         dtype: torch.dtype,
         team: Team | None = None,
     ):
-        """dtype: what the working copies become. Parameters must come in as the exact (fp32) weights.
+        """dtype: what the working copies become, and what Muon multiplies in. Parameters must come in as the exact (fp32) weights.
 
         team: all of whose processes step together, with the same gradients.
         """
-        self.config, self.team = config, team
+        self.config, self.dtype, self.team = config, dtype, team
         self.working = {name: p for name, p in parameters if p.requires_grad}
         self.weights = {name: p.detach().to(torch.float32, copy=True) for name, p in self.working.items()}
         self.first = {name: torch.zeros_like(w) for name, w in self.weights.items()}
@@ -144,7 +144,11 @@ class Optimizer:
         torch._foreach_lerp_(m, g, 1 - self.config.momentum)
         torch._foreach_lerp_(g, m, self.config.momentum)  # Nesterov's look ahead
         directions = muon_directions(
-            g, block=self.config.block, steps=self.config.newton_steps, team=self.team
+            g,
+            block=self.config.block,
+            steps=self.config.newton_steps,
+            dtype=self.dtype,
+            team=self.team,
         )
         torch._foreach_mul_(w, 1 - lr * self.config.weight_decay)
         torch._foreach_add_(w, directions, alpha=-lr)
