@@ -41,9 +41,9 @@ from sorairo.types import UserError
 SHIFT = 2.0  # of the noise levels that the sampler visits
 FIRST = 40  # shards to begin with
 PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
-    first_seed=40_000,  # those before taught the models before
+    first_seed=80_000,  # those before taught the models before
     maps=True,
-    shards=480,
+    shards=320,
     clips=64,
     run=4,
     buckets=(

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from sorairo.nn import attention as attention_module
 from sorairo.nn.attention import attention, in_blocks
 from sorairo.nn.norm import LayerNorm, RMSNorm, modulate
+from sorairo.nn.precision import bf16_pays
 from sorairo.nn.rope import rotate, turns
 
 
@@ -59,3 +60,18 @@ def test_blocks_of_queries_are_attention():
     with torch.no_grad():
         assert (in_blocks(q, k, v) - exact).abs().max() < 1e-2
         assert torch.equal(attention(q, k, v), in_blocks(q, k, v))
+
+
+@pytest.mark.parametrize(
+    ("has", "pays"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True, "avx512_fp16": True}, True),  # Sapphire Rapids
+        ({"amx_bf16": False, "avx512_bf16": True, "avx512_fp16": True}, False),  # its AMX hidden
+        ({"amx_bf16": False, "avx512_bf16": True, "avx512_fp16": False}, True),  # Zen 4
+        ({"avx512_bf16": False, "avx512_fp16": False}, False),  # older
+        ({}, False),  # Arm
+    ],
+)
+def test_bf16_only_where_it_is_faster(monkeypatch, has, pays):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    assert bf16_pays() is pays

@@ -51,7 +51,7 @@ class Optimizer:
         dtype: torch.dtype,
         team: Team | None = None,
     ):
-        """dtype: what the working copies become, and what Muon multiplies in. Parameters must come in as the exact (fp32) weights.
+        """dtype: of the working copies and of Muon's products. Parameters must come in as the exact (fp32) weights.
 
         team: all of whose processes step together, with the same gradients.
         """
