@@ -176,9 +176,6 @@ class Trainer:
         spent = time.perf_counter() - began
         self.seconds += spent
         clips, tokens = self.objective.count(batch)
-        left = None if config.steps is None else (config.steps - self.step) * self.seconds / self.step
-        if math.isfinite(limit):
-            left = min(limit - self.seconds, math.inf if left is None else left)
         progress = Progress(
             step=step,
             steps=config.steps,
@@ -190,7 +187,7 @@ class Trainer:
             clips=clips,
             tokens=tokens,
             flops=self.objective.flops(batch),
-            left=left,
+            left=limit - self.seconds,
         )
         return News(progress=progress, stopped=stopped > 0, ended=ended > 0)
 

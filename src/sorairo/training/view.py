@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections import deque
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One step's news. clips, tokens, flops: of this step. left: seconds until the end, when there is one."""
+    """One step's news. clips, tokens, flops: of this step. left: seconds of the time that was given (inf: no limit)."""
 
     step: int
     steps: int | None
@@ -32,7 +33,7 @@ class Progress:
     clips: int
     tokens: int
     flops: float
-    left: float | None
+    left: float
 
 
 class View:
@@ -88,8 +89,9 @@ class View:
         rows["tokens/s"] = f"{sum(step.tokens for step in timed) / seconds:.0f}"
         rows["TFLOP/s"] = f"{sum(step.flops for step in timed) / seconds / 1e12:.3f}"
         rows["s/step"] = f"{seconds / len(timed):.2f}"
-        if news.left is not None:
-            rows["left"] = (
-                f"{int(news.left) // 3600}:{int(news.left) // 60 % 60:02d}:{int(news.left) % 60:02d}"
-            )
+        left = news.left
+        if news.steps:  # at the pace of late: what was slow at first, or on another machine, says little
+            left = min(left, (news.steps - news.step - 1) * seconds / len(timed))
+        if math.isfinite(left):
+            rows["left"] = f"{int(left) // 3600}:{int(left) // 60 % 60:02d}:{int(left) % 60:02d}"
         return rows
