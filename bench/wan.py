@@ -7,8 +7,9 @@ the time. 2,550 tokens and 60 words of umT5, as for 17 frames of 544x240. A B A 
 `cpu` is processor seconds, which a busy machine does not stretch; the ratio is diffusers' cpu over ours in the same
 dtype. PSNR is against diffusers in float32 (in its own dtype with --dtypes bfloat16). `compiled` is what `generate`
 does with a model of this size; `once` is the first call, which compiles. Where OpenVINO is installed (pip install
-openvino) it runs diffusers' model too. `memory` (MiB) is what one step adds to the peak of a process of its own. The
-codec of the same family: python bench/codec.py --preset wan2.1 --size 96x64 --frames 9
+openvino) it runs diffusers' model too. Where stable-diffusion.cpp is built (python bench/_sdcpp.py) it has rows, without
+and with its flash attention, and with float16 weights beside bfloat16's. `memory` (MiB) is what one step adds to the peak of a process of its own. The codec of the same family:
+python bench/codec.py --preset wan2.1 --size 96x64 --frames 9
 """
 
 from __future__ import annotations
@@ -21,18 +22,33 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 
+import _sdcpp
 import torch
 from _peak import added
 from torch import Tensor
 
 from sorairo.checkpoints.adapters.wan import to_wan, to_wan_config
+from sorairo.checkpoints.adapters.wan_original import to_original
 from sorairo.transformer.compiling import compile_blocks
 from sorairo.transformer.model import Transformer, forward_flops
 from sorairo.transformer.presets import PRESETS
 
 Call = Callable[[], Tensor]
 WORDS = 60
-WAYS = ("diffusers", "ours", "ours compiled", *(["openvino"] if find_spec("openvino") else []))
+# (weights in float16, flash attention)
+SDCPP = {
+    "sd.cpp": (False, False),
+    "sd.cpp flash": (False, True),
+    "sd.cpp f16 weights": (True, False),
+    "sd.cpp f16 flash": (True, True),
+}
+WAYS = (
+    "diffusers",
+    "ours",
+    "ours compiled",
+    *(["openvino"] if find_spec("openvino") else []),
+    *(SDCPP if _sdcpp.LIBRARY.exists() else []),
+)
 
 
 def calls(
@@ -73,6 +89,16 @@ def calls(
             {name: tensor.float() for name, tensor in to_wan(ours.state_dict(), config).items()}
         )
         made["openvino"] = by_openvino(full, dtype, latents.float(), time_, words.float())
+    for way in (way for way in ways if way in SDCPP):
+        half, flash = SDCPP[way]
+        if half and dtype != torch.bfloat16:
+            continue
+        kind = torch.float16 if half else dtype
+        theirs_too = to_original(ours.state_dict(), config)
+        model = _sdcpp.Model(
+            {name: tensor.to(kind) for name, tensor in theirs_too.items()}, layers, flash_attention=flash
+        )
+        made[way] = lambda model=model: model(latents, float(time_), words)
     return made
 
 
@@ -145,7 +171,7 @@ def main() -> None:
     flops = forward_flops(config, tokens=tokens, words=WORDS + 1)
     reference: Tensor | None = None
     heads = ("seconds", "cpu", "TFLOP/s", "ratio", "PSNR dB", "once", "memory")
-    print(f"{options.layers} layers, {tokens} tokens".ljust(26) + "".join(f"{head:>9}" for head in heads))
+    print(f"{options.layers} layers, {tokens} tokens".ljust(30) + "".join(f"{head:>9}" for head in heads))
     for dtype in (getattr(torch, name) for name in options.dtypes):
         ways = calls(options.layers, grid, dtype)
         once = {way: timed(call) for way, call in ways.items()}  # compiles, and pages everything in
@@ -156,7 +182,7 @@ def main() -> None:
                 best[way] = (min(best[way][0], wall), min(best[way][1], cpu))
                 reference = result if reference is None else reference
         for way, (wall, cpu) in best.items():
-            row = f"{way}, {str(dtype)[6:]}".ljust(26)
+            row = f"{way}, {str(dtype)[6:]}".ljust(30)
             row += f"{wall:9.2f}{cpu:9.2f}{flops / wall / 1e12:9.3f}{best['diffusers'][1] / cpu:9.2f}"
             row += f"{psnr(once[way][2], reference):9.1f}{once[way][0]:9.1f}"
             if not options.no_memory:
@@ -164,7 +190,7 @@ def main() -> None:
                     row += f"{pool.apply(memory, (options.layers, grid, dtype, way)):9.0f}"
             print(row, flush=True)
         print(
-            f"plain product, {str(dtype)[6:]}".ljust(44)
+            f"plain product, {str(dtype)[6:]}".ljust(48)
             + f"{peak(tokens, config.width, config.hidden, dtype):9.3f}"
         )
 
