@@ -7,8 +7,9 @@ the time. 2,550 tokens and 60 words of umT5, as for 17 frames of 544x240. A B A 
 `cpu` is processor seconds, which a busy machine does not stretch; the ratio is diffusers' cpu over ours in the same
 dtype. PSNR is against diffusers in float32 (in its own dtype with --dtypes bfloat16). `compiled` is what `generate`
 does with a model of this size; `once` is the first call, which compiles. Where OpenVINO is installed (pip install
-openvino) it runs diffusers' model too. Where stable-diffusion.cpp is built (python bench/_sdcpp.py) it has rows, without
-and with its flash attention, and with float16 weights beside bfloat16's. `memory` (MiB) is what one step adds to the peak of a process of its own. The codec of the same family:
+openvino) it runs diffusers' model too. Where stable-diffusion.cpp is built (python bench/_sdcpp.py) it has rows, with
+and without its flash attention, and with float16 weights beside bfloat16's. `memory` (MiB) is what one step adds to
+the peak of a process of its own. The codec of the same family:
 python bench/codec.py --preset wan2.1 --size 96x64 --frames 9
 """
 
