@@ -10,6 +10,7 @@ from sorairo.tasks.ask import Ask, frames_for
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.timeline import Timeline
 from sorairo.types import Known, Span, UserError, Video
+from sorairo.video.backward import backward
 from sorairo.video.read import read_video
 
 PROMPT = "a red ball drops onto the floor"
@@ -191,6 +192,26 @@ def test_a_loop_has_the_length_that_was_asked_for(model):
     assert np.array_equal(generate(asked, model)[0].video.frames[4:9], video.frames)
 
 
+@pytest.mark.parametrize("frames", [9, 33, 61])
+def test_the_second_half_of_a_loop_leads_back_over_the_first(model, frames):
+    asked = replace(plan(model, frames=frames, steps=2), loop=True, back=0.4)
+    timeline, turn = Timeline(asked, 4), 1 + 4 * ((frames - 1) // 4 // 2)
+    windows = timeline.windows(17)
+    there = [window for window in windows if window.last <= turn]
+    assert [timeline.top(window) for window in windows] == [1.0] * len(there) + [0.6] * (
+        len(windows) - len(there)
+    )
+    for window in there:
+        shape = (window.stop - window.start, *timeline.frames.shape[1:])
+        pixels = np.random.default_rng(window.first).integers(0, 256, shape, dtype=np.uint8)
+        timeline.add(window, pixels, torch.zeros(1, 1, 1 + (len(pixels) - 1) // 4, 1, 1))
+    assert np.array_equal(timeline.frames[turn:], backward(timeline.frames[:turn], frames - turn))
+
+    back, free = (generate(one, model)[0].video.frames for one in (asked, replace(asked, back=0.0)))
+    assert len(back) == len(free) == frames
+    assert np.array_equal(back[: there[0].last], free[: there[0].last]) and not np.array_equal(back, free)
+
+
 def test_models_that_were_not_trained_for_it_say_so(model):
     untrained = replace(model, info=replace(model.info, conditioning=()))
     known = (Known(video=noise_clip(1)),)
@@ -247,6 +268,9 @@ def test_what_cannot_be_made_is_refused(model, changes, message):
         ({"spans": (Span(text="a ball", stop=2), Span(text="a cube", start=4))}, "no gap"),
         ({"spans": (Span(text="a ball"), Span(text=" ", start=4))}, "empty"),
         ({"loop": True}, "at least 9"),
+        ({"back": 0.4}, "Only of a loop"),
+        ({"loop": True, "frames": 9, "back": 1.0}, "Only of a loop"),
+        ({"loop": True, "frames": 9, "back": 0.4, "known": (Known(video=noise_clip()),)}, "Only of a loop"),
         ({"known": (Known(video=noise_clip(9)),)}, "outside"),
         ({"known": (Known(video=noise_clip(), at=-1),)}, "outside"),
         ({"known": (Known(video=noise_clip(), hold=1.5),)}, "0 to 1"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from sorairo.codec.model import Codec
 from sorairo.flow.windows import Window, plan_windows
 from sorairo.types import Plan
+from sorairo.video.backward import backward
 
 __all__ = ["KnownLatents", "Timeline"]
 
@@ -62,12 +64,20 @@ class Timeline:
             self.given[place] = True
             if known.region and self.inside is not None:
                 self.inside[place] = _inside(known.region, plan.size)
+        self.turn = 0  # where a loop's way back begins: in the middle, or nowhere
+        if plan.back:
+            self.turn = 1 + step * ((plan.frames - 1) // step // 2)
+            self.level[self.turn :] = 1 - plan.back
         self._latents: dict[int, torch.Tensor] = {}  # by the last frame of a group: c h w
 
     def windows(self, longest: int) -> list[Window]:
         """What is to be made, in order, `longest` frames at a time."""
         cuts = [span.start for span in self.spans[1:]]
-        return plan_windows(self.level == 0, step=self.step, longest=longest, cuts=cuts, loop=self.loop)
+        plan = partial(plan_windows, step=self.step, longest=longest, cuts=cuts)
+        if not self.turn:
+            return plan(self.level == 0, loop=self.loop)
+        there = np.arange(len(self.frames)) < self.turn
+        return plan(~there[there]) + plan(there, loop=True)
 
     def whole(self) -> list[Window]:
         """All that is to be made as one window; the timeline's length is one of the model's."""
@@ -83,7 +93,8 @@ class Timeline:
 
     def top(self, window: Window) -> float:
         """The level that a window is made from: 1, or that of the edit."""
-        return float(self.level[self._places(window)].max())
+        made = slice(window.first - window.start, window.last - window.start)
+        return float(self.level[self._places(window)[made]].max())
 
     def known(
         self, window: Window, codec: Codec, device: torch.device, dtype: torch.dtype
@@ -129,6 +140,9 @@ class Timeline:
                 share = self.inside[place][..., None]
                 picture = np.rint(share * picture + (1 - share) * self.frames[place]).astype(np.uint8)
             self.frames[place], self.level[place], self.given[place] = picture, 0, True
+        if self.turn and self.given[: self.turn].all() and not self.given[self.turn :].any():
+            self.frames[self.turn :] = backward(self.frames[: self.turn], len(self.frames) - self.turn)
+            self.given[self.turn :] = True
         ends = range(window.start + self.step, window.stop, self.step)
         self._latents = {
             end: latents[0, :, group]

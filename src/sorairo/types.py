@@ -61,8 +61,9 @@ class Plan:
     """All that decides a video, whatever the task it came from.
 
     size: (width, height). spans: in order, the first from frame 0, each up to the next. loop: the frame after
-    the last is the first again. A seed means the same video at any batch size. steps, guidance: None takes
-    the checkpoint's own defaults.
+    the last is the first again. back: how firmly (0: not at all) the second half of a loop, of which nothing is known,
+    keeps to the first in reverse. A seed means the same video at any batch size. steps, guidance: None takes the
+    checkpoint's own defaults.
     """
 
     size: tuple[int, int]
@@ -72,6 +73,7 @@ class Plan:
     seed: int
     known: tuple[Known, ...] = ()
     loop: bool = False
+    back: float = 0.0
     steps: int | None = None
     guidance: float | None = None
     negative: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,8 @@ def test_words_over_time_and_known_frames(tmp_path: Path) -> None:
     text = show(plan, tmp_path / "a.gif")
     assert "prompt    0.00 s to 0.50 s: A red ball rolls.\nprompt    0.50 s to the end: It stops.\n" in text
     assert "known     frames 0 to 8 held by 0.5, from no file\n" in text and "loop      yes\n" in text
+    text = show(replace(plan, known=(), back=0.4), tmp_path / "b.gif")
+    assert "loop      yes, the second half the first in reverse, held by 0.4\n" in text
 
 
 def test_json(tmp_path: Path) -> None:

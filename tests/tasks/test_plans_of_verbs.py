@@ -10,7 +10,6 @@ import pytest
 
 from sorairo import tasks
 from sorairo.tasks.given import at_rate, fitted, size_for
-from sorairo.tasks.loop import reverse
 from sorairo.tasks.remix import remixed
 from sorairo.types import Plan, UserError, Video
 
@@ -75,23 +74,14 @@ def test_extend_takes_a_clip_of_any_length_and_adds_whole_steps():
 
 def test_loop():
     plan = tasks.loop(None, WORDS, MODEL)
-    assert plan.loop and held(plan) == [] and plan.frames == 9
+    assert plan.loop and held(plan) == [] and plan.frames == 9 and plan.back == 0.4
+    assert tasks.loop(None, WORDS, MODEL, free=True) == replace(plan, back=0.0)
     plan = tasks.loop(clip(6), WORDS, MODEL, tasks.Ask(frames=4))
     assert plan.loop and held(plan) == [(0, 6, 1.0), (6, 4, 0.4)] and plan.frames == 10
     plan = tasks.loop(clip(6), WORDS, MODEL, tasks.Ask(frames=4), free=True)
     assert plan.loop and held(plan) == [(0, 6, 1.0)] and plan.frames == 10
     with pytest.raises(UserError, match="still"):
         tasks.loop(clip(1), WORDS, MODEL)
-
-
-def test_the_way_back_of_a_loop_is_the_clip_in_reverse_at_an_even_pace():
-    level = np.array([0, 40, 80, 81, 82, 82], np.uint8)  # fast, then slow, then at rest
-    there = Video(frames=np.broadcast_to(level[:, None, None, None], (6, 32, 32, 3)).copy(), fps=8.0)
-    back = reverse(there, 7).frames[:, 0, 0, 0].tolist()
-    assert back == sorted(back, reverse=True) and set(back) <= set(level.tolist())
-    assert back[0] >= 80 and back[-1] == 0  # it turns round at both ends
-    at_rest = Video(frames=np.full((4, 32, 32, 3), 7, np.uint8), fps=8.0)
-    assert np.array_equal(reverse(at_rest, 3).frames, at_rest.frames[:3])
 
 
 def test_connect():

@@ -9,7 +9,6 @@ import typer
 
 from sorairo.cli.making import make_videos, words_for
 from sorairo.cli.options import Options, with_options
-from sorairo.types import UserError
 
 __all__ = ["EXAMPLES", "loop"]
 
@@ -43,7 +42,7 @@ def loop(
     ] = None,
     free: Annotated[
         bool,
-        typer.Option("--free", help="With CLIP: make the way back out of nothing, not of CLIP in reverse."),
+        typer.Option("--free", help="Make the way back out of nothing, not of the way there in reverse."),
     ] = False,
 ) -> None:
     """Make a loop from words, or lead a clip back to its beginning."""
@@ -51,9 +50,7 @@ def loop(
 
     path = Path(subject)
     if prompt is None and path.suffix.lower() not in FILES:
-        if free:
-            raise UserError("--free is about the way back of a clip; a loop out of words has none.")
-        make_videos(options, lambda model, ask, given: tasks.loop(None, subject, model, ask))
+        make_videos(options, lambda model, ask, given: tasks.loop(None, subject, model, ask, free=free))
         return
     words = words_for(prompt, path, slice(-1, None))
     make_videos(options, lambda model, ask, given: tasks.loop(given[0], words, model, ask, free=free), [path])

@@ -47,7 +47,7 @@ def lines(stored: StoredPlan) -> list[tuple[str, str]]:
         ("length", f"{plan.frames} frames, {plan.frames / fps:.2f} s at {fps:g} a second"),
         ("steps", default(plan.steps)),
         ("guidance", default(plan.guidance)),
-        ("loop", "yes" if plan.loop else ""),
+        ("loop", loops(plan.back) if plan.loop else ""),
         *(("known", known(one)) for one in stored.known),
         ("model", stored.model),
         ("software", stored.software),
@@ -58,6 +58,10 @@ def lines(stored: StoredPlan) -> list[tuple[str, str]]:
 def larger(size: tuple[int, int], scale: int) -> str:
     """By how much, and to what."""
     return f"{scale}, to {scale * size[0]}x{scale * size[1]}"
+
+
+def loops(back: float) -> str:
+    return f"yes, the second half the first in reverse, held by {back:g}" if back else "yes"
 
 
 def known(one: Reference) -> str:

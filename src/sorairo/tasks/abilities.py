@@ -74,6 +74,10 @@ class Abilities:
             raise UserError(f"Guidance must be from 0 to 50 (1 is off), not {plan.guidance:g}.")
         if (plan.known or plan.loop) and not (self.windows or self.needs):
             raise UserError(f"{self.name} makes {self.max_frames} frames at once; it cannot be given frames.")
+        if not 0 <= plan.back < 1 or (plan.back and (plan.known or not plan.loop)):
+            raise UserError(
+                "Only of a loop with nothing known can one half keep to the other, by less than 1."
+            )
         for known in plan.known:
             _check_known(known, plan)
 
