@@ -154,12 +154,14 @@ def loop(bench: Bench, case: Case) -> Numbers:
 
 
 def connect(bench: Bench, case: Case) -> Numbers:
-    at = len(case.clip) // 3
-    first, last = part(case.clip, 0, at), part(case.clip, 2 * at, None)
-    frames = bench.made(tasks.connect(first, last, case.words, bench.model, replace(bench.ask, frames=at)))
-    between = changes(frames)[at - 1 : len(frames) - len(last)]
+    """Both ends of a clip, and between them as many frames as were cut out: with fewer, all would have to be faster."""
+    gap = bench.model.step * max(1, round(len(case.clip) / 3 / bench.model.step))
+    at = (len(case.clip) - gap) // 2
+    first, last = part(case.clip, 0, at), part(case.clip, at + gap, None)
+    frames = bench.made(tasks.connect(first, last, case.words, bench.model, replace(bench.ask, frames=gap)))
+    between = changes(frames)[at - 1 : at + gap]
     largest = changes(case.clip.frames).max()
-    kept = same(frames[:at], first.frames) * same(frames[-len(last) :], last.frames)
+    kept = same(frames[:at], first.frames) * same(frames[at + gap :], last.frames)
     return {"connect.kept": kept, "connect.jump": between.max() / max(largest, 1e-6)}
 
 
