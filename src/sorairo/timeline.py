@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 
 from sorairo.codec.model import Codec
+from sorairo.flow.backward import backward
 from sorairo.flow.windows import Window, plan_windows
 from sorairo.types import Plan
-from sorairo.video.backward import backward
 
 __all__ = ["KnownLatents", "Timeline"]
 

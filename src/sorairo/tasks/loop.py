@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sorairo.flow.backward import backward
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.given import fitted, need_clip, size_for
 from sorairo.types import Known, Plan, Video
-from sorairo.video.backward import backward
 
 __all__ = ["loop"]
 

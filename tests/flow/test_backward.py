@@ -1,6 +1,6 @@
 import numpy as np
 
-from sorairo.video.backward import backward
+from sorairo.flow.backward import backward
 
 
 def test_a_way_back_is_the_clip_in_reverse_at_an_even_pace():
