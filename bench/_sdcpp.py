@@ -49,7 +49,6 @@ def build(jobs: int) -> None:
     root, made = HOME / name / "vendor" / "stable-diffusion.cpp", HOME / "build"
     options = [
         *CMAKE,
-        "-DSD_BUILD_EXAMPLES=OFF",
         "-DCMAKE_BUILD_TYPE=Release",
         "-DCMAKE_POSITION_INDEPENDENT_CODE=ON",
     ]
