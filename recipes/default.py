@@ -23,8 +23,10 @@ from sorairo.checkpoints.save import save_checkpoint
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.model import Codec
 from sorairo.data.encoders import clip_encoder, words_encoder
+from sorairo.data.grammar import studio_recaption
 from sorairo.data.latents import Bucket, LatentPlan, make_latents, render_with_world, vocabulary
 from sorairo.data.loader import Loader, LoaderConfig
+from sorairo.data.recaption import recaption as rewrite_captions
 from sorairo.flow.times import TimesConfig
 from sorairo.text.encoder import TextEncoder
 from sorairo.training.alignment import AlignmentConfig
@@ -43,7 +45,7 @@ FIRST = 40  # shards to begin with
 PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
     first_seed=80_000,  # those before taught the models before
     maps=True,
-    shards=320,
+    shards=480,
     clips=64,
     run=4,
     buckets=(
@@ -85,6 +87,12 @@ def data(run_dir: Path, everything: bool = False) -> None:
     )
 
 
+def recaption(run_dir: Path) -> tuple[int, int]:
+    """Write the clips' captions anew, after the world has learnt new sentences: (how many, how many kept theirs)."""
+    words = words_encoder(TextEncoder.load(text_folder()))
+    return rewrite_captions(run_dir.parent / "latents", studio_recaption, words)
+
+
 def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     """The objective and the loop's settings."""
     torch.manual_seed(0)
@@ -96,7 +104,8 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     loader = Loader(
         latents,
         run_dir / "lists",
-        LoaderConfig(tokens=2592, maps=True, stills=0.25),
+        # Many wordings for each event, so that a new one is understood (docs/log.md has what exact ones alone do).
+        LoaderConfig(tokens=2592, maps=True, stills=0.25, captions=(0.25, 0.15, 0.3, 0.3)),
         empty.states[0, : int(empty.lengths[0])],
     )
     objective = Diffusion(

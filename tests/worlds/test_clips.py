@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sorairo.worlds.captions import vocabulary
 from sorairo.worlds.circles import CIRCLES
 from sorairo.worlds.palette import COLOURS, SHAPES
 from sorairo.worlds.splits import EVENTS, held_out
+from sorairo.worlds.templates import CAMERA_WORDS, HELDOUT_WORDS, PHRASES
 
 FACTS = {"size": (48, 48), "circle": 2}  # of which each worker draws some
 
@@ -83,8 +85,6 @@ def test_circles_hold_what_they_say() -> None:
 
 
 def test_trained_words_are_in_the_vocabulary() -> None:
-    import re
-
     for number, circle in enumerate(CIRCLES):
         known = vocabulary(circle)
         for seed in range(4):
@@ -105,6 +105,15 @@ def test_heldout_wordings_are_not_trained(clips: list[WorldClip]) -> None:
                 body["colour"] in text for text in captions.heldout_paraphrases
             )
         assert len(captions.long.split()) <= 64
+
+
+def test_words_of_the_scorecard_are_not_trained() -> None:
+    """New training sentences must not borrow the words that only held-out ones have."""
+    assert not HELDOUT_WORDS & vocabulary(CIRCLES[-1])
+    told = [text for lines in PHRASES.values() for text in lines.heldout]
+    told += [text for words in CAMERA_WORDS.values() for text in words.heldout]
+    said = set(re.findall("[a-z]+", re.sub(r"\{\w+\}", " ", " ".join(told)).lower()))
+    assert said <= HELDOUT_WORDS | vocabulary(CIRCLES[-1])
 
 
 def test_colour_tells_nothing_of_the_motion() -> None:

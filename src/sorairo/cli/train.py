@@ -32,6 +32,12 @@ def train(
     data_only: Annotated[
         bool, typer.Option("--data-only", help="Make all that it learns from, and stop.")
     ] = False,
+    recaption: Annotated[
+        bool,
+        typer.Option(
+            "--recaption", help="Write its clips' captions anew, in the world's present sentences, and stop."
+        ),
+    ] = False,
     export: Annotated[Path | None, typer.Option(help="Write the averaged weights here, and stop.")] = None,
     start: Annotated[
         str | None,
@@ -65,6 +71,14 @@ def train(
     found = load_recipe(recipe)
     if (decay is None) != (to is None):
         raise UserError("--decay STEPS and --to DIR go together.")
+    if recaption:
+        if found.recaption is None:
+            raise UserError(f"The recipe {found.name!r} has no captions to write anew.")
+        new, kept = found.recaption(run)
+        print(
+            f"{new} clips have new captions, {kept} kept theirs; a run that is on has them when it starts again"
+        )
+        return
     leads = os.environ.get("RANK", "0") == "0"
     if found.data and export is None and leads:
         found.data(to or run, data_only)

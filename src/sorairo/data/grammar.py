@@ -7,15 +7,16 @@ from functools import cache
 
 import numpy as np
 
+from sorairo.text.facts import understand
 from sorairo.text.grammar import Event, Facts, Grammar, Neutral, Thing
-from sorairo.worlds.captions import RELATIONS, caption, vocabulary
+from sorairo.worlds.captions import RELATIONS, Captions, caption, vocabulary
 from sorairo.worlds.circles import CIRCLES
 from sorairo.worlds.palette import COLOURS, FLOORS, MATERIALS, SHAPES, SIZES, SKIES
 from sorairo.worlds.scene import Body, Light, Scene
 from sorairo.worlds.story import Story
-from sorairo.worlds.templates import CAMERA_WORDS, PHRASES, SYNONYMS
+from sorairo.worlds.templates import CAMERA_WORDS, OPENINGS, PHRASES, SYNONYMS
 
-__all__ = ["studio_caption", "studio_grammar"]
+__all__ = ["studio_caption", "studio_captions", "studio_grammar", "studio_recaption"]
 
 ROUND = ("ball", "cylinder", "capsule")
 NEAR = ("next to", "beside", "close to")
@@ -55,6 +56,7 @@ def studio_grammar() -> Grammar:
         write=studio_caption,
         camera_words=lambda name: CAMERA_WORDS[name].long,
         place_words=place_words,
+        openings=OPENINGS,
         examples=(
             "red ball bouncing",
             "two blue cubes collide, pan left",
@@ -66,6 +68,11 @@ def studio_grammar() -> Grammar:
 
 def studio_caption(facts: Facts) -> str:
     """The world's own long caption of facts that lack nothing."""
+    return studio_captions(facts, np.random.default_rng(0)).long
+
+
+def studio_captions(facts: Facts, rng: np.random.Generator) -> Captions:
+    """All of the world's own captions of facts that lack nothing; rng decides the wording of the paraphrases."""
     things = [*facts.actors, *(thing for _, thing in facts.others)]
     scene = Scene(
         event=facts.event,
@@ -87,7 +94,13 @@ def studio_caption(facts: Facts) -> str:
         first=facts.first or 0,
         others=tuple((name, count + index) for index, (name, _) in enumerate(facts.others)),
     )
-    return caption(scene, story, np.random.default_rng(0)).long
+    return caption(scene, story, rng)
+
+
+def studio_recaption(exact: str, seed: int, moving: bool) -> Captions | None:
+    """All captions of a clip from its exact one, in today's words; None where that one is not understood."""
+    facts = understand(exact, studio_grammar(), moving=moving)
+    return None if facts.left or not facts.event else studio_captions(facts, np.random.default_rng(seed))
 
 
 def body(thing: Thing) -> Body:

@@ -12,7 +12,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,8 +26,20 @@ from sorairo.data.maps import state_map
 from sorairo.data.shards import ShardError, read_shard, write_shard
 from sorairo.types import UserError
 from sorairo.worlds import WorldClip, get_world, render_clips
+from sorairo.worlds.captions import Captions
 
-__all__ = ["Bucket", "LatentPlan", "Made", "make_latents", "render_with_world", "shard_name", "vocabulary"]
+__all__ = [
+    "KINDS",
+    "Bucket",
+    "LatentPlan",
+    "Made",
+    "caption_lines",
+    "encoded_words",
+    "make_latents",
+    "render_with_world",
+    "shard_name",
+    "vocabulary",
+]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -185,13 +197,8 @@ def _encoded(
     if clips[0].masks is not None:
         t, h, w = latents.shape[2:]
         tensors["map"] = torch.stack([state_map(clip, (t, h, w)) for clip in clips])[good]  # n k t h w
-    lines = [caption_lines(clip) for clip in clips]
-    lengths = []
-    for column, kind in enumerate(KINDS):
-        states, length = words([line[column] for line in lines])
-        tensors[f"text_{kind}"] = states[good, : int(length.max())].bfloat16()  # n l d
-        lengths.append(length[good])
-    tensors["text_lengths"] = torch.stack(lengths, dim=1).to(torch.int32)  # n kinds
+    lines = [caption_lines(clip.captions, clip.seed) for clip in clips]
+    tensors |= {name: tensor[good] for name, tensor in encoded_words(lines, words).items()}
     records = [
         {"seed": clip.seed, "captions": dict(zip(KINDS, line, strict=True))}
         for clip, line, keep in zip(clips, lines, good.tolist(), strict=True)
@@ -200,11 +207,20 @@ def _encoded(
     return tensors, records
 
 
-def caption_lines(clip: WorldClip) -> tuple[str, str, str, str]:
+def encoded_words(lines: Sequence[tuple[str, ...]], words: Words) -> dict[str, Tensor]:
+    """The tensors of captions in the order of KINDS: text_<kind> bf16 (n l d), and text_lengths (n kinds)."""
+    tensors, lengths = {}, []
+    for column, kind in enumerate(KINDS):
+        states, length = words([line[column] for line in lines])
+        tensors[f"text_{kind}"] = states[:, : int(length.max())].bfloat16()  # n l d
+        lengths.append(length)
+    return tensors | {"text_lengths": torch.stack(lengths, dim=1).to(torch.int32)}
+
+
+def caption_lines(captions: Captions, seed: int) -> tuple[str, str, str, str]:
     """The captions that are stored, in the order of KINDS; two of the paraphrases, drawn by the clip's seed."""
-    captions = clip.captions
     others = list(captions.paraphrases) or [captions.short]
-    first = int(np.random.default_rng(clip.seed).integers(len(others)))
+    first = int(np.random.default_rng(seed).integers(len(others)))
     return captions.long, captions.short, others[first], others[(first + 1) % len(others)]
 
 

@@ -24,6 +24,7 @@ SIDE = r"(?:to|towards?) the (?P<side>left|right)\b|(?P<bare>left|right)(?:wards
 DEPTH = r"(?P<away>away from the (?:camera|viewer))|(?P<near>towards? the (?:camera|viewer))"
 DIRECTION = re.compile(rf"\b(?:{SIDE}|{DEPTH})")
 ON_IT = re.compile(r"on the floor", re.IGNORECASE)
+ON_IT_FIRST = re.compile(r"^on the floor(?:, | (?=under [^,]+, ))", re.IGNORECASE)
 TIMES_WORDS = re.compile(rf"\b(?:{'|'.join(TIMES)})\b")
 
 
@@ -53,7 +54,9 @@ def understand(prompt: str, grammar: Grammar, *, moving: bool = True) -> Facts:
 def set_apart(sentence: str, facts: Facts, grammar: Grammar) -> tuple[Facts, str]:
     """Facts with what a sentence says of camera, floor and sky, and the rest of it."""
     rest = re.sub(r"\s+", " ", sentence).strip().rstrip(".!")
-    rest, floors = named_floors(rest, grammar)
+    rest, floors = named_floors(without_opening(rest, grammar), grammar)
+    if floors:
+        rest = ON_IT_FIRST.sub("", rest)  # 'on the floor (under a clear sky), a ball ...'
     told = [("floor", name) for name in floors]
     while found := rest and ending(rest, grammar):
         told.append(found[:2])
@@ -64,6 +67,12 @@ def set_apart(sentence: str, facts: Facts, grammar: Grammar) -> tuple[Facts, str
         facts = replace(facts, **{kind: name})
     rest = rest.strip(" ,;")
     return facts, "" if told and ON_IT.fullmatch(rest) else rest
+
+
+def without_opening(text: str, grammar: Grammar) -> str:
+    """'In this video, a ball rolls' -> 'a ball rolls'."""
+    openings = "|".join(sorted(grammar.openings, key=len, reverse=True))
+    return re.sub(rf"^(?:{openings}),? (?=\w)", "", text, count=1, flags=re.IGNORECASE) if openings else text
 
 
 def named_floors(text: str, grammar: Grammar) -> tuple[str, list[str]]:
@@ -150,13 +159,15 @@ def find_things(reading: Reading, grammar: Grammar) -> None:
     kinds = {"size": grammar.sizes, "material": grammar.materials, "colour": grammar.colours}
     adjectives = "|".join(word for words in kinds.values() for word in words)
     nouns = "|".join(sorted(grammar.shapes, key=len, reverse=True))
+    some = rf"(?:{adjectives})(?:(?:, | and |, and )(?:{adjectives}))*"
     noun_phrase = re.compile(
         rf"\b(?:(?P<number>{'|'.join(NUMBERS)})\s+)?(?P<said>(?:(?:{adjectives})(?:,\s*|\s+))*)"
         rf"(?P<noun>{nouns})(?P<many>s)?\b(?!['-])"
+        rf"(?P<after>(?: that is {some}|, {some}(?:,|$))(?!\w))?"
     )
 
     def slot(found: re.Match[str]) -> str:
-        words = re.findall(r"\w+", found["said"])
+        words = re.findall(r"\w+", f"{found['said']} {found['after'] or ''}")
         said = {kind: [word for word in words if word in table] for kind, table in kinds.items()}
         thing = Thing(
             shape=grammar.shapes[found["noun"]], **{kind: "".join(one[:1]) for kind, one in said.items()}

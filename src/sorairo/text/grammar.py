@@ -101,6 +101,7 @@ class Grammar:
     camera_words: Callable[[str], str]
     place_words: Callable[[str, str], str]
     examples: tuple[str, ...] = field(default=())
+    openings: tuple[str, ...] = ()
 
     @cached_property
     def floor_phrases(self) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""Finding a recipe: a Python file with build(run_dir) -> (objective, config), and perhaps data(run_dir, everything)."""
+"""Finding a recipe: a Python file with build(run_dir) -> (objective, config), and perhaps data(run_dir, everything)
+and recaption(run_dir).
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,13 @@ CHECKOUT = Path(__file__).parents[3] / "recipes"
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """build: what is trained, in a run folder. data: makes what it learns from, resumable: enough to begin,
-    or everything; None where there is nothing to make."""
+    or everything. recaption: writes its clips' captions anew. None where there is nothing to make.
+    """
 
     name: str
     build: Callable[[Path], tuple[Objective, TrainConfig]]
     data: Callable[[Path, bool], None] | None
+    recaption: Callable[[Path], tuple[int, int]] | None = None
 
 
 def load_recipe(name: str, folder: Path | None = None) -> Recipe:
@@ -43,7 +47,12 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
     module = _load(path)
     if not hasattr(module, "build"):
         raise UserError(f"{path} is no recipe: it has no function build(run_dir).")
-    return Recipe(name=path.stem, build=module.build, data=getattr(module, "data", None))
+    return Recipe(
+        name=path.stem,
+        build=module.build,
+        data=getattr(module, "data", None),
+        recaption=getattr(module, "recaption", None),
+    )
 
 
 def _load(path: Path) -> ModuleType:

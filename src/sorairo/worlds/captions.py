@@ -11,7 +11,7 @@ from sorairo.worlds.circles import Circle
 from sorairo.worlds.palette import SKIES
 from sorairo.worlds.scene import Scene
 from sorairo.worlds.story import Story
-from sorairo.worlds.templates import CAMERA_WORDS, PHRASES, PLACES, SYNONYMS
+from sorairo.worlds.templates import CAMERA_WORDS, OPENINGS, PHRASES, PLACES, PLACES_BEFORE, SYNONYMS
 
 __all__ = ["Captions", "caption", "vocabulary"]
 
@@ -60,19 +60,34 @@ class Speaker:
         if detail < 2:
             words = [words[int(self.rng.integers(2))]] if detail else []
         shape = str(self.rng.choice(SYNONYMS.get(body.shape, (body.shape,)))) if synonyms else body.shape
-        return " ".join([*words, body.colour, shape])
+        alone = len(self.story.actors) == 1
+        colour = [] if synonyms and alone and self.rng.random() < 0.1 else [body.colour]  # "a ball rolls"
+        return " ".join([*words, *colour, shape])
+
+    def thing(self, noun: str, free: bool) -> str:
+        """'red ball' -> 'a red ball'; in freer words, now and then, 'one red ball' or 'a ball that is red'."""
+        draw = self.rng.random() if free else 1.0
+        words = noun.split()
+        if draw < 0.08:
+            return f"one {noun}"
+        if draw < 0.20 and len(words) > 1:
+            return f"{article(words[-1])} that is {joined(words[:-1])}"
+        if draw < 0.26 and len(words) > 2:
+            return f"{article(' '.join(words[-2:]))}, {joined(words[:-2])},"
+        return article(noun)
 
     def slots(self, detail: int, synonyms: bool = False) -> dict[str, str]:
         story, objects = self.story, self.scene.objects
         nouns = [self.noun(i, detail, synonyms) for i in story.actors]
-        plain = [self.noun(i, 0, False) for i in story.actors]
-        plain = [noun.split()[-2] + " " + full.split()[-1] for noun, full in zip(plain, nouns, strict=True)]
+        plain = [
+            f"{objects[i].colour} {noun.split()[-1]}" for i, noun in zip(story.actors, nouns, strict=True)
+        ]
         count = len(nouns)
         later = count - 1 - story.first if count == 2 else 0
         kind = f"{objects[0].shape}s"
         return {
-            "a": article(nouns[0]),
-            "b": article(nouns[-1]),
+            "a": self.thing(nouns[0], synonyms),
+            "b": self.thing(nouns[-1], synonyms),
             "the_a": f"the {plain[0]}",
             "the_b": f"the {plain[-1]}",
             "first": f"the {plain[story.first if count == 2 else 0]}",
@@ -104,8 +119,10 @@ def caption(scene: Scene, story: Story, rng: np.random.Generator) -> Captions:
     if camera:
         long += f" {camera.long}"
     short = _clause(lines.short[0], speaker.slots(0), speaker.others(0, most=1))
+    heldout = _paraphrases(
+        speaker, lines.heldout, HELDOUT, heldout=True
+    )  # first: training may find new words
     trained = _paraphrases(speaker, (*lines.short, *lines.trained), PARAPHRASES, heldout=False)
-    heldout = _paraphrases(speaker, lines.heldout, HELDOUT, heldout=True)
     return Captions(long=long, short=short, paraphrases=trained, heldout_paraphrases=heldout)
 
 
@@ -118,18 +135,20 @@ def _clause(template: str, slots: dict[str, str], tail: str) -> str:
 
 def _paraphrases(speaker: Speaker, lines: tuple[str, ...], many: int, heldout: bool) -> tuple[str, ...]:
     rng, scene, made = speaker.rng, speaker.scene, []
-    words = CAMERA_WORDS[scene.camera]
+    words, still = CAMERA_WORDS[scene.camera], speaker.story.event == "still"
     for line in rng.permutation(np.array(lines))[:many]:
         detail = int(rng.integers(3))
         text = _clause(str(line), speaker.slots(detail, not heldout), speaker.others(min(detail, 1)))
-        if (
-            heldout or rng.random() < 0.5
-        ):  # the scorecard asks with held-out words, and asks for the camera too
+        if not heldout and rng.random() < 0.25:
+            openings = PLACES_BEFORE if still or rng.random() < 0.5 else OPENINGS
+            opening = str(rng.choice(openings)).format(floor=scene.floor, sky=SKIES[scene.sky].words)
+            text = f"{opening} {text}" if opening.endswith("how") else f"{opening}, {text}"
+        if heldout or rng.random() < 0.7:  # the scorecard asks with held-out words, and for the camera too
             text = sentence(text)
             if rng.random() < 0.4:
                 place = str(rng.choice(PLACES)).format(floor=scene.floor, sky=SKIES[scene.sky].words)
                 text += " " + sentence(place)
-            if (heldout or rng.random() < 0.6) and speaker.story.event != "still":
+            if (heldout or rng.random() < 0.6) and not still:
                 text += " " + str(rng.choice(words.heldout if heldout else words.trained))
         made.append(text)
     return tuple(made)
@@ -143,7 +162,10 @@ def vocabulary(circle: Circle) -> frozenset[str]:
         *circle.floors,
         *circle.sizes,
         *PLACES,
+        *PLACES_BEFORE,
+        *OPENINGS,
         *RELATIONS,
+        "one that is",
     ]
     texts += [word for shape in circle.shapes for word in SYNONYMS.get(shape, (shape,))]
     texts += [SKIES[sky].words for sky in circle.skies]
