@@ -120,6 +120,12 @@ def test_an_unknown_recipe_lists_the_known():
         load_recipe("giant", ROOT / "recipes")
 
 
+def test_a_recipe_without_captions_writes_none(tmp_path):
+    refused = tiny("--run", tmp_path / "run", "--recaption")
+    assert refused.returncode == 2 and "has no captions" in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_may_begin_with_a_models_weights(tiny_folder, bert_source, tmp_path):
     first = tmp_path / "first"
     assert tiny("--run", first, "--from", tiny_folder, "--steps", 1).returncode == 0
