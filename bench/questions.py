@@ -15,6 +15,7 @@ Small models and minutes: what is far apart here is worth knowing, what is close
 from __future__ import annotations
 
 import argparse
+import copy
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,20 +25,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.data.encoders import clip_encoder, words_encoder
-from sorairo.data.loader import Loader, LoaderConfig
+from sorairo.data.loader import Batch, Loader, LoaderConfig
 from sorairo.data.shards import read_shard
+from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate
-from sorairo.flow.times import TimesConfig
+from sorairo.flow.times import TimesConfig, draw_times
 from sorairo.text.encoder import TextEncoder
 from sorairo.training.alignment import AlignmentConfig
-from sorairo.training.diffusion import Diffusion, DiffusionConfig
+from sorairo.training.diffusion import NOISE, Diffusion, DiffusionConfig
 from sorairo.training.ema import Ema
 from sorairo.training.optim import OptimConfig, Optimizer
+from sorairo.training.rng import torch_rng
+from sorairo.training.team import ALONE, Share
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.worlds import get_world
 
@@ -56,6 +61,7 @@ class Arm:
     optim: OptimConfig
     times: TimesConfig
     align: AlignmentConfig | None
+    self_align: bool
     captions: tuple[float, ...]
 
 
@@ -67,6 +73,7 @@ BASE = Arm(
     optim=OptimConfig(lr=1.5e-3, muon_lr=3e-3),
     times=TIMES,
     align=AlignmentConfig(block=1),
+    self_align=False,
     captions=(0.25, 0.15, 0.3, 0.3),
 )
 ARMS = (
@@ -75,12 +82,48 @@ ARMS = (
     replace(BASE, question=1, name="AdamW at 3e-3", optim=OptimConfig(name="adamw", lr=3e-3)),
     replace(BASE, question=2, name="36 tokens a clip, not 144", shape=replace(SMALL, patch_side=4)),
     replace(BASE, question=3, name="no alignment to maps", align=None),
+    replace(BASE, question=3, name="aligned to itself (SRA), not to maps", align=None, self_align=True),
     replace(BASE, question=4, name="one time for all frames", times=replace(TIMES, per_frame=0.0)),
     replace(BASE, question=4, name="a time for each frame, always", times=replace(TIMES, per_frame=1.0)),
     replace(BASE, question=5, name="exact captions 95%", captions=(0.95, 0.05, 0.0, 0.0)),
     replace(BASE, question=5, name="exact captions 60%", captions=(0.6, 0.25, 0.1, 0.05)),
     replace(BASE, question=5, name="short captions alone", captions=(0.0, 1.0, 0.0, 0.0)),
 )
+
+
+class SelfAligned(Diffusion):
+    """Tokens of the second block are led, through a small network, to those that the average of the model has at less
+    noise in its last block: SRA, Jiang et al. 2025 (arXiv 2505.02831), with their weight of 0.2.
+    """
+
+    def __init__(self, transformer: Transformer, loader: Loader, config: DiffusionConfig):
+        super().__init__(transformer, loader, config, sampler=lambda *_: {}, exporter=lambda *_: None)
+        width = transformer.config.width
+        self.lead = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.teacher = copy.deepcopy(transformer).requires_grad_(False)
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        return {"transformer": self.transformer, "lead": self.lead}
+
+    def loss(self, batch: Batch, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
+        generator, data = torch_rng(self.config.seed, step, NOISE), batch.latents.float()
+        times = draw_times(len(data), data.shape[2], self.config.times, generator)
+        noise = torch.randn(data.shape, generator=generator)
+        words, seen = batch.text.float(), {}
+        noisy = interpolate(data, noise, times.sigma)
+        velocity = self.transformer(
+            noisy, 1000 * times.sigma, words, batch.lengths, watch=lambda k, x: seen.update({("own", k): x})
+        )
+        less = (times.sigma - 0.2 * torch.rand(len(data), 1, generator=generator)).clamp_min(0)
+        with torch.no_grad():
+            cleaner = interpolate(data, noise, less)
+            self.teacher(
+                cleaner, 1000 * less, words, batch.lengths, watch=lambda k, x: seen.update({("old", k): x})
+            )
+        last = len(self.transformer.blocks) - 1
+        near = F.cosine_similarity(self.lead(seen["own", 1]), seen["old", last], dim=-1).mean()
+        return velocity_loss(velocity, data, noise, times.weight) + 0.2 * (1 - near), {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,13 +179,10 @@ def trained(arm: Arm, latents: Path, lists: Path, empty: Tensor, seconds: float)
     model = Transformer(arm.shape)
     model.init_weights()
     tokens = LoaderConfig(tokens=1152, maps=True, stills=0.0, captions=arm.captions)
-    objective = Diffusion(
-        model,
-        Loader(latents, lists, tokens, empty),
-        DiffusionConfig(times=arm.times, align=arm.align, compile=False),
-        sampler=lambda *_: {},
-        exporter=lambda *_: None,
-    )
+    loader = Loader(latents, lists, tokens, empty)
+    config = DiffusionConfig(times=arm.times, align=arm.align, compile=False)
+    plain = partial(Diffusion, sampler=lambda *_: {}, exporter=lambda *_: None)
+    objective = (SelfAligned if arm.self_align else plain)(model, loader, config)
     named = [(f"{k}.{name}", p) for k, m in objective.models.items() for name, p in m.named_parameters()]
     optimizer = Optimizer(named, arm.optim, torch.float32)
     ema, step, began = Ema(optimizer.weights, 0.99), 0, time.process_time()
@@ -151,10 +191,18 @@ def trained(arm: Arm, latents: Path, lists: Path, empty: Tensor, seconds: float)
         loss.backward()
         optimizer.step(min(1.0, (step + 1) / 50) * (1 - spent / seconds))
         ema.update(optimizer.weights, step)
+        if isinstance(objective, SelfAligned):
+            put(ema, objective.teacher)
         step += 1
-    for name, p in model.named_parameters():
-        p.data.copy_(ema.average[f"transformer.{name}"])
+    put(ema, model)
     return model, step
+
+
+@torch.no_grad()
+def put(ema: Ema, model: Transformer) -> None:
+    """The averaged weights into a model."""
+    for name, p in model.named_parameters():
+        p.copy_(ema.average[f"transformer.{name}"])
 
 
 def main(latents: Path, seconds: float, clips: int, questions: list[int]) -> None:
@@ -170,6 +218,9 @@ def main(latents: Path, seconds: float, clips: int, questions: list[int]) -> Non
         shards = Path(folder) / "shards"
         shards.mkdir()
         chosen(latents, shards)
+        if not any(shards.iterdir()):
+            print(f"{latents} holds no shards of 64 px: sorairo train default --run runs/default --data-only")
+            return
         train = partial(trained, latents=shards, empty=states[0, : int(lengths[0])], seconds=seconds)
         for index, arm in enumerate(arm for arm in ARMS if arm.question in questions):
             model, steps = train(arm, lists=Path(folder) / f"lists{index}")
