@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sorairo.checkpoints.adapters.wan_codec import config_to_wan, state_to_wan
+from sorairo.codec.discriminator import Discriminator, fooling, telling_apart
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.losses import charbonnier, edges, psnr
 from sorairo.codec.model import Codec, CodecConfig
@@ -34,7 +35,8 @@ class CodecObjectiveConfig:
 
     noise: largest deviation of the noise on the decoder's input (latents have about unit deviation); drawn per clip and
     reached after noise_ramp steps, so that what a transformer gets nearly right is decoded well. edges: weight of that
-    term. held_out: clips that are scored.
+    term. adversary: weight of an adversarial loss, whose discriminator learns beside the decoder (0: none; see docs/
+    codec.md for what it did). held_out: clips that are scored.
     """
 
     shapes: tuple[CropShape, ...] = ()
@@ -42,6 +44,7 @@ class CodecObjectiveConfig:
     noise: float = 0.1
     noise_ramp: int = 1500
     edges: float = 0.25
+    adversary: float = 0.0
     compiled: bool = True
     held_out: int = 16
 
@@ -60,6 +63,8 @@ class CodecObjective:
     def __post_init__(self) -> None:
         self.crops = Crops(self.train_shards, self.config.shapes, self.config.seed)
         self.models = {"codec": self.codec}
+        if self.config.adversary:
+            self.models["adversary"] = Discriminator()
         for module in (self.codec.encoder, self.codec.quant):
             module.requires_grad_(False)
         if self.config.compiled:
@@ -84,9 +89,16 @@ class CodecObjective:
             z = self.noisy(self.space.encode(video), step).to(self.codec.post_quant.weight.dtype)
         rows = share.rows(len(video))
         z, video = z[rows], video[rows]
-        error = self.codec.pixels(z).float() - video
+        made = self.codec.pixels(z).float()
+        error = made - video
         parts = {"pixels": charbonnier(error), "edges": edges(error)}
         total = parts["pixels"] + self.config.edges * parts["edges"]
+        judge = self.models.get("adversary")
+        if isinstance(
+            judge, Discriminator
+        ):  # both learn in one step: neither's loss has a gradient for the other
+            parts["fooling"], parts["telling"] = fooling(judge, made), telling_apart(judge, video, made)
+            total = total + self.config.adversary * parts["fooling"] + parts["telling"]
         parts["psnr"] = 10 * torch.log10(4 / error.square().mean())
         return total, {name: part.detach() for name, part in parts.items()}
 
