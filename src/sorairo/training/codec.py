@@ -35,8 +35,8 @@ class CodecObjectiveConfig:
 
     noise: largest deviation of the noise on the decoder's input (latents have about unit deviation); drawn per clip and
     reached after noise_ramp steps, so that what a transformer gets nearly right is decoded well. edges: weight of that
-    term. adversary: weight of an adversarial loss, whose discriminator learns beside the decoder (0: none; see docs/
-    codec.md for what it did). held_out: clips that are scored.
+    term. adversary: weight of an adversarial loss, whose discriminator learns beside the decoder; 0: none (what it
+    did stands in docs/codec.md). held_out: clips that are scored.
     """
 
     shapes: tuple[CropShape, ...] = ()
