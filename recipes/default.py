@@ -45,7 +45,7 @@ FIRST = 40  # shards to begin with
 PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
     first_seed=80_000,  # those before taught the models before
     maps=True,
-    shards=480,
+    shards=400,
     clips=64,
     run=4,
     buckets=(
@@ -58,6 +58,9 @@ PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
         Bucket(size=(96, 128), frames=17, share=0.03),
         Bucket(size=(64, 64), frames=33, share=0.03),
         Bucket(size=(96, 96), frames=33, share=0.02),
+        Bucket(size=(96, 96), frames=1, share=0.06),  # with the words for a picture, which a clip's first frame lacks
+        Bucket(size=(64, 64), frames=1, share=0.03),
+        Bucket(size=(128, 128), frames=1, share=0.01),
     ),
 )
 PROMPTS = (

@@ -1,5 +1,7 @@
 """State maps: made from masks, carried by the loader, learned by a head, and where the loss looks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,12 @@ def test_a_map_says_what_is_where():
     for frame in range(3):  # each latent frame after the first holds two frames, both at this place
         assert cube[frame, 1, frame] == 255 and cube[frame].sum() == 255
     assert torch.equal(plane(there, "red"), cube) and there.sum() == 2 * cube.sum()
+
+
+def test_a_still_has_a_map_too():
+    whole = clip(0)
+    still = replace(whole, masks=whole.masks[:1])
+    assert torch.equal(state_map(still, grid=(1, 4, 4)), state_map(whole, grid=(3, 4, 4))[:, :1])
 
 
 def test_a_half_covered_position_is_half():

@@ -31,6 +31,8 @@ def state_map(clip: WorldClip, grid: tuple[int, int, int]) -> Tensor:
         here = (masks == number).reshape(t, height, h // height, width, w // width).mean((2, 4), dtype="f4")
         covered[KINDS_MAPPED.index(body["shape"])] += here
         covered[KINDS_MAPPED.index(body["colour"])] += here
-    rest = covered[:, 1:].reshape(len(covered), frames - 1, -1, height, width)
-    together = np.concatenate([covered[:, :1], rest.mean(2)], axis=1) if frames > 1 else covered
+    together = covered
+    if frames > 1:
+        rest = covered[:, 1:].reshape(len(covered), frames - 1, -1, height, width)
+        together = np.concatenate([covered[:, :1], rest.mean(2)], axis=1)
     return torch.from_numpy((together.clip(0, 1) * 255).round().astype(np.uint8))
