@@ -58,7 +58,9 @@ PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
         Bucket(size=(96, 128), frames=17, share=0.03),
         Bucket(size=(64, 64), frames=33, share=0.03),
         Bucket(size=(96, 96), frames=33, share=0.02),
-        Bucket(size=(96, 96), frames=1, share=0.06),  # with the words for a picture, which a clip's first frame lacks
+        Bucket(
+            size=(96, 96), frames=1, share=0.06
+        ),  # with the words for a picture, which a clip's first frame lacks
         Bucket(size=(64, 64), frames=1, share=0.03),
         Bucket(size=(128, 128), frames=1, share=0.01),
     ),
