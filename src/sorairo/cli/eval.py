@@ -82,6 +82,7 @@ def verbs(
         int, typer.Option(help="How many times what the model makes at once the long clip lasts.")
     ] = 10,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance; the model's own if not given.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the numbers into this JSON file too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
@@ -114,7 +115,7 @@ def verbs(
             make=lambda plan: generate(plan, loaded)[0].video,
             through=_through(loaded),
             parser=load_parser(),
-            ask=tasks.Ask(steps=steps),
+            ask=tasks.Ask(steps=steps, guidance=guidance),
             long=long,
         )
         total, count = clips * len(names or measured.MEASURES), 0
