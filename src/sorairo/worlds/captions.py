@@ -48,20 +48,21 @@ def sentence(words: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Speaker:
-    """Names the objects of one scene. detail: 2 says size and material, 1 one of them, 0 neither."""
+    """Names the objects of one scene. detail: 2 says size and material, 1 one of them, 0 neither. free: by other words
+    for a shape too, and in other orders, as people would."""
 
     scene: Scene
     story: Story
     rng: np.random.Generator
 
-    def noun(self, index: int, detail: int, synonyms: bool = False) -> str:
+    def noun(self, index: int, detail: int, free: bool = False) -> str:
         body = self.scene.objects[index]
         words = [body.size_name, body.material]
         if detail < 2:
             words = [words[int(self.rng.integers(2))]] if detail else []
-        shape = str(self.rng.choice(SYNONYMS.get(body.shape, (body.shape,)))) if synonyms else body.shape
+        shape = str(self.rng.choice(SYNONYMS.get(body.shape, (body.shape,)))) if free else body.shape
         alone = len(self.story.actors) == 1
-        colour = [] if synonyms and alone and self.rng.random() < 0.1 else [body.colour]  # "a ball rolls"
+        colour = [] if free and alone and self.rng.random() < 0.1 else [body.colour]  # "a ball rolls"
         return " ".join([*words, *colour, shape])
 
     def thing(self, noun: str, free: bool) -> str:
@@ -76,9 +77,9 @@ class Speaker:
             return f"{article(' '.join(words[-2:]))}, {joined(words[:-2])},"
         return article(noun)
 
-    def slots(self, detail: int, synonyms: bool = False) -> dict[str, str]:
+    def slots(self, detail: int, free: bool = False) -> dict[str, str]:
         story, objects = self.story, self.scene.objects
-        nouns = [self.noun(i, detail, synonyms) for i in story.actors]
+        nouns = [self.noun(i, detail, free) for i in story.actors]
         plain = [
             f"{objects[i].colour} {noun.split()[-1]}" for i, noun in zip(story.actors, nouns, strict=True)
         ]
@@ -86,8 +87,8 @@ class Speaker:
         later = count - 1 - story.first if count == 2 else 0
         kind = f"{objects[0].shape}s"
         return {
-            "a": self.thing(nouns[0], synonyms),
-            "b": self.thing(nouns[-1], synonyms),
+            "a": self.thing(nouns[0], free),
+            "b": self.thing(nouns[-1], free),
             "the_a": f"the {plain[0]}",
             "the_b": f"the {plain[-1]}",
             "first": f"the {plain[story.first if count == 2 else 0]}",
@@ -99,11 +100,11 @@ class Speaker:
             "stack": f"a tower of {NUMBERS[min(count, 4)]} {kind}",
         }
 
-    def others(self, detail: int, most: int = 4, synonyms: bool = False) -> str:
+    def others(self, detail: int, most: int = 4, free: bool = False) -> str:
         """', to the left of a blue cube and a green cone, behind a pink ball'."""
         grouped: dict[str, list[str]] = {}
         for name, index in self.story.others[:most]:
-            grouped.setdefault(name, []).append(article(self.noun(index, detail, synonyms)))
+            grouped.setdefault(name, []).append(article(self.noun(index, detail, free)))
         parts = [f"{name} {joined(nouns)}" for name, nouns in grouped.items()]
         return f" {joined(parts)}" if parts else ""
 
@@ -119,9 +120,8 @@ def caption(scene: Scene, story: Story, rng: np.random.Generator) -> Captions:
     if camera:
         long += f" {camera.long}"
     short = _clause(lines.short[0], speaker.slots(0), speaker.others(0, most=1))
-    heldout = _paraphrases(
-        speaker, lines.heldout, HELDOUT, heldout=True
-    )  # first: training may find new words
+    # Held-out ones first: they stay what they are when training finds new words.
+    heldout = _paraphrases(speaker, lines.heldout, HELDOUT, heldout=True)
     trained = _paraphrases(speaker, (*lines.short, *lines.trained), PARAPHRASES, heldout=False)
     return Captions(long=long, short=short, paraphrases=trained, heldout_paraphrases=heldout)
 
@@ -134,24 +134,35 @@ def _clause(template: str, slots: dict[str, str], tail: str) -> str:
 
 
 def _paraphrases(speaker: Speaker, lines: tuple[str, ...], many: int, heldout: bool) -> tuple[str, ...]:
-    rng, scene, made = speaker.rng, speaker.scene, []
-    words, still = CAMERA_WORDS[scene.camera], speaker.story.event == "still"
+    rng, made = speaker.rng, []
     for line in rng.permutation(np.array(lines))[:many]:
         detail = int(rng.integers(3))
         text = _clause(str(line), speaker.slots(detail, not heldout), speaker.others(min(detail, 1)))
         if not heldout and rng.random() < 0.25:
-            openings = PLACES_BEFORE if still or rng.random() < 0.5 else OPENINGS
-            opening = str(rng.choice(openings)).format(floor=scene.floor, sky=SKIES[scene.sky].words)
-            text = f"{opening} {text}" if opening.endswith("how") else f"{opening}, {text}"
+            text = _opened(speaker, text)
         if heldout or rng.random() < 0.7:  # the scorecard asks with held-out words, and for the camera too
-            text = sentence(text)
-            if rng.random() < 0.4:
-                place = str(rng.choice(PLACES)).format(floor=scene.floor, sky=SKIES[scene.sky].words)
-                text += " " + sentence(place)
-            if (heldout or rng.random() < 0.6) and not still:
-                text += " " + str(rng.choice(words.heldout if heldout else words.trained))
+            text = _closed(speaker, sentence(text), heldout)
         made.append(text)
     return tuple(made)
+
+
+def _opened(speaker: Speaker, text: str) -> str:
+    """With the place before it, or words that say nothing."""
+    rng, scene = speaker.rng, speaker.scene
+    openings = PLACES_BEFORE if speaker.story.event == "still" or rng.random() < 0.5 else OPENINGS
+    opening = str(rng.choice(openings)).format(floor=scene.floor, sky=SKIES[scene.sky].words)
+    return f"{opening} {text}" if opening.endswith("how") else f"{opening}, {text}"
+
+
+def _closed(speaker: Speaker, text: str, heldout: bool) -> str:
+    """With sentences for the place and the camera after it, now and then."""
+    rng, scene, words = speaker.rng, speaker.scene, CAMERA_WORDS[speaker.scene.camera]
+    if rng.random() < 0.4:
+        place = str(rng.choice(PLACES)).format(floor=scene.floor, sky=SKIES[scene.sky].words)
+        text += " " + sentence(place)
+    if (heldout or rng.random() < 0.6) and speaker.story.event != "still":
+        text += " " + str(rng.choice(words.heldout if heldout else words.trained))
+    return text
 
 
 def vocabulary(circle: Circle) -> frozenset[str]:
