@@ -40,7 +40,7 @@ SHAPES = (
 def shipped() -> Codec:
     codec = load_checkpoint("default", "fp32").codec
     assert isinstance(codec, Codec)
-    return codec
+    return codec.requires_grad_(True)
 
 
 def trained(weight: float, pixels: Path, seconds: float) -> tuple[Codec, int]:

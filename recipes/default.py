@@ -5,8 +5,8 @@ Command:   sorairo train default --run runs/default
 Needs:     pip install "sorairo[worlds,train]"; to end as a model, runs/codec/export (recipes/codec_default.py)
 Makes:     runs/latents, then runs/default; sheets of samples in runs/default/samples
 Time:      as many hours as there are: it holds its learning rate until `--decay STEPS --to DIR` ends a copy
-Expects:   a loss of 0.17 after 4,879 steps, 0.13 after 8,900 more, 0.116 after 9,100 more, 2% less after 4,200 more; 5,600 more by many wordings,
-           each time with a rate that falls to zero (docs/log.md has the scores)
+Expects:   a loss of 0.17 after 4,879 steps, 0.13 after 8,900 more, 0.116 after 9,100 more, 2% less after 4,200 more,
+           each time with a rate that falls to zero; 5,600 more by many wordings (docs/log.md has the scores)
 """
 
 from __future__ import annotations
