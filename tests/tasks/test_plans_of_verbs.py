@@ -240,3 +240,17 @@ def test_a_model_that_needs_pictures_makes_one_window():
         with pytest.raises(UserError, match=match):
             between.check(other)
     assert between.longest == 17
+
+
+def test_what_is_grown_between_known_frames_is_not_guided_unless_asked() -> None:
+    def guidance(model: tasks.Abilities, ask: tasks.Ask) -> list[float | None]:
+        plans = (
+            tasks.connect(clip(9), clip(9), WORDS, model, ask),
+            tasks.recut(clip(17), (0.5, 1.0), WORDS, model, ask),
+        )
+        return [plan.guidance for plan in plans]
+
+    assert guidance(MODEL, tasks.Ask()) == [1.0, 1.0]
+    assert guidance(MODEL, tasks.Ask(guidance=3.0)) == [3.0, 3.0]
+    assert guidance(replace(MODEL, conditioning=()), tasks.Ask()) == [None, None]
+    assert tasks.extend(clip(9), WORDS, MODEL).guidance is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sorairo.tasks.abilities import Abilities
 from sorairo.types import Known, Plan, Span, UserError
 
-__all__ = ["Ask", "frames_for"]
+__all__ = ["GENTLE", "Ask", "frames_for"]
+
+GENTLE = 1.0  # guidance beside known frames: what the words say, once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,15 @@ class Ask:
         if not 1 <= frames < model.longest:
             raise UserError(f"{frames} frames cannot be added; give 1 to {model.longest - 1}.")
         return model.step * max(1, round(frames / model.step))
+
+    def gentle(self, model: Abilities) -> Ask:
+        """The same, without guidance if none was asked for: for what is grown between known frames, which say more
+        than words do. Guidance moves it away from them: the largest change of a connection is a tenth larger at 3
+        (docs/log.md). Only for models that were trained to be given any frames; others keep their own.
+        """
+        if self.guidance is not None or "frames" not in model.conditioning:
+            return self
+        return replace(self, guidance=GENTLE)
 
     def plan(
         self,

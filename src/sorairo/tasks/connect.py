@@ -13,7 +13,7 @@ __all__ = ["connect"]
 def connect(first: Video, last: Video, prompt: str, model: Abilities, ask: Ask | None = None) -> Plan:
     """A clip that begins with `first` and ends with `last`. ask's length is that of what lies between, in whole
     steps of the model; the clips may have any. Raises UserError."""
-    ask = ask or Ask()
+    ask = (ask or Ask()).gentle(model)
     size = size_for(first, model, ask)
     first, last = (fitted(one, model, size, ask.fit) for one in (first, last))
     between = ask.more(model)

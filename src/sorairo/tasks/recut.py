@@ -18,7 +18,7 @@ def recut(
     keep: (from, to) in seconds of the clip. The span stays where it was, or ends the new clip where that is too
     short for it to. Raises UserError.
     """
-    ask = ask or Ask()
+    ask = (ask or Ask()).gentle(model)
     need_clip(clip, "recut", "animate it instead")
     given = fitted(clip, model, size_for(clip, model, ask), ask.fit)
     start, stop = (round(second * model.fps) for second in keep)
