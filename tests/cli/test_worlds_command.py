@@ -50,6 +50,14 @@ def test_mp4_with_json(tmp_path: Path) -> None:
     assert record["state"]["event"] in ("drop", "roll", "slide")
 
 
+def test_only_some_events(tmp_path: Path) -> None:
+    words = (*SMALL, "--seeds", "0:2", "--events", "roll", "--out", str(tmp_path))
+    records = read_shard(Path(run(*words)["files"][0])).records
+    assert [record["state"]["event"] for record in records] == ["roll", "roll"]
+    with pytest.raises(UserError, match="events"):
+        run(*words[:-4], "--out", str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -58,6 +66,7 @@ def test_mp4_with_json(tmp_path: Path) -> None:
         (["--format", "gif"], "--format"),
         (["--world", "garden"], "studio"),
         (["--circle", "7"], "circle"),
+        (["--events", "roll,swing"], "'swing' is none of them"),
         (["--per-shard", "0"], "--per-shard"),
     ],
 )

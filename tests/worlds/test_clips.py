@@ -84,6 +84,13 @@ def test_circles_hold_what_they_say() -> None:
         assert {body["material"] for body in state["objects"]} <= set(circle.materials)
 
 
+def test_only_the_events_that_were_asked_for() -> None:
+    world = get_world("studio")
+    events = {world.subject(seed, circle=3, events=("swing", "hide"))[0] for seed in range(20)}
+    assert events == {"swing", "hide"}
+    assert world.clip(0, size=(32, 32), events=("slide",)).state["event"] == "slide"
+
+
 def test_trained_words_are_in_the_vocabulary() -> None:
     for number, circle in enumerate(CIRCLES):
         known = vocabulary(circle)
@@ -134,6 +141,7 @@ def test_colour_tells_nothing_of_the_motion() -> None:
         ({"circle": 9}, "Circles go from 0"),
         ({"fps": 0.0}, "frames a second"),
         ({"seed": -1}, "0 or more"),
+        ({"events": ("swing",)}, "drop, roll, slide; 'swing'"),
     ],
 )
 def test_bad_input_says_what_to_do(facts: dict, words: str) -> None:

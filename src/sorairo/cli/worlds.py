@@ -56,6 +56,9 @@ def render(
     fps: Annotated[float, typer.Option(metavar="F", help="Frames a second.")] = 8.0,
     circle: Annotated[int, typer.Option(metavar="C", help="How much of the world; see the list.")] = 1,
     split: Annotated[str, typer.Option(metavar="train|heldout", help="Which combinations.")] = "train",
+    events: Annotated[
+        str, typer.Option(metavar="E,E", help="Only these of the circle's events, as in drop,roll.")
+    ] = "",
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path(
         "clips"
     ),
@@ -79,6 +82,7 @@ def render(
         raise UserError("--per-shard is 1 or more and --workers 0 or more.")
     chosen, place = get_world(world), parse_size(size)
     facts: dict[str, Any] = {"size": place, "frames": frames, "fps": fps, "circle": circle, "split": split}
+    facts["events"] = [event.strip() for event in events.split(",") if event.strip()]
     chosen.check(parse_seeds(seeds).start, **facts)
     check_same(out, {"world": world, **facts, "per_shard": per_shard if form == "shard" else 1})
     groups = [group for group in grouped(parse_seeds(seeds), per_shard if form == "shard" else 1)]
@@ -152,6 +156,9 @@ def name_of(world: str, group: range, form: str) -> str:
     )
 
 
+OLD: dict[str, Any] = {"events": []}  # what folders were made with that do not say
+
+
 def check_same(folder: Path, settings: dict[str, Any]) -> None:
     """Write what the folder is made with, or raise UserError if it was made with something else."""
     from sorairo.data.files import write_text
@@ -165,7 +172,7 @@ def check_same(folder: Path, settings: dict[str, Any]) -> None:
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read; give another --out, or delete the folder.") from error
     for key, value in now.items():
-        if not isinstance(before, dict) or before.get(key) != value:
+        if not isinstance(before, dict) or before.get(key, OLD.get(key)) != value:
             old = before.get(key) if isinstance(before, dict) else None
             raise UserError(f"{folder} was made with {key} = {old}, now it is {value}: give another --out.")
 

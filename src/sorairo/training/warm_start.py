@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
+
+from torch import Tensor
 
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.training.objective import Objective
 from sorairo.types import UserError
 
-__all__ = ["warm_start"]
+__all__ = ["place_blocks", "warm_start"]
 
 log = logging.getLogger(__name__)
+BLOCK = re.compile(r"^blocks\.(\d+)\.")
 
 
 def warm_start(objective: Objective, model: str | Path) -> None:
     """Give the objective's networks the weights of `model` (a name or a checkpoint folder).
 
-    Momenta and averages begin anew, so warm up again. Raises UserError when the model's networks have another shape.
+    Where a transformer has more blocks than the model's, the new ones stand evenly between the old and keep what
+    `init_weights` gave them. That is a part whose last products are zero, so at first it changes nothing: the network
+    begins as the same function. Source: LLaMA Pro (arXiv 2401.02415), section 3.2.
+
+    Momenta and averages begin anew, so warm up again. Raises UserError when the networks have another shape.
     """
     checkpoint = load_checkpoint(model, "fp32")
     for name, network in objective.models.items():
         if not hasattr(checkpoint, name):  # a head that helps in training and is not shipped
             log.info("%s begins anew", name)
             continue
-        theirs = getattr(checkpoint, name).state_dict()
         ours = network.state_dict()
+        theirs = place_blocks(getattr(checkpoint, name).state_dict(), ours)
         for key in sorted(ours.keys() | theirs.keys()):
             if key not in ours or key not in theirs or ours[key].shape != theirs[key].shape:
                 raise UserError(
@@ -34,3 +42,28 @@ def warm_start(objective: Objective, model: str | Path) -> None:
                 )
         network.load_state_dict(theirs)
         log.info("%s begins with the weights of %s", name, model)
+
+
+def place_blocks(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`theirs`, its blocks spread evenly among `ours`, whose others are added; as it is if no fewer."""
+    old, new = _blocks(theirs), _blocks(ours)
+    if not 0 < old < new:
+        return theirs
+    places = [
+        ((number + 1) * new + old - 1) // old - 1 for number in range(old)
+    ]  # the last one stays the last
+    placed = {
+        BLOCK.sub(lambda found: f"blocks.{places[int(found[1])]}.", key, count=1): value
+        for key, value in theirs.items()
+    }
+    added = {
+        key: value
+        for key, value in ours.items()
+        if (found := BLOCK.search(key)) and int(found[1]) not in places
+    }
+    return placed | added
+
+
+def _blocks(state: dict[str, Tensor]) -> int:
+    """How many blocks a network of these weights has."""
+    return 1 + max((int(found[1]) for key in state if (found := BLOCK.search(key))), default=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,16 +60,18 @@ class Studio:
         circle: int = 0,
         split: str = "train",
         masks: bool = False,
+        events: Sequence[str] = (),
     ) -> WorldClip:
         """One clip at (width, height), the same for the same arguments in any process.
 
         frames is 1 (a still) or at least 13. split: train never shows a held-out combination of colour, shape and
-        event, heldout always does. Raises UserError for what the world cannot make.
+        event, heldout always does. events: only these of the circle's, all if empty. Raises UserError for what the
+        world cannot make.
         """
-        self.check(seed, size, frames, fps, circle, split)
+        self.check(seed, size, frames, fps, circle, split, events)
         table = get_circle(circle)
         length = max(frames, 17)
-        event, move = self.subject(seed, circle)
+        event, move = self.subject(seed, circle, events)
         move = move if frames > 1 else "still"
         for attempt in range(TRIES):
             streams = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed, attempt))).spawn(4)
@@ -107,7 +110,14 @@ class Studio:
         raise UserError(f"Seed {seed} of circle {circle} gave no clip of {frames} frames; take another seed.")
 
     def check(
-        self, seed: int, size: tuple[int, int], frames: int, fps: float, circle: int, split: str
+        self,
+        seed: int,
+        size: tuple[int, int],
+        frames: int,
+        fps: float,
+        circle: int,
+        split: str,
+        events: Sequence[str] = (),
     ) -> None:
         """Raise UserError for what `clip` would refuse, before any work is done."""
         if seed < 0:
@@ -122,13 +132,18 @@ class Studio:
             raise UserError(f"A clip of this world has 1 frame or 13 to 257, not {frames}.")
         if not 4.0 <= fps <= 60.0:
             raise UserError(f"This world is filmed at 4 to 60 frames a second, not {fps:g}.")
-        get_circle(circle)
+        known = get_circle(circle).events
+        for event in events:
+            if event not in known:
+                raise UserError(
+                    f"Circle {circle} has the events {', '.join(known)}; {event!r} is none of them."
+                )
 
-    def subject(self, seed: int, circle: int = 0) -> tuple[str, str]:
+    def subject(self, seed: int, circle: int = 0, events: Sequence[str] = ()) -> tuple[str, str]:
         """The (event, camera move) of a seed, known before anything is simulated: each is as likely as any other."""
         table = get_circle(circle)
         rng = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed)))
-        return str(rng.choice(table.events)), str(rng.choice(table.cameras))
+        return str(rng.choice(list(events) or table.events)), str(rng.choice(table.cameras))
 
     def vocabulary(self, circle: int) -> frozenset[str]:
         """The words, in small letters, that captions of this circle can hold."""
