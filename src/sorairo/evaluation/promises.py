@@ -39,6 +39,8 @@ PROMISES = {
     ),
     "animate.first": Promise(verb="animate", what="first frame, dB", least=60),
     "animate.event": Promise(verb="animate", what="right event", share=True),
+    "animate.motion": Promise(verb="animate", what="motion error, object sizes"),
+    "animate.real": Promise(verb="animate", what="the same in the real clip"),
     "extend.kept": Promise(verb="extend", what="given frames untouched", least=1, share=True),
     "extend.seam": Promise(verb="extend", what="change at the seam, over the clip's largest", most=1),
     "extend.velocity": Promise(verb="extend", what="change of velocity at the seam, object sizes a frame"),

@@ -13,6 +13,7 @@ import numpy as np
 
 from sorairo import tasks
 from sorairo.evaluation.evaluate import psnr
+from sorairo.evaluation.judge import motion
 from sorairo.evaluation.parse import Parsed, Parser
 from sorairo.evaluation.suites import Facts, Suite, facts_of, prompt_of
 from sorairo.tasks.remix import remixed
@@ -124,7 +125,13 @@ def animate(bench: Bench, case: Case) -> Numbers:
     picture, ask = part(case.clip, 0, 1), replace(bench.ask, frames=len(case.clip))
     frames = bench.made(tasks.animate(picture, case.words, bench.model, ask))
     first = psnr(part(Video(frames=frames, fps=case.clip.fps), 0, 1), picture)
-    return {"animate.first": first, "animate.event": float(bench.read(frames).event == case.facts.event)}
+    parsed, real = bench.read(frames), bench.read(case.clip.frames)
+    return {
+        "animate.first": first,
+        "animate.event": float(parsed.event == case.facts.event),
+        "animate.motion": motion(parsed, case.facts, case.clip.size)["motion"],
+        "animate.real": motion(real, case.facts, case.clip.size)["motion"],
+    }
 
 
 def extend(bench: Bench, case: Case) -> Numbers:
