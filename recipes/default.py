@@ -1,4 +1,4 @@
-"""The default model's transformer: 12 x 256 on latents of the studio world, 64 to 128 px, stills to 33 frames.
+"""The default model's transformer: 8 x 256 on latents of the studio world, 64 to 128 px, stills to 33 frames.
 
 Command:   sorairo train default --run runs/default
            (beside it, to render more than the first clips while it trains: the same with --data-only)
