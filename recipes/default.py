@@ -40,7 +40,8 @@ from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError
 
-SHIFT = 2.0  # of the noise levels that the sampler visits
+SHIFT = 2.0  # of the noise levels that it is trained at
+SAMPLER_SHIFT = 4.0  # of those that the sampler visits: early on shapes are settled, and there it needs its steps
 FIRST = 40  # shards to begin with
 PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
     first_seed=120_000,  # those before taught the models before
@@ -122,7 +123,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
         DiffusionConfig(
             times=TimesConfig(per_frame=0.2, known=0.2, shift=SHIFT), align=AlignmentConfig(block=3)
         ),
-        sampler=sheet_sampler(latent_space(), text, PROMPTS, SheetConfig(shift=SHIFT)),
+        sampler=sheet_sampler(latent_space(), text, PROMPTS, SheetConfig(shift=SAMPLER_SHIFT)),
         exporter=partial(write_model, run_dir),
     )
     config = TrainConfig(
@@ -149,7 +150,7 @@ def write_model(run_dir: Path, transformer: Transformer, folder: Path) -> None:
         steps_trained=newest_step(run_dir / "checkpoints"),
         data_seed=PLAN.first_seed,
     )
-    save_checkpoint(folder, find_codec(run_dir), transformer, text_folder(), info, shift=SHIFT)
+    save_checkpoint(folder, find_codec(run_dir), transformer, text_folder(), info, shift=SAMPLER_SHIFT)
 
 
 def latent_space() -> LatentSpace:
