@@ -41,7 +41,7 @@ from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError
 
 SHIFT = 2.0  # of the noise levels that it is trained at
-SAMPLER_SHIFT = 4.0  # of those that the sampler visits: early on shapes are settled, and there it needs its steps
+SAMPLER_SHIFT = 4.0  # of those that the sampler visits: shapes are settled early, so most steps go there
 FIRST = 40  # shards to begin with
 PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
     first_seed=120_000,  # those before taught the models before
