@@ -23,10 +23,10 @@ from sorairo.codec.model import Codec
 from sorairo.data.shards import read_shard
 from sorairo.evaluation.features import MobileNetV2Features, TransNetV2Features
 from sorairo.evaluation.metrics import frechet_estimate
-from sorairo.training.codec import CodecObjective, CodecObjectiveConfig, write_codec
-from sorairo.training.codec_data import CropShape, as_model_video
-from sorairo.training.ema import Ema
-from sorairo.training.optim import OptimConfig, Optimizer
+from sorairo.training.objectives.codec import CodecObjective, CodecObjectiveConfig, write_codec
+from sorairo.training.objectives.codec_data import CropShape, as_model_video
+from sorairo.training.optim.ema import Ema
+from sorairo.training.optim.optimizer import OptimConfig, Optimizer
 from sorairo.training.rng import torch_rng
 from sorairo.types import Video
 

@@ -37,12 +37,12 @@ from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate
 from sorairo.flow.times import TimesConfig, draw_times
 from sorairo.text.encoder import TextEncoder
-from sorairo.training.alignment import AlignmentConfig
-from sorairo.training.diffusion import NOISE, Diffusion, DiffusionConfig
-from sorairo.training.ema import Ema
-from sorairo.training.optim import OptimConfig, Optimizer
+from sorairo.training.objectives.alignment import AlignmentConfig
+from sorairo.training.objectives.diffusion import NOISE, Diffusion, DiffusionConfig
+from sorairo.training.optim.ema import Ema
+from sorairo.training.optim.optimizer import OptimConfig, Optimizer
+from sorairo.training.parallel.processes import ALONE, Share
 from sorairo.training.rng import torch_rng
-from sorairo.training.team import ALONE, Share
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.worlds import get_world
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from sorairo.checkpoints.adapters.wan import to_wan, to_wan_config
 from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate
-from sorairo.training.optim import OptimConfig, Optimizer
+from sorairo.training.optim.optimizer import OptimConfig, Optimizer
 from sorairo.transformer.model import Transformer, TransformerConfig, forward_flops
 from sorairo.transformer.presets import PRESETS
 

@@ -22,12 +22,12 @@ from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.model import Codec
 from sorairo.codec.presets import PRESETS
 from sorairo.data.shards import write_shard
-from sorairo.training.codec import CodecObjective, CodecObjectiveConfig
-from sorairo.training.codec_data import Crops, CropShape, as_model_video
-from sorairo.training.codec_start import fit_encoder
 from sorairo.training.loop import TrainConfig
-from sorairo.training.optim import OptimConfig
-from sorairo.training.schedule import Schedule
+from sorairo.training.objectives.codec import CodecObjective, CodecObjectiveConfig
+from sorairo.training.objectives.codec_data import Crops, CropShape, as_model_video
+from sorairo.training.objectives.codec_start import fit_encoder
+from sorairo.training.optim.optimizer import OptimConfig
+from sorairo.training.optim.schedule import Schedule
 from sorairo.worlds import get_world, render_clips
 
 CLIPS = (  # of the first circle, which the default model knows best, and of the whole world

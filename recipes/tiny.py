@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from sorairo.data.latents import KINDS
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.shards import write_shard
-from sorairo.training.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.loop import TrainConfig
-from sorairo.training.optim import OptimConfig
-from sorairo.training.schedule import Schedule
+from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
+from sorairo.training.optim.optimizer import OptimConfig
+from sorairo.training.optim.schedule import Schedule
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 

@@ -16,7 +16,7 @@ from toy import Toy
 from sorairo.training import state
 from sorairo.training.loop import TrainConfig, train
 from sorairo.training.metrics import read_metrics
-from sorairo.training.schedule import Schedule
+from sorairo.training.optim.schedule import Schedule
 from sorairo.types import UserError
 
 CONFIG = TrainConfig(steps=12, sample_every=5, tensorboard=False)

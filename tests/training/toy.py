@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from sorairo.training.loop import TrainConfig, train
+from sorairo.training.parallel.processes import ALONE
 from sorairo.training.rng import torch_rng
-from sorairo.training.team import ALONE
 
 
 class Toy:

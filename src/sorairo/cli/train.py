@@ -64,8 +64,8 @@ def train(
     from sorairo.training.decay import decay as run_decay
     from sorairo.training.loop import Trainer
     from sorairo.training.loop import train as run_train
+    from sorairo.training.parallel.processes import teammates
     from sorairo.training.recipes import load_recipe
-    from sorairo.training.team import teammates
     from sorairo.training.warm_start import warm_start
 
     found = load_recipe(recipe)

@@ -15,18 +15,18 @@ import torch
 
 from sorairo.data.files import whole_folder
 from sorairo.nn.precision import bf16_pays
-from sorairo.training.books import Books
-from sorairo.training.ema import Ema
-from sorairo.training.guard import StopFlag, check_settings, only_process
 from sorairo.training.metrics import MetricsLog
 from sorairo.training.objective import Objective
-from sorairo.training.optim import OptimConfig, Optimizer
+from sorairo.training.optim.ema import Ema
+from sorairo.training.optim.optimizer import OptimConfig, Optimizer
+from sorairo.training.optim.schedule import Schedule
+from sorairo.training.parallel.processes import Team
 from sorairo.training.prefetch import Prefetch
+from sorairo.training.progress import Progress
+from sorairo.training.recorder import Books
 from sorairo.training.rng import torch_rng
-from sorairo.training.schedule import Schedule
+from sorairo.training.run_folder import StopFlag, check_settings, only_process
 from sorairo.training.state import RunState, latest_state, save_state
-from sorairo.training.team import Team
-from sorairo.training.view import Progress
 from sorairo.types import UserError
 
 __all__ = ["Objective", "Outcome", "TrainConfig", "Trainer", "train"]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from sorairo.training.team import Share
+from sorairo.training.parallel.processes import Share
 
 __all__ = ["Objective"]
 

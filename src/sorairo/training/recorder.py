@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sorairo.training.metrics import MetricsLog
-from sorairo.training.view import Progress, View
+from sorairo.training.progress import Progress, View
 
 if TYPE_CHECKING:
     from sorairo.training.loop import Trainer

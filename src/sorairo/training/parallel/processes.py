@@ -1,6 +1,6 @@
 """Several processes that train one model: each computes a share of every batch, and their gradients are averaged.
 
-Each also orthogonalises a share of the matrices (training/muon.py), which would otherwise be a quarter of a step.
+Each also orthogonalises a share of the matrices (training/optim/muon.py), which would otherwise be a quarter of a step.
 
 On a CPU this beats threads: those meet at every small kernel, processes once a step. torchrun's environment variables
 (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) are what makes a process part of a team, so torchrun works as it is.

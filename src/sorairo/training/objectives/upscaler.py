@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from sorairo.codec.losses import charbonnier, psnr
 from sorairo.data.shards import read_shard
+from sorairo.training.parallel.processes import ALONE, Share
 from sorairo.training.rng import numpy_rng
-from sorairo.training.team import ALONE, Share
 from sorairo.types import UserError
 from sorairo.upscale.apply import as_levels, as_model_frames, save_upscaler
 from sorairo.upscale.network import Upscaler, bicubic, with_neighbours

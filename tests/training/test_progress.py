@@ -1,6 +1,6 @@
 import logging
 
-from sorairo.training.view import Progress, View
+from sorairo.training.progress import Progress, View
 
 
 def news(step: int, seconds: float, parts: dict[str, float], steps: int | None = None) -> Progress:

@@ -9,9 +9,9 @@ import torch
 from sorairo.data.latents import Bucket, LatentPlan, make_latents
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.maps import KINDS_MAPPED, state_map
-from sorairo.training.alignment import AlignmentConfig, MapHead, object_weight
-from sorairo.training.diffusion import Diffusion, DiffusionConfig
-from sorairo.training.team import Share
+from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, object_weight
+from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
+from sorairo.training.parallel.processes import Share
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError, Video

@@ -10,9 +10,9 @@ import torch
 
 from sorairo.data.shards import write_shard
 from sorairo.training.loop import TrainConfig, train
-from sorairo.training.optim import OptimConfig
-from sorairo.training.schedule import Schedule
-from sorairo.training.upscaler import Pairs, UpscalerObjective, UpscalerObjectiveConfig
+from sorairo.training.objectives.upscaler import Pairs, UpscalerObjective, UpscalerObjectiveConfig
+from sorairo.training.optim.optimizer import OptimConfig
+from sorairo.training.optim.schedule import Schedule
 from sorairo.types import UserError
 from sorairo.upscale.apply import load_upscaler
 from sorairo.upscale.network import Upscaler, UpscalerConfig, halved

@@ -5,7 +5,7 @@ import torch
 
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.text.encoder import TextEncoder
-from sorairo.training.sheets import SheetConfig, sheet_sampler
+from sorairo.training.objectives.sheets import SheetConfig, sheet_sampler
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from sorairo.video import read_video

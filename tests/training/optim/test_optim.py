@@ -1,10 +1,10 @@
 import torch
 from torch import nn
 
-from sorairo.training.ema import Ema
-from sorairo.training.muon import muon_directions, orthogonalise
-from sorairo.training.optim import OptimConfig, Optimizer
-from sorairo.training.schedule import Schedule
+from sorairo.training.optim.ema import Ema
+from sorairo.training.optim.muon import muon_directions, orthogonalise
+from sorairo.training.optim.optimizer import OptimConfig, Optimizer
+from sorairo.training.optim.schedule import Schedule
 
 
 def test_orthogonalise_agrees_with_the_singular_vectors():

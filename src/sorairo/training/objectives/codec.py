@@ -22,9 +22,9 @@ from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.losses import charbonnier, edges, psnr
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.norm import compile_norms
-from sorairo.training.codec_data import Crops, CropShape, as_model_video
-from sorairo.training.codec_sheet import side_by_side
-from sorairo.training.team import ALONE, Share
+from sorairo.training.objectives.codec_data import Crops, CropShape, as_model_video
+from sorairo.training.objectives.codec_sheet import side_by_side
+from sorairo.training.parallel.processes import ALONE, Share
 
 __all__ = ["CodecObjective", "CodecObjectiveConfig"]
 

@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sorairo.training.muon import muon_directions
-from sorairo.training.team import Team
+from sorairo.training.optim.muon import muon_directions
+from sorairo.training.parallel.processes import Team
 
 __all__ = ["OptimConfig", "Optimizer"]
 

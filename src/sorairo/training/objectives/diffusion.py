@@ -17,9 +17,9 @@ from sorairo.data.loader import Batch, Loader
 from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate
 from sorairo.flow.times import TimesConfig, draw_times
-from sorairo.training.alignment import AlignmentConfig, MapHead, object_weight
+from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, object_weight
+from sorairo.training.parallel.processes import ALONE, Share
 from sorairo.training.rng import torch_rng
-from sorairo.training.team import ALONE, Share
 from sorairo.transformer.model import Transformer, forward_flops
 from sorairo.types import UserError
 
@@ -35,8 +35,8 @@ NOISE = 2  # the stream of random numbers; the loop and the loader have others
 class DiffusionConfig:
     """times: which noise levels are drawn; half of the clips have one for all frames, half one per frame.
 
-    align: to the clips' state maps (training/alignment.py), None: not. compile: whether blocks are compiled, dynamic:
-    once for all shapes.
+    align: to the clips' state maps (alignment.py), None: not. compile: whether blocks are compiled, dynamic: once for
+    all shapes.
     """
 
     seed: int = 0

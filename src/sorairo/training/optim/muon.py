@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sorairo.training.team import Team
+from sorairo.training.parallel.processes import Team
 
 __all__ = ["muon_directions", "orthogonalise"]
 

@@ -16,9 +16,9 @@ from sorairo.codec.losses import charbonnier, psnr
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS
 from sorairo.data.shards import write_shard
-from sorairo.training.codec import CodecObjective, CodecObjectiveConfig, write_codec
-from sorairo.training.codec_data import Crops, CropShape, as_model_video
-from sorairo.training.codec_start import fit_encoder
+from sorairo.training.objectives.codec import CodecObjective, CodecObjectiveConfig, write_codec
+from sorairo.training.objectives.codec_data import Crops, CropShape, as_model_video
+from sorairo.training.objectives.codec_start import fit_encoder
 from sorairo.types import UserError
 
 SMALL = CodecConfig(base_dim=32, z_dim=8, dim_mult=(1, 1), halve_time=(True,))

@@ -1,0 +1,1 @@
+"""What can be trained: each a loss over batches (see training/objective.py)."""

@@ -1,0 +1,1 @@
+"""Where a model is trained: processes that share a batch."""
