@@ -48,5 +48,5 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     with pytest.raises(TypeError):
         write_shard(path, {"frames": FRAMES}, [{"seed": object()}, {}])
     assert read_shard(path).records[1]["words"] == "a cube"
-    with pytest.raises(UserError, match="Cannot write"):
+    with pytest.raises(UserError, match="cannot be written"):
         write_shard(path / "below.safetensors", {"frames": FRAMES}, RECORDS)

@@ -97,7 +97,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(state, "save_file", full)
-    with pytest.raises(UserError, match="disk is full"):
+    with pytest.raises(UserError, match="No space is left"):
         train(Toy(), dataclasses.replace(CONFIG, steps=20), tmp_path)
     monkeypatch.undo()
     saved = state.latest_state(tmp_path / "checkpoints")
@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(tmp_path, monkeypa
 
 def test_a_run_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="Cannot write"):
+    with pytest.raises(UserError, match="cannot be written"):
         train(Toy(), CONFIG, tmp_path / "file/run")
 
 

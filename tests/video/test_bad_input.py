@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sorairo.files import replacing
 from sorairo.types import UserError, Video
 from sorairo.video import EXTENSIONS, read_metadata, read_video, write_video
-from sorairo.video.files import replacing
 
 CLIP = Video(frames=np.zeros((5, 32, 32, 3), np.uint8), fps=8.0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from sorairo.checkpoints.folder import WEIGHTS, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.codec.model import Codec
 from sorairo.config import to_json
+from sorairo.files import whole_folder
 from sorairo.nn.weights import read_weights
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
@@ -70,21 +70,8 @@ def replaced(folder: Path) -> Iterator[Path]:
         raise UserError(f"{folder} is a file; choose a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / mark).is_file() for mark in marks):
         raise UserError(f"{folder} holds something else than a checkpoint; choose another folder.")
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        fresh.mkdir(parents=True)
+    with whole_folder(folder) as fresh:
         yield fresh
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(fresh, folder)
-    except OSError as error:
-        raise UserError(
-            f"{folder} could not be written ({error.strerror or error}); choose another place."
-        ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_parts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -13,12 +12,12 @@ from typing import NoReturn
 from typer import Abort
 from typer.exceptions import TyperException
 
+from sorairo.files import FULL
 from sorairo.types import UserError
 
 __all__ = ["exit_code", "guarded"]
 
 USER, INTERRUPTED, TERMINATED, PIPE = 2, 130, 143, 141
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def guarded(command: Callable[[], object]) -> NoReturn:

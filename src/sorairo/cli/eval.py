@@ -46,7 +46,7 @@ def world(
     from sorairo.evaluation.parse import load_parser
     from sorairo.evaluation.report import markdown, scorecard, splice
     from sorairo.evaluation.suites import Suite
-    from sorairo.video.files import replacing
+    from sorairo.files import replacing
 
     suite = Suite(circle=circle, count=prompts, size=parsed_size(size) or (96, 96), frames=frames, seed=seed)
     parser = load_parser()
@@ -95,8 +95,8 @@ def verbs(
     from sorairo.evaluation.parse import load_parser
     from sorairo.evaluation.promises import table, verdicts
     from sorairo.evaluation.suites import Suite
+    from sorairo.files import check_folder, replacing
     from sorairo.types import UserError
-    from sorairo.video.files import check_folder, replacing
 
     suite = Suite(circle=circle, count=clips, size=parsed_size(size) or (96, 96), frames=frames, seed=seed)
     names = [name for name in only.split(",") if name]

@@ -161,7 +161,7 @@ OLD: dict[str, Any] = {"events": []}  # what folders were made with that do not 
 
 def check_same(folder: Path, settings: dict[str, Any]) -> None:
     """Write what the folder is made with, or raise UserError if it was made with something else."""
-    from sorairo.data.files import write_text
+    from sorairo.files import write_text
 
     path, now = folder / "render.json", json.loads(json.dumps(settings))
     try:
@@ -188,7 +188,7 @@ def save_shard(clips: list[WorldClip], path: Path) -> None:
 
 
 def save_mp4(clips: list[WorldClip], path: Path) -> None:
-    from sorairo.data.files import write_text
+    from sorairo.files import write_text
     from sorairo.video import write_video
 
     (clip,) = clips

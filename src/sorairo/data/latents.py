@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sorairo.data.files import write_text
 from sorairo.data.maps import state_map
 from sorairo.data.shards import ShardError, read_shard, write_shard
+from sorairo.files import write_text
 from sorairo.types import UserError
 from sorairo.worlds import WorldClip, get_world, render_clips
 from sorairo.worlds.captions import Captions

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sorairo.data.files import write_once
 from sorairo.data.latents import KINDS
 from sorairo.data.shards import Shard, ShardError, read_shard
+from sorairo.files import write_once
 from sorairo.types import UserError
 
 __all__ = ["Batch", "Loader", "LoaderConfig"]

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sorairo.data.files import whole_file
+from sorairo.files import whole_file
 from sorairo.types import UserError
 
 __all__ = ["Shard", "ShardError", "read_shard", "write_shard"]

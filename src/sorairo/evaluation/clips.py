@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from sorairo.evaluation.suites import Prompt, Suite
+from sorairo.files import replacing
 from sorairo.types import UserError, Video
-from sorairo.video.files import replacing
 
 __all__ = ["ClipStore"]
 

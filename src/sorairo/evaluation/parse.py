@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from sorairo.config import from_dict, to_dict
 from sorairo.evaluation.network import ParserConfig, ParserNetwork, Reading
 from sorairo.evaluation.tracks import Track, Tracklet, blobs_of, link, merge
+from sorairo.files import replacing
 from sorairo.types import UserError, Video
-from sorairo.video.files import replacing
 
 __all__ = ["Parsed", "Parser", "load_parser", "read_weights", "save_weights"]
 

@@ -9,8 +9,8 @@ from typing import Any
 from sorairo.evaluation.evaluate import PHYSICS, Evaluation
 from sorairo.evaluation.judge import RIGHT
 from sorairo.evaluation.metrics import Estimate
+from sorairo.files import replacing
 from sorairo.types import UserError
-from sorairo.video.files import replacing
 
 __all__ = ["END", "START", "markdown", "scorecard", "splice"]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from sorairo.data.files import whole_folder
+from sorairo.files import whole_folder
 from sorairo.training.loop import Objective, Outcome, TrainConfig, train
 from sorairo.training.state import latest_state, save_state
 from sorairo.types import UserError

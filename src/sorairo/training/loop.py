@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from sorairo.data.files import whole_folder
+from sorairo.files import whole_folder
 from sorairo.nn.precision import bf16_pays
 from sorairo.training.metrics import MetricsLog
 from sorairo.training.objective import Objective

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from sorairo.data.files import disk_errors, write_text
+from sorairo.files import disk_errors, write_text
 
 __all__ = ["MetricsLog", "read_metrics"]
 

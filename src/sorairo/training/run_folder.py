@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sorairo.data.files import disk_errors, write_text
+from sorairo.files import disk_errors, write_text
 from sorairo.types import UserError
 
 __all__ = ["StopFlag", "check_settings", "only_process"]

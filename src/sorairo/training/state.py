@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sorairo.data.files import whole_folder
+from sorairo.files import whole_folder
 from sorairo.types import UserError
 
 __all__ = ["RunState", "latest_state", "newest_step", "save_state"]

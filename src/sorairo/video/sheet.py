@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from sorairo.files import check_folder, replacing
 from sorairo.types import UserError, Video
-from sorairo.video.files import check_folder, replacing
 from sorairo.video.resize import resize
 
 __all__ = ["check_sheet", "contact_sheet", "frames_sheet", "sheet"]

@@ -14,8 +14,8 @@ from av.video.reformatter import Interpolation
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from sorairo.files import check_folder, replacing
 from sorairo.types import UserError, Video
-from sorairo.video.files import check_folder, replacing
 from sorairo.video.sheet import frames_sheet
 from sorairo.video.sound import Sound, mixed, sound_packets
 

@@ -1,0 +1,158 @@
+"""Files and folders that appear whole or not at all: temporary name, flush to disk, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sorairo.types import UserError
+
+__all__ = [
+    "FULL",
+    "check_folder",
+    "disk_errors",
+    "replacing",
+    "whole_file",
+    "whole_folder",
+    "write_once",
+    "write_text",
+]
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers of a disk, a quota or a file size limit that is used up."""
+
+LONGEST = 255  # bytes of a file's name, on every file system that is in use
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file name that could never be written, before any work is done for it. Raises UserError."""
+    if len(os.fsencode(path.name)) > LONGEST:
+        raise UserError(
+            f"The file name {path.name[:40]}... is longer than {LONGEST} bytes; choose a shorter one."
+        )
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the name of a file.")
+    path = _followed(path)
+    folder = path.parent
+    if not folder.is_dir():
+        raise UserError(f"The folder {folder} does not exist; create it or choose another.")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise UserError(f"{path} cannot be written; choose a folder that you may write to.")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """As whole_file, for outputs that a user names: a folder that is missing is refused, not created."""
+    check_folder(path)
+    with whole_file(path) as temporary:
+        yield temporary
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; after the block its content stands under the final name.
+
+    The temporary name has the suffix of `path`. An exception inside (Ctrl-C is one) leaves the earlier file as it
+    was. Missing folders are created, symbolic links are followed. Raises UserError when the disk is full or the
+    place cannot be written.
+    """
+    path = _followed(path)
+    temporary = _beside(path, path.suffix)
+    try:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """As whole_file, for a folder. An earlier folder of that name is replaced."""
+    temporary, old = _beside(path), _beside(path)
+    try:
+        with disk_errors(path):
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                if file.is_file():
+                    _flush(file)
+            if path.exists():  # a folder cannot be renamed over another
+                os.replace(path, old)
+            os.replace(temporary, path)
+            _flush(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not path.exists():  # interrupted between the two renames
+            os.replace(old, path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_once(path: Path, text: str) -> str:
+    """Write a text file unless it exists; returns its content. Of several processes, one wins for all."""
+    temporary = _beside(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        try:
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+        finally:
+            temporary.unlink()
+        return path.read_text()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a failed write into a UserError that names `path` and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise _full(path) from error
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"{path} cannot be written ({reason}); choose a folder that you may write to."
+        ) from error
+    except Exception as error:  # safetensors reports a failed write under its own type
+        if type(error).__name__ == "SafetensorError" and "os error 28" in str(error).lower():
+            raise _full(path) from error
+        raise
+
+
+def _full(path: Path) -> UserError:
+    return UserError(f"No space is left to write {path}; free some and run the same command again.")
+
+
+def _followed(path: Path) -> Path:
+    """The file that a symbolic link names, which is then replaced instead of the link."""
+    return path.resolve() if path.is_symlink() else path
+
+
+def _beside(path: Path, suffix: str = "") -> Path:
+    """A hidden name in the same folder: short, since `path` may be as long as names go, and for one writer only."""
+    return path.with_name(f".{secrets.token_hex(6)}.part{suffix if len(suffix) < 16 else ''}")
+
+
+def _flush(path: Path) -> None:
+    """Put the content of a file, or the names in a folder, onto the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
