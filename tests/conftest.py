@@ -47,6 +47,16 @@ def bert_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory, bert_source: Path) -> Path:
     """A whole checkpoint at tiny size with random weights in float32; it was trained for nothing."""
+    return _checkpoint(tmp_path_factory.mktemp("models") / "tiny", bert_source)
+
+
+@pytest.fixture(scope="session")
+def tiny_local_folder(tmp_path_factory: pytest.TempPathFactory, bert_source: Path) -> Path:
+    """The same with local convolutions around its transformer."""
+    return _checkpoint(tmp_path_factory.mktemp("models") / "tiny-local", bert_source, local=1, local_width=16)
+
+
+def _checkpoint(folder: Path, bert_source: Path, **shape: int) -> Path:
     from sorairo.checkpoints.info import ModelInfo
     from sorairo.checkpoints.save import save_checkpoint
     from sorairo.codec.model import Codec
@@ -54,12 +64,11 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, bert_source: Path) -> 
     from sorairo.transformer.model import Transformer
     from sorairo.transformer.presets import PRESETS
 
-    folder = tmp_path_factory.mktemp("models") / "tiny"
     torch.manual_seed(0)
     mean, deviation = torch.randn(8).tolist(), (0.5 + torch.rand(8)).tolist()
     codec = Codec(replace(CODECS["tiny"], z_dim=8, latents_mean=tuple(mean), latents_std=tuple(deviation)))
     info = ModelInfo(
-        name="tiny",
+        name=folder.name,
         sizes=((64, 64), (96, 64), (64, 96)),
         max_frames=17,
         default_frames=5,
@@ -69,6 +78,12 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, bert_source: Path) -> 
         default_steps=3,
     )
     save_checkpoint(
-        folder, codec, Transformer(PRESETS["tiny"]), bert_source, info, shift=3.0, dtype=torch.float32
+        folder,
+        codec,
+        Transformer(replace(PRESETS["tiny"], **shape)),
+        bert_source,
+        info,
+        shift=3.0,
+        dtype=torch.float32,
     )
     return folder

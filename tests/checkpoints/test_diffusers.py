@@ -18,21 +18,26 @@ def psnr(a, b):
     return 10 * np.log10(255**2 / max(np.mean((a.astype(float) - b.astype(float)) ** 2), 1e-9))
 
 
+@pytest.fixture(scope="module", params=["tiny_folder", "tiny_local_folder"])
+def folder(request):
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(scope="module")
-def pipeline(tiny_folder):
+def pipeline(folder):
     import diffusers
 
     diffusers.utils.logging.set_verbosity_error()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        loaded = diffusers.WanPipeline.from_pretrained(tiny_folder, torch_dtype=torch.float32)
+        loaded = diffusers.WanPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)
     return loaded
 
 
 @pytest.mark.parametrize(("guidance", "size", "frames"), [(4.0, (64, 64), 9), (1.0, (96, 64), 1)])
-def test_same_frames(tiny_folder, pipeline, guidance, size, frames):
-    model = sorairo.load(tiny_folder, "fp32")
+def test_same_frames(folder, pipeline, guidance, size, frames):
+    model = sorairo.load(folder, "fp32")
     ask = Ask(size=size, frames=frames, seed=5, steps=8, guidance=guidance, negative="blue")
     plan = text_to_video(PROMPT, model.abilities, ask)
     ours = generate(plan, model)[0].video.frames

@@ -16,7 +16,7 @@ from sorairo.checkpoints.folder import WEIGHTS, open_layout
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.layouts import Layout, Source
 from sorairo.checkpoints.original import CLIP, EXPERTS, TOKENIZER, Constants, t5_file
-from sorairo.checkpoints.save import INDEX, replaced, scheduler_config, write_json
+from sorairo.checkpoints.save import INDEX, class_of, replaced, scheduler_config, write_json
 from sorairo.checkpoints.tensors import DTYPES, PICKLES, Adapt, Entry, read_header, weight_entries
 from sorairo.codec.model import CodecConfig
 from sorairo.config import to_json
@@ -169,6 +169,7 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
         "_class_name": "WanDMDPipeline" if found.times else family,
         "boundary_ratio": found.boundary,
         "expand_timesteps": found.own_times,
+        "transformer": class_of(first),
         "text_encoder": ["transformers", "BertModel" if bert else "UMT5EncoderModel"],
         "tokenizer": ["transformers", tokens or ("BertTokenizerFast" if bert else "T5TokenizerFast")],
     }

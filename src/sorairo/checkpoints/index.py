@@ -16,8 +16,8 @@ DMD_TIMES = (1000, 757, 522)
 """Where FastVideo's models of few steps are asked; their files do not say. Source: its configs/pipelines/wan.py."""
 # Part -> the classes that we can read; none named: any
 CLASSES = {
-    "transformer": ("WanTransformer3DModel",),
-    "transformer_2": ("WanTransformer3DModel",),
+    "transformer": ("WanTransformer3DModel", "LocalWanTransformer3DModel"),
+    "transformer_2": ("WanTransformer3DModel", "LocalWanTransformer3DModel"),
     "vae": ("AutoencoderKLWan",),
     "text_encoder": ("BertModel", "UMT5EncoderModel"),
     "tokenizer": (),

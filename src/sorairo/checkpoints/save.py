@@ -19,10 +19,10 @@ from sorairo.codec.model import Codec
 from sorairo.config import to_json
 from sorairo.files import whole_folder
 from sorairo.nn.weights import read_weights
-from sorairo.transformer.model import Transformer
+from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["INDEX", "replaced", "save_checkpoint", "scheduler_config", "write_json"]
+__all__ = ["INDEX", "class_of", "replaced", "save_checkpoint", "scheduler_config", "write_json"]
 
 INDEX = {
     "_class_name": "WanPipeline",
@@ -83,7 +83,7 @@ def _write_parts(
     shift: float,
     dtype: torch.dtype,
 ) -> None:
-    write_json(folder / "model_index.json", INDEX)
+    write_json(folder / "model_index.json", INDEX | {"transformer": class_of(transformer.config)})
     to_json(info, folder / "sorairo.json")
 
     state = wan.to_wan(_plain(transformer), transformer.config)
@@ -105,6 +105,11 @@ def _write_parts(
         if (tokens / name).is_file():
             shutil.copyfile(tokens / name, folder / "tokenizer" / name)
     write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(shift))
+
+
+def class_of(config: TransformerConfig) -> list[str]:
+    """[library, class] by which diffusers finds a transformer's class."""
+    return ["sorairo.diffusers" if config.local else "diffusers", wan.class_name(config)]
 
 
 def scheduler_config(shift: float) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sorairo.nn.norm import modulate
 from sorairo.nn.rope import turns
 from sorairo.transformer.block import Block
 from sorairo.transformer.conditions import ImageEmbedding, Time, TimeEmbedding, WordsEmbedding
+from sorairo.transformer.local import Local, local_flops
 from sorairo.transformer.patches import Patches, from_patches
 from sorairo.types import UserError
 
@@ -43,10 +44,17 @@ class TransformerConfig:
     eps: float = 1e-6
     image_dim: int = 0
     image_positions: int = 0
+    local: int = 0
+    local_width: int = 64
 
     @property
     def width(self) -> int:
         return self.heads * self.head_dim
+
+    @property
+    def local_channels(self) -> int:
+        """Features that the patches take and the head gives beside the latents' own channels."""
+        return self.local_width if self.local else 0
 
 
 class Head(nn.Module):
@@ -79,8 +87,15 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.config = config
-        values = config.channels * config.patch_side**2
-        self.patches = Patches(config.channels + config.condition_channels, config.patch_side, config.width)
+        beside = config.local_channels
+        values = (config.channels + beside) * config.patch_side**2
+        given = config.channels + config.condition_channels
+        self.local = (
+            Local(config.local, given, config.channels, config.local_width, config.freq_dim)
+            if config.local
+            else None
+        )
+        self.patches = Patches(given + beside, config.patch_side, config.width)
         self.time = TimeEmbedding(config.freq_dim, config.width)
         self.words = WordsEmbedding(config.text_dim, config.text_len, config.width)
         takes_images = config.image_dim > 0
@@ -105,6 +120,10 @@ class Transformer(nn.Module):
         watch: Callable[[int, torch.Tensor], None] | None = None,
     ) -> torch.Tensor:
         latents = self.beside(latents, condition)  # b c+c' t h w
+        features = None
+        if self.local is not None:
+            features = self.local.before(latents, timestep)  # b f t h w
+            latents = torch.cat([latents, features.to(latents.dtype)], dim=1)  # b c+c'+f t h w
         grid = self.patches.grid(latents)  # tokens along t, h, w
         x = self.patches(latents)  # b t s d
         time: Time = self.time(timestep)  # b t 1 d, b t 1 6 d
@@ -119,7 +138,11 @@ class Transformer(nn.Module):
             if watch is not None:
                 watch(number, x)
         x = self.head(x, time.embedding)  # b t s p*p*c
-        return from_patches(x, self.config.patch_side, grid[1])  # b c t h w
+        velocity = from_patches(x, self.config.patch_side, grid[1])  # b c+f t h w
+        if self.local is None or features is None:
+            return velocity
+        velocity, more = velocity.split([self.config.channels, self.config.local_channels], dim=1)
+        return velocity + self.local.after(features + more, timestep)  # b c t h w
 
     def beside(self, latents: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
         """The latents, with the condition as further channels where this model takes one."""
@@ -151,6 +174,8 @@ class Transformer(nn.Module):
         for module in zero:
             nn.init.zeros_(module.weight)
         self.head.table.zero_()
+        if self.local is not None:
+            self.local.init_weights()
 
 
 def forward_flops(config: TransformerConfig, *, tokens: int, words: int, times: int = 1) -> int:
@@ -160,11 +185,14 @@ def forward_flops(config: TransformerConfig, *, tokens: int, words: int, times: 
     """
     d, patch = config.width, config.patch_side**2
     values = (
-        config.channels + config.condition_channels // 2
+        config.channels + config.condition_channels // 2 + config.local_channels
     ) * patch  # mean of what comes in and what goes out
     token = d * (6 * d + 2 * config.hidden) + 2 * d * (tokens + words)  # q k v out, q out; scores and sums
     per_block = tokens * token + words * 2 * d * d
     around = (
         tokens * 2 * values * d + words * d * (config.text_dim + d) + times * d * (config.freq_dim + 7 * d)
     )
-    return 2 * (config.layers * per_block + around)
+    local = (
+        local_flops(config.local, config.channels, config.local_width, tokens * patch) if config.local else 0
+    )
+    return 2 * (config.layers * per_block + around) + local

@@ -11,7 +11,7 @@ import torch
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["NAMES", "from_wan", "from_wan_config", "to_wan", "to_wan_config", "unused"]
+__all__ = ["NAMES", "class_name", "from_wan", "from_wan_config", "to_wan", "to_wan_config", "unused"]
 
 # (ours, theirs), tried in order; {} stands for a block's number and whatever follows the name stays
 NAMES = [
@@ -70,7 +70,7 @@ def shape_from_wan(name: str, tensor: torch.Tensor) -> torch.Tensor:
 def shape_to_wan(name: str, tensor: torch.Tensor, config: TransformerConfig) -> torch.Tensor:
     """The inverse of shape_from_wan."""
     if name == "patches.embed.weight":
-        channels = config.channels + config.condition_channels
+        channels = config.channels + config.condition_channels + config.local_channels
         return tensor.unflatten(1, (channels, 1, config.patch_side, config.patch_side))
     return tensor.unsqueeze(0) if _has_batch(name) else tensor
 
@@ -100,8 +100,9 @@ def unused(name: str) -> bool:
 
 def to_wan_config(config: TransformerConfig) -> dict[str, Any]:
     """The config.json that diffusers reads. text_len is not among its keys; sorairo.json has it."""
+    local = {"local_blocks": config.local, "local_width": config.local_width} if config.local else {}
     return {
-        "_class_name": "WanTransformer3DModel",
+        "_class_name": class_name(config),
         "_diffusers_version": "0.36.0",
         "patch_size": [1, config.patch_side, config.patch_side],
         "num_attention_heads": config.heads,
@@ -119,7 +120,13 @@ def to_wan_config(config: TransformerConfig) -> dict[str, Any]:
         "added_kv_proj_dim": config.width if config.image_dim else None,
         "pos_embed_seq_len": config.image_positions or None,
         "rope_max_seq_len": 1024,
+        **local,
     }
+
+
+def class_name(config: TransformerConfig) -> str:
+    """diffusers' class, or ours that diffusers can open (sorairo/diffusers.py) where there are local convolutions."""
+    return "LocalWanTransformer3DModel" if config.local else "WanTransformer3DModel"
 
 
 def from_wan_config(values: Mapping[str, Any], *, text_len: int, where: str = "config") -> TransformerConfig:
@@ -147,6 +154,8 @@ def from_wan_config(values: Mapping[str, Any], *, text_len: int, where: str = "c
         eps=values["eps"],
         image_dim=values.get("image_dim") or 0,
         image_positions=values.get("pos_embed_seq_len") or 0,
+        local=values.get("local_blocks", 0),
+        local_width=values.get("local_width", TransformerConfig.local_width),
     )
     if (values.get("added_kv_proj_dim") or 0) != (config.width if config.image_dim else 0):
         raise UserError(

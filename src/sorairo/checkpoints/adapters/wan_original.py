@@ -6,6 +6,7 @@ every name. Source: github.com/Wan-Video/Wan2.1, wan/modules/model.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,6 +88,8 @@ def from_original_config(
     try:
         width, channels, _, side, _ = shapes["patch_embedding.weight"]
         out = shapes["head.head.weight"][0] // side**2
+        features = shapes.get("local.enter.weight", (0,))[0]  # only models of ours have these
+        out, channels = out - features, channels - features
         return TransformerConfig(
             channels=out,
             condition_channels=channels - out,
@@ -102,6 +105,8 @@ def from_original_config(
             eps=values.get("eps", 1e-6),
             image_dim=shapes.get("img_emb.proj.0.weight", (0,))[0],
             image_positions=shapes.get("img_emb.emb_pos", (1, 0))[1],
+            local=sum(re.fullmatch(r"local\.down\.\d+\.up\.weight", name) is not None for name in shapes),
+            local_width=features or TransformerConfig.local_width,
         )
     except (KeyError, ValueError) as error:
         raise UserError(f"{where} and its tensors are not those of Wan's own WanModel ({error}).") from error

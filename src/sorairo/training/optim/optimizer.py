@@ -38,7 +38,7 @@ class OptimConfig:
     clip: float = 1.0
     block: int = 128
     newton_steps: int = 5
-    adamw_names: tuple[str, ...] = ("embed", "head", "time.", "conv_in", "conv_out")
+    adamw_names: tuple[str, ...] = ("embed", "head", "time.", "conv_in", "conv_out", "spread", "leave")
 
 
 class Optimizer:
