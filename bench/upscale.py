@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sorairo.cli.options import parsed_size
 from sorairo.codec.model import Codec
 from sorairo.evaluation.evaluate import psnr
 from sorairo.evaluation.suites import Suite
+from sorairo.jobs.request import parsed_size
 from sorairo.types import Video
 from sorairo.upscale.apply import by_bicubic, enlarged, halved_video, load_upscaler
 

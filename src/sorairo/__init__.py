@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sorairo.generate import Model
+    from sorairo.jobs.model import Model
 
 __all__ = ["load"]
 
@@ -22,6 +22,6 @@ def load(name_or_folder: str | Path = "default", dtype: str = "auto", device: st
 
     dtype: auto (bf16 where the processor computes in it, else fp32), bf16 or fp32. Raises UserError.
     """
-    from sorairo.generate import load as load_model  # torch is not imported before it is needed
+    from sorairo.jobs.model import load as load_model  # torch is not imported before it is needed
 
     return load_model(name_or_folder, dtype, device)

@@ -1,146 +1,119 @@
-"""Any Plan into video: words, noise, latents, frames. There is one path, whatever the task.
-
-from sorairo.generate import load
-load("default").generate("a red ball bounces", seconds=2).save("out.mp4")
-"""
+"""Any Plan into video: words, noise, latents, frames. There is one path, whatever the task."""
 
 # Letters: b batch (a sample, and with guidance its twin), c channels, t h w latent grid, l words, d their width
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
+from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.given import given_frames
 from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
 from sorairo.flow.guidance import Scale, guided, with_known
-from sorairo.flow.path import interpolate
+from sorairo.flow.path import data_at, interpolate
 from sorairo.flow.schedule import from_level, sigmas_at, timestep_of, unipc_sigmas
 from sorairo.flow.solvers import Velocity, renoise, unipc
 from sorairo.flow.windows import Window
-from sorairo.tasks.ask import Ask
-from sorairo.tasks.text_to_video import text_to_video
 from sorairo.text.encoder import TextStates
 from sorairo.timeline import KnownLatents, Timeline
 from sorairo.transformer.experts import Experts
-from sorairo.types import Plan, Sample, Video
+from sorairo.types import Cancelled, Plan, Sample, UserError, Video
 
-__all__ = ["Clip", "Model", "Progress", "generate", "load", "noise_for", "to_frames"]
+__all__ = ["Film", "Progress", "generate", "noise_for", "samples", "to_frames"]
 
 Progress = Callable[[str, int, int], None]  # (stage, done, of)
 Texts = dict[str, TextStates]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Clip(Sample):
-    """A Sample that can be written."""
-
-    def save(self, path: str | Path) -> None:
-        """To .mp4, .gif, .webp or .png, with its prompt, seed and model inside the file."""
-        from sorairo.plans import plan_to_dict
-        from sorairo.video.write import write_video
-
-        width, height = self.plan.size
-        facts = {"prompt": self.plan.spans[0].text, "seed": self.plan.seed, "model": self.model}
-        facts |= {"size": f"{width}x{height}", "frames": self.plan.frames, "plan": plan_to_dict(self.plan)}
-        write_video(self.video, path, facts)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Model(Checkpoint):
-    """A Checkpoint that can be asked."""
-
-    def generate(
-        self,
-        prompt: str,
-        *,
-        size: tuple[int, int] | None = None,
-        seconds: float | None = None,
-        frames: int | None = None,
-        seed: int = 0,
-        steps: int | None = None,
-        guidance: float | None = None,
-        negative: str = "",
-        progress: Progress | None = None,
-    ) -> Clip:
-        """A clip from words; see Ask for what may be asked, tasks/ for other verbs. Raises UserError."""
-        ask = Ask(
-            size=size,
-            seconds=seconds,
-            frames=frames,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            negative=negative,
-        )
-        return generate(text_to_video(prompt, self.abilities, ask), self, progress)[0]
-
-
-def load(name_or_folder: str | Path = "default", dtype: str = "auto", device: str = "cpu") -> Model:
-    """A model that ships in the package, by name, or one in a folder. Raises UserError."""
-    checkpoint = load_checkpoint(name_or_folder, dtype, device)
-    return Model(**{field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)})
-
-
-@torch.inference_mode()
 def generate(
     plans: Plan | Iterable[Plan],
     model: Checkpoint,
     progress: Progress | None = None,
     cache: CacheConfig | None = None,
-) -> list[Clip]:
-    """A clip for every plan, in order. progress is told (stage, done, of) as stages go on. cache: see `cached`.
-
-    Clips are made one after another: products of another batch size round differently, and a seed is to mean the
-    same frames whatever is made beside it. A clip is made window by window, each from what is known by then; of
-    most plans there is one window. Raises UserError, before any work, for what the model cannot make.
-    """
+) -> list[Sample]:
+    """A sample for every plan, in order; see `samples`."""
     plans = [plans] if isinstance(plans, Plan) else list(plans)
+    return list(samples(plans, model, progress=progress, cache=cache))
+
+
+def samples(
+    plans: Sequence[Plan],
+    model: Checkpoint,
+    *,
+    progress: Progress | None = None,
+    cache: CacheConfig | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    preview: Callable[[torch.Tensor, int], None] | None = None,
+) -> Iterator[Sample]:
+    """A sample for every plan, in order, each as soon as it is made.
+
+    Clips are made one after another: products of another batch size round differently, and a seed means the same
+    frames whatever is made beside it. A clip is made window by window, each from what is known by then; most plans have
+    one window. progress is told (stage, done, of). cache: see `cached`. cancelled: asked at every step. preview: the
+    latents (1 c t h w) of the data as foreseen at a step, and the step. Raises UserError, before any work, for what the
+    model cannot make, and in the work for numbers that are not finite. Raises Cancelled.
+    """
     for plan in plans:
         model.abilities.check(plan)
     tell = progress or (lambda stage, done, of: None)
+    stop = cancelled or (lambda: False)
 
+    check(stop)
     start = time.perf_counter()
     tell("text", 0, 1)
-    texts = encode_texts(plans, model)
-    model.text.rest()
+    with torch.inference_mode():
+        texts = encode_texts(plans, model)
+        model.text.rest()
     tell("text", 1, 1)
-    timings = [{"text": (time.perf_counter() - start) / len(plans)} for _ in plans]
+    shared = (time.perf_counter() - start) / len(plans)
 
     films = [Film(plan, model, texts, cache) for plan in plans]
     done, total = 0, sum(film.steps for film in films)
-    for film, times in zip(films, timings, strict=True):
+    for index, film in enumerate(films):
         start = time.perf_counter()
+        check(stop)
         tell("denoise", done, total)
-        film.shoot(lambda step, before=done: tell("denoise", before + step, total))
-        done += film.steps
-        times["denoise"] = time.perf_counter() - start
 
-    clips = []
-    for index, (film, times) in enumerate(zip(films, timings, strict=True)):
-        start = time.perf_counter()
+        def at_step(step: int, data: torch.Tensor, before: int = done) -> None:
+            tell("denoise", before + step, total)
+            if preview:
+                preview(data, step)
+            check(stop)
+
+        with torch.inference_mode():
+            film.shoot(at_step)
+        done += film.steps
+        middle = time.perf_counter()
         tell("decode", index, len(films))
-        video = film.finish()
+        with torch.inference_mode():
+            video = film.finish()
         tell("decode", index + 1, len(films))
-        times["decode"] = time.perf_counter() - start
-        clips.append(
-            Clip(
-                video=video,
-                plan=film.plan,
-                model=model.info.name,
-                timings=times,
-                notes=notes(film.plan, model),
-            )
+        yield Sample(
+            video=video,
+            plan=film.plan,
+            model=model.info.name,
+            dtype={torch.float32: "fp32", torch.bfloat16: "bf16"}.get(model.dtype, str(model.dtype)),
+            device=str(model.device),
+            threads=torch.get_num_threads(),
+            timings={
+                "text": shared,
+                "denoise": middle - start,
+                "decode": time.perf_counter() - middle,
+            },
+            notes=notes(film.plan, model),
         )
-    return clips
+
+
+def check(stop: Callable[[], bool]) -> None:
+    """Raise Cancelled if that is wanted."""
+    if stop():
+        raise Cancelled("The work was cancelled.")
 
 
 class Film:
@@ -160,8 +133,11 @@ class Film:
         self.steps = sum(len(sigmas) - 1 for sigmas in self.sigmas)
         self.latents: torch.Tensor | None = None  # 1 c t h w, of the last window
 
-    def shoot(self, told: Callable[[int], None]) -> None:
-        """Make the latents of every window, and the frames of all but the last one. told: (steps done)."""
+    def shoot(self, told: Callable[[int, torch.Tensor], None]) -> None:
+        """Make the latents of every window, and the frames of all but the last one.
+
+        told: (steps done, the data as foreseen 1 c t h w), at every step.
+        """
         noises, done = torch.Generator().manual_seed(self.plan.seed), 0
         for index, (window, sigmas) in enumerate(zip(self.windows, self.sigmas, strict=True)):
             if self.latents is not None:
@@ -179,7 +155,7 @@ class Film:
                 known=known,
                 given=given,
                 cache=self.cache,
-                callback=lambda step, _, before=done: told(before + step + 1),
+                callback=lambda step, data, before=done: told(before + step + 1, data),
             )
             done += len(sigmas) - 1
 
@@ -197,7 +173,7 @@ class Film:
         self.timeline.add(window, to_frames(pixels)[0], latents)
 
 
-def encode_texts(plans: list[Plan], model: Checkpoint) -> Texts:
+def encode_texts(plans: Sequence[Plan], model: Checkpoint) -> Texts:
     """The states of every text of the plans, each alone (so that none depends on another), once."""
     texts = [text for plan in plans for text in (*(span.text for span in plan.spans), plan.negative)]
     return {text: model.text.encode([text]) for text in dict.fromkeys(texts)}
@@ -247,7 +223,8 @@ def denoise(
     """Latents (1 c t h w), float32, from noise of that shape. texts: what is asked for, and what is not.
 
     noises: gives more noise, where the model's sampler adds some. known: frames to which the latents are led. given:
-    what the transformer itself is told of them, see given_frames.
+    what the transformer itself is told of them, see given_frames. callback: (step, the data as foreseen), after each.
+    Raises UserError at the step whose numbers are not finite.
     """
     told = given or {}
     words = max(int(text.lengths[0]) for text in texts)
@@ -279,14 +256,43 @@ def denoise(
     solve = partial(renoise, fresh=fresh) if model.times else unipc
     velocity: Velocity = guided(both, asked, scale, interval=model.info.guidance_interval)
     velocity = cached(velocity, sigmas, cache)
+    watch = Watch(len(sigmas) - 1, callback)
     if known is None:
-        return solve(velocity, noise, sigmas, callback)
+        return solve(watch.of(velocity), noise, sigmas, watch.after)
     own = torch.full_like(known.cap, "frames" in model.info.conditioning, dtype=torch.bool)
     own[:, 0] |= "first" in model.info.conditioning
     velocity = with_known(velocity, known.latents, noise, known.cap, own=own, pinned=known.pinned)
     free = bool((known.cap == 1).any())
     start = noise if free else interpolate(known.latents, noise, sigmas[0])
-    return solve(velocity, start, sigmas, callback)
+    return solve(watch.of(velocity), start, sigmas, watch.after)
+
+
+class Watch:
+    """Looks at every step: stops where numbers are no longer finite, and hands on the data as foreseen there."""
+
+    def __init__(self, steps: int, callback: Callable[[int, torch.Tensor], None] | None) -> None:
+        self.steps, self.callback = steps, callback
+        self.data = torch.empty(0)
+
+    def of(self, velocity: Velocity) -> Velocity:
+        """A velocity that remembers which data (1 c t h w) it points at."""
+
+        def watched(x: torch.Tensor, sigma: float) -> torch.Tensor:
+            speed = velocity(x, sigma)
+            self.data = data_at(x, speed, sigma)
+            return speed
+
+        return watched
+
+    def after(self, step: int, x: torch.Tensor) -> None:
+        """The solver's callback. Raises UserError."""
+        if not bool(torch.isfinite(x).all()):
+            raise UserError(
+                f"Step {step + 1} of {self.steps} gave numbers that are not finite, which would be a black video; try"
+                " --dtype fp32, or other weights or LoRAs."
+            )
+        if self.callback:
+            self.callback(step, self.data)
 
 
 def noise_for(plan: Plan, codec: Codec) -> torch.Tensor:

@@ -1,27 +1,48 @@
-"""The nouns that cross borders: Video, Known, Span, Plan, Sample. All frozen; see docs/shapes.md."""
+"""The nouns that cross borders: Video, Origin, Known, Span, Plan, Sample. All frozen; see docs/shapes.md."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Known", "Plan", "Sample", "Span", "UserError", "Video"]
+__all__ = ["Cancelled", "Known", "Origin", "Plan", "Sample", "Span", "UserError", "Video"]
 
 
 class UserError(ValueError):
     """A mistake of the user's: one sentence that says what to do. The CLI prints it and exits with 2."""
 
 
+class Cancelled(Exception):
+    """The work was stopped on request. What was on disk before stays there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where the frames of a Video come from: a file, read at the Video's size and rate, from frame `first` on.
+
+    path: as it was typed. sha256: of the file's bytes, in hex. fit, background: how the file was read.
+    """
+
+    path: Path
+    sha256: str
+    fit: str = "crop"
+    background: str = "white"
+    first: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Video:
     """Frames as a screen shows them.
 
-    frames: uint8 RGB (t h w 3). fps: frames per second.
+    frames: uint8 RGB (t h w 3). fps: frames per second. origin: the file that the frames are from, as read; None for
+    frames that were computed, resized or sampled after they were read.
     """
 
     frames: np.ndarray
     fps: float
+    origin: Origin | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -30,6 +51,11 @@ class Video:
 
     def __len__(self) -> int:
         return self.frames.shape[0]
+
+    def part(self, start: int, stop: int) -> Video:
+        """Frames `start` up to, not including, `stop`, with their origin."""
+        origin = self.origin and replace(self.origin, first=self.origin.first + start)
+        return Video(frames=self.frames[start:stop], fps=self.fps, origin=origin)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,11 +110,14 @@ class Sample:
     """One made video with how it came to be.
 
     timings: seconds per stage (text, denoise, decode, ...). notes: sentences on what was done otherwise than
-    the model was trained for.
+    the model was trained for. dtype, device, threads: what it was computed in and on, which decide its last digits.
     """
 
     video: Video
     plan: Plan
     model: str
+    dtype: str = ""
+    device: str = ""
+    threads: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sorairo.plans import read_plan
 
 from sorairo.cli.storyboard import read_cards
-from sorairo.plans import read_plan
 from sorairo.types import UserError, Video
 from sorairo.video import has_sound, read_given, read_video, write_video
 from tests.cli.test_generate_command import Done, names, refused

@@ -26,6 +26,4 @@ def animate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What happens.", show_default=False)],
 ) -> None:
     """Make a picture move; it is the first frame, and kept."""
-    from sorairo import tasks
-
-    make_videos(options, lambda model, ask, given: tasks.animate(given[0], prompt, model, ask), [image])
+    make_videos(options, "animate", prompt, [image])

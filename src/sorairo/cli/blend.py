@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, words_for
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "blend"]
@@ -41,11 +41,4 @@ def blend(
     ] = "smooth",
 ) -> None:
     """Turn one clip into another, as long as the shorter of them."""
-    from sorairo import tasks
-
-    words = words_for(prompt, first), words_for(prompt, last)
-    make_videos(
-        options,
-        lambda model, ask, given: tasks.blend(given[0], given[1], words, model, ask, curve=curve),
-        [first, last],
-    )
+    make_videos(options, "blend", prompt, [first, last], curve=curve)

@@ -31,10 +31,4 @@ def connect(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What happens.", show_default=False)],
 ) -> None:
     """Lead from one clip or picture to another; both are kept untouched."""
-    from sorairo import tasks
-
-    make_videos(
-        options,
-        lambda model, ask, given: tasks.connect(given[0], given[1], prompt, model, ask),
-        [first, last],
-    )
+    make_videos(options, "connect", prompt, [first, last])

@@ -39,14 +39,7 @@ def edit(
     ] = None,
 ) -> None:
     """Change a clip by words; with --region all outside stays untouched."""
-    from sorairo import tasks
-
-    where = parsed_region(region)
-    make_videos(
-        options,
-        lambda model, ask, given: tasks.edit(given[0], prompt, model, ask, strength=strength, region=where),
-        [clip],
-    )
+    make_videos(options, "edit", prompt, [clip], strength=strength, region=parsed_region(region))
 
 
 def parsed_region(text: str | None) -> tuple[int, int, int, int] | None:

@@ -12,6 +12,7 @@ from typing import NoReturn
 from typer import Abort
 from typer.exceptions import TyperException
 
+from sorairo.cli.terminal import safe
 from sorairo.files import FULL
 from sorairo.types import UserError
 
@@ -66,7 +67,7 @@ def exit_code(error: BaseException) -> int | None:
 
 
 def said(sentence: str, code: int) -> int:
-    print("sorairo: " + " ".join(sentence.split()), file=sys.stderr, flush=True)
+    print("sorairo: " + safe(" ".join(sentence.split())), file=sys.stderr, flush=True)
     return code
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from sorairo.types import UserError
+from sorairo.cli.terminal import safe
 
-if TYPE_CHECKING:
-    from sorairo.text.expand import Expansion
-
-__all__ = ["expand", "expanded"]
+__all__ = ["expand"]
 
 EXAMPLES = """\b
 Examples:
@@ -34,24 +31,11 @@ def expand(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Rewrite short words as a long caption, without changing what they say."""
+    from sorairo.jobs.words import expanded
+
     made = expanded(prompt, moving=not still, url=url, chat_model=chat_model)
     if as_json:
         facts = {"prompt": made.prompt, "text": made.text, "understood": made.understood}
         print(json.dumps(facts | {"added": list(made.added), "by": url or "grammar"}))
         return
-    print(made.text)
-
-
-def expanded(prompt: str, *, moving: bool = True, url: str | None = None, chat_model: str = "") -> Expansion:
-    """What `--expand` makes of a prompt: by the world's grammar, or by a chat server. Raises UserError."""
-    from sorairo.data.grammar import studio_grammar
-    from sorairo.text import expand as expansion
-    from sorairo.text.chat import chat_rewriter
-
-    if chat_model and not url:
-        raise UserError("--chat-model goes with --url, the address of the server that has it.")
-    grammar = studio_grammar()
-    if not url:
-        return expansion.expand(prompt, grammar, moving=moving)
-    examples = [(one, expansion.rewritten(one, grammar)) for one in grammar.examples]
-    return expansion.expand(prompt, grammar, moving=moving, rewrite=chat_rewriter(url, chat_model, examples))
+    print(safe(made.text))

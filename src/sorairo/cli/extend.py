@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import as_made, make_videos, words_for
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "extend"]
@@ -38,11 +38,4 @@ def extend(
     before: Annotated[bool, typer.Option("--before", help="Add at the beginning.")] = False,
 ) -> None:
     """Make a clip longer; its frames are kept untouched."""
-    from sorairo import tasks
-
-    words = words_for(prompt, clip, slice(0, 1) if before else slice(-1, None))
-    make_videos(
-        as_made(options, clip),
-        lambda model, ask, given: tasks.extend(given[0], words, model, ask, before=before),
-        [clip],
-    )
+    make_videos(options, "extend", prompt, [clip], before=before)

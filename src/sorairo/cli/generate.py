@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, outputs
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
+from sorairo.cli.outcome import numbered
 from sorairo.cli.pictures import ClassAsk, make_pictures
 from sorairo.types import UserError
 
@@ -45,9 +48,7 @@ def generate(
 ) -> None:
     """Make a video from words."""
     if prompt is not None and label is None:
-        from sorairo.tasks.text_to_video import text_to_video
-
-        make_videos(options, lambda model, ask, given: text_to_video(prompt, model, ask))
+        make_videos(options, "generate", prompt)
     elif label is not None and prompt is None:
         pictures(options, label, sampler)
     else:
@@ -67,8 +68,9 @@ def pictures(options: Options, label: str, sampler: str | None) -> None:
     ask = ClassAsk(
         label=label, steps=options.steps, guidance=options.guidance, sampler=sampler, dtype=options.dtype
     )
-    first = options.ask().seed
-    paths = outputs(options, "out.png")
+    request = options.request("generate", None, (), {})
+    first = secrets.randbelow(2**31) if request.seed is None else request.seed
+    paths = numbered(options.out or Path("out.png"), request.number)
     make_pictures(
         options.model, ask, range(first, first + options.number), paths, options.sheet, options.as_json
     )

@@ -7,13 +7,10 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import make_videos, words_for
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "loop"]
-
-FILES = {".mp4", ".webm", ".mov", ".mkv", ".gif", ".webp", ".png", ".jpg", ".jpeg"}
-"""A single argument that ends so is a file, any other is words."""
 
 EXAMPLES = """\b
 Examples:
@@ -46,11 +43,17 @@ def loop(
     ] = False,
 ) -> None:
     """Make a loop from words, or lead a clip back to its beginning."""
-    from sorairo import tasks
+    from sorairo.jobs.request import looks_like_file
 
-    path = Path(subject)
-    if prompt is None and path.suffix.lower() not in FILES:
-        make_videos(options, lambda model, ask, given: tasks.loop(None, subject, model, ask, free=free))
-        return
-    words = words_for(prompt, path, slice(-1, None))
-    make_videos(options, lambda model, ask, given: tasks.loop(given[0], words, model, ask, free=free), [path])
+    if prompt is not None or looks_like_file(subject) or is_there(subject):
+        make_videos(options, "loop", prompt, [subject], free=free)
+    else:
+        make_videos(options, "loop", subject, free=free)
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a file of that name; a long text is none."""
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False

@@ -5,21 +5,17 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import re
-import secrets
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from sorairo.types import UserError
-
 if TYPE_CHECKING:
-    from sorairo.tasks.ask import Ask
+    from sorairo.jobs.request import Request
 
-__all__ = ["Options", "parsed_size", "with_options"]
+__all__ = ["Options", "with_options"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,24 +112,17 @@ class Options:
     ] = None
     sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a contact sheet too.")] = None
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
-    first_seed: int = field(default_factory=lambda: secrets.randbelow(2**31), init=False)
 
-    def ask(self) -> Ask:
-        """The same as the nouns of tasks/. Raises UserError for what is no size."""
-        from sorairo.tasks.ask import Ask
+    def request(
+        self, verb: str, prompt: str | None, sources: Sequence[Path | str], args: dict[str, Any]
+    ) -> Request:
+        """The same as a Request. Raises UserError."""
+        from sorairo.jobs.request import Request
 
-        if self.seconds is not None and self.frames is not None:
-            raise UserError("Give --seconds or --frames, not both.")
-        return Ask(
-            size=parsed_size(self.size),
-            seconds=self.seconds,
-            frames=self.frames,
-            seed=self.first_seed if self.seed is None else self.seed,
-            steps=self.steps,
-            guidance=self.guidance,
-            negative=self.negative,
-            fit=self.fit,
-        )
+        own = {"out", "sheet", "as_json"}
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in own}
+        values |= {"lora": self.lora or [], "verb": verb, "prompt": prompt, "args": args}
+        return Request.parse(values | {"sources": [str(path) for path in sources]})
 
 
 def with_options(**helps: str | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -165,7 +154,7 @@ def with_options(**helps: str | None) -> Callable[[Callable[..., None]], Callabl
 
 def _hints() -> list[tuple[str, Any]]:
     hints = get_type_hints(Options, include_extras=True)
-    return [(one.name, hints[one.name]) for one in fields(Options) if one.init]
+    return [(one.name, hints[one.name]) for one in fields(Options)]
 
 
 def _parameter(name: str, hint: Any, words: str | None) -> inspect.Parameter:
@@ -178,13 +167,3 @@ def _parameter(name: str, hint: Any, words: str | None) -> inspect.Parameter:
     default = next(one.default for one in fields(Options) if one.name == name)
     assert default is not MISSING
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
-
-
-def parsed_size(text: str | None) -> tuple[int, int] | None:
-    """(width, height) of "WxH"."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d{1,6})[xX\u00d7](\d{1,6})", text.strip())
-    if not found:
-        raise UserError(f"A size is WIDTHxHEIGHT in pixels, such as 128x96, not {text!r}.")
-    return int(found[1]), int(found[2])

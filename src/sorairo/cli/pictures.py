@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sorairo.cli.outcome import recipe, report
+from sorairo.cli.outcome import report
 
 if TYPE_CHECKING:
-    from sorairo.types import Sample
+    from sorairo.jobs.run import Result
 
 __all__ = ["ClassAsk", "make_pictures"]
 
@@ -30,19 +30,24 @@ def make_pictures(
 ) -> None:
     """Pictures of a class, one for each seed."""
     from sorairo.cli.progress import Stages
-    from sorairo.video.sheet import contact_sheet
-    from sorairo.video.write import write_video
+    from sorairo.jobs.record import check_outputs, write, write_sheet
 
+    check_outputs(paths, sheet)
+    results: list[Result] = []
     with Stages() as stages:
         stages("load")
+        from dataclasses import fields
+
         from sorairo.checkpoints.class_folder import load_class_model
         from sorairo.checkpoints.folder import compute_dtype, find_folder
         from sorairo.class_images import generate_images
+        from sorairo.jobs.record import Clip
+        from sorairo.jobs.run import Result as Made
+        from sorairo.types import Sample
 
         loaded = load_class_model(find_folder(model), compute_dtype(ask.dtype))
-        samples: list[Sample] = []
         for seed, path in zip(seeds, paths, strict=True):
-            samples += generate_images(
+            (sample,) = generate_images(
                 loaded,
                 ask.label,
                 [seed],
@@ -51,8 +56,9 @@ def make_pictures(
                 sampler=ask.sampler,
                 progress=stages,
             )
-            write_video(samples[-1].video, path, recipe(samples[-1]))
+            clip = Clip(**{one.name: getattr(sample, one.name) for one in fields(Sample)})
+            record = write(clip, path, [*paths, *([sheet] if sheet else [])])
+            results.append(Made(path=path, sample=clip, record=record, rewrites=[]))
         if sheet:
-            captions = [f"{sample.plan.spans[0].text} (seed {sample.plan.seed})" for sample in samples]
-            contact_sheet([sample.video for sample in samples], captions, sheet, frames_per=1)
-    report(samples, paths, sheet, stages.timings, as_json)
+            write_sheet(sheet, [result.sample for result in results], frames_per=1)
+    report(results, sheet, stages.timings, as_json)

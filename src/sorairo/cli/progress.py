@@ -9,6 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from sorairo.cli.terminal import safe
+
 __all__ = ["Stages"]
 
 
@@ -54,7 +56,7 @@ class Stages:
 
     def say(self, sentence: str) -> None:
         """A line above the bars."""
-        self.console.print(f"sorairo: {sentence}", highlight=False, markup=False, soft_wrap=True)
+        self.console.print(f"sorairo: {safe(sentence)}", highlight=False, markup=False, soft_wrap=True)
 
     def end(self) -> None:
         """The present stage, if there is one, is done."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import as_made, make_videos, words_for
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 from sorairo.types import UserError
 
@@ -41,14 +41,7 @@ def recut(
     ] = None,
 ) -> None:
     """Keep a span of a clip untouched, and make what is around it anew."""
-    from sorairo import tasks
-
-    span, words = parsed_span(keep), words_for(prompt, clip)
-    make_videos(
-        as_made(options, clip),
-        lambda model, ask, given: tasks.recut(given[0], span, words, model, ask),
-        [clip],
-    )
+    make_videos(options, "recut", prompt, [clip], keep=parsed_span(keep))
 
 
 def parsed_span(text: str) -> tuple[float, float]:

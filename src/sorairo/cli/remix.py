@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sorairo.cli.making import as_made, make_videos, words_for
+from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 
 __all__ = ["EXAMPLES", "remix"]
@@ -38,11 +38,4 @@ def remix(
     ] = 0.9,
 ) -> None:
     """Change one thing about a clip; what is not mentioned stays."""
-    from sorairo import tasks
-
-    said = words_for(None, clip)
-    make_videos(
-        as_made(options, clip, seed=True),
-        lambda model, ask, given: tasks.remix(given[0], said, change, model, ask, strength=strength),
-        [clip],
-    )
+    make_videos(options, "remix", change, [clip], strength=strength)

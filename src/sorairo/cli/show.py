@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sorairo.cli.terminal import safe
+
 if TYPE_CHECKING:
-    from sorairo.plans import Reference, StoredPlan
+    from sorairo.jobs.plans import Reference, StoredPlan
 
 __all__ = ["show"]
 
@@ -19,19 +21,19 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """How a file was made: its words, seed, size, model and plan."""
-    from sorairo.config import to_dict
-    from sorairo.plans import plan_to_dict, read_plan
+    from sorairo.jobs.plans import plan_to_dict, read_plan, written
 
     stored = read_plan(file)
     if as_json:
-        plan = plan_to_dict(stored.plan) | {"known": [to_dict(one) for one in stored.known]}
+        plan = plan_to_dict(stored.plan) | {"known": [written(one) for one in stored.known]}
         facts = {"path": str(file), "prompt": stored.plan.spans[0].text, "seed": stored.plan.seed}
         facts |= {"size": list(stored.plan.size), "model": stored.model, "software": stored.software}
+        facts |= {"dtype": stored.dtype, "device": stored.device, "threads": stored.threads}
         facts |= {"upscale": stored.upscale} if stored.upscale > 1 else {}
         print(json.dumps(facts | {"plan": plan}))
         return
     for name, text in lines(stored):
-        print(f"{name:<9} {text}")
+        print(f"{name:<9} {safe(text)}")
 
 
 def lines(stored: StoredPlan) -> list[tuple[str, str]]:
@@ -51,6 +53,7 @@ def lines(stored: StoredPlan) -> list[tuple[str, str]]:
         *(("known", known(one)) for one in stored.known),
         ("model", stored.model),
         ("software", stored.software),
+        ("computed", computed(stored)),
     ]
     return [(name, text) for name, text in told if text]
 
@@ -69,7 +72,14 @@ def known(one: Reference) -> str:
     place = f"frames {one.at} to {one.at + one.frames - 1}" if one.frames > 1 else f"frame {one.at}"
     held = "kept" if one.hold == 1 else f"held by {one.hold:g}"
     inside = "" if one.region is None else " inside {},{},{},{}".format(*one.region)
-    return f"{place} {held}{inside}, from {one.path or 'no file'}"
+    gone = ", which this file was written over: it cannot be made again" if one.replaced else ""
+    return f"{place} {held}{inside}, from {one.path or 'no file'}{gone}"
+
+
+def computed(stored: StoredPlan) -> str:
+    """What the last digits of the frames depend on besides the plan."""
+    threads = f"{stored.threads} thread{'s' if stored.threads > 1 else ''}" if stored.threads else ""
+    return ", ".join(part for part in (stored.dtype, threads, stored.device) if part)
 
 
 def time(frame: int | None, fps: float) -> str:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sorairo.cli.making import make_videos
 from sorairo.cli.options import Options, with_options
 from sorairo.types import UserError
-
-if TYPE_CHECKING:
-    from sorairo.tasks.abilities import Abilities
-    from sorairo.tasks.ask import Ask
-    from sorairo.types import Plan, Video
 
 __all__ = ["EXAMPLES", "read_cards", "storyboard"]
 
@@ -38,20 +33,14 @@ def storyboard(
     cards: Annotated[Path, typer.Argument(metavar="CARDS.yaml", help="The cards.", show_default=False)],
 ) -> None:
     """Make a video from cards: what happens from which second on, and pictures to come by."""
-    from sorairo import tasks
-
     said = read_cards(cards)
     pictures = [picture for _, _, picture in said if picture]
-
-    def plan_of(model: Abilities, ask: Ask, given: list[Video]) -> Plan:
-        frames = iter(given)
-        board = [
-            tasks.Card(at=at, words=words, picture=next(frames) if picture else None)
-            for at, words, picture in said
-        ]
-        return tasks.storyboard(board, model, ask)
-
-    make_videos(options, plan_of, pictures)
+    numbers = iter(range(len(pictures)))
+    board = [
+        {"at": at, "words": words, "picture": next(numbers) if picture else None}
+        for at, words, picture in said
+    ]
+    make_videos(options, "storyboard", None, pictures, cards=board)
 
 
 def read_cards(path: Path) -> list[tuple[float, str | None, Path | None]]:

@@ -60,7 +60,11 @@ def blend(
     for step in range(steps + 1):
         part = slice(max(0, model.step * (step - 1) + 1), model.step * step + 1)
         level = float(np.max(FREEDOM * 4 * share[part] * (1 - share[part])))
-        known.append(Known(video=Video(frames=mixed[part], fps=model.fps), at=part.start, hold=1 - level))
+        video = Video(frames=mixed[part], fps=model.fps)
+        for clip, pure in ((a, 0.0), (b, 1.0)):  # frames of one clip alone are that clip's, and say so
+            if np.all(share[part] == pure):
+                video = clip.part(part.start, part.stop)
+        known.append(Known(video=video, at=part.start, hold=1 - level))
     spans = (Span(text=words[0]),)
     if words[1] != words[0]:
         spans += (Span(text=words[1], start=frames // 2),)

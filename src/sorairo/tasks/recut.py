@@ -29,5 +29,5 @@ def recut(
     frames = ask.length(model, len(given))
     if frames <= stop - start:
         raise UserError("What is kept fills the whole clip; keep less, or ask for more seconds.")
-    kept = Video(frames=given.frames[start:stop], fps=given.fps)
+    kept = given.part(start, stop)
     return ask.plan(model, prompt, frames, (Known(video=kept, at=min(start, frames - len(kept))),))

@@ -30,20 +30,24 @@ def write_video(
     path: str | Path,
     metadata: dict[str, Any] | None = None,
     sounds: Sequence[Sound] = (),
+    track: np.ndarray | None = None,
 ) -> None:
     """Write `video` to `path`, whole or not at all.
 
     .mp4: H.264, yuv420p, the index in front (plays in a browser while it loads); .gif, .webp: looping; .png:
     the frame, or for a clip all frames as a sheet. metadata: any JSON values, kept in the file as its comment
     (`read_metadata` returns them). sounds: parts of other files' sound, as AAC in an .mp4 (the others hold
-    none); files without sound are passed over. Raises UserError for another extension and for a place that
-    cannot be written.
+    none); files without sound are passed over. track: sound that was mixed before, in their place. Raises
+    UserError for another extension and for a place that cannot be written.
     """
     path = Path(path)
     check_writable(path)
     comment = json.dumps(metadata) if metadata else ""
     kind = path.suffix.lower()
-    track = mixed(sounds, len(video) / video.fps) if kind == ".mp4" else None
+    if kind != ".mp4":
+        track = None
+    elif track is None:
+        track = mixed(sounds, len(video) / video.fps)
     with replacing(path) as temporary:
         if track is not None:
             write_mp4(video, temporary, comment, track)

@@ -6,9 +6,9 @@ Known frames are written as references to the files that they came from. See doc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, make_dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,53 +17,35 @@ import numpy as np
 from sorairo.config import from_dict, to_dict
 from sorairo.types import Known, Plan, UserError, Video
 from sorairo.video.read import read_given, read_metadata
-from sorairo.video.sound import Sound
 
 __all__ = [
+    "SOFTWARE",
     "VERSION",
-    "Given",
     "Reference",
     "StoredPlan",
-    "given_for",
-    "kept_sound",
+    "file_sha256",
+    "is_ours",
     "plan_from_dict",
     "plan_to_dict",
     "read_plan",
+    "stored_plan",
+    "written",
 ]
 
 VERSION = 1
 """Of the JSON; a change that older readers would misunderstand adds one."""
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Given:
-    """A file that a plan is made with, and its frames as `read_given` gave them with this `fit` and `background`."""
-
-    path: Path
-    video: Video
-    fit: str = "crop"
-    background: str = "white"
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of the file's bytes, in hex."""
-        return file_sha256(self.path)
-
-
-def given_for(
-    path: Path, size: tuple[int, int], fps: float, fit: str = "crop", background: str = "white"
-) -> Given:
-    """A file for a plan of this size (width, height) and rate. Raises UserError."""
-    video = read_given(path, size, fps, fit, background=background)
-    return Given(path=path, video=video, fit=fit, background=background)
+SOFTWARE = "sorairo"
+"""How the name of the program begins in a record of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """A Known whose frames are named: `frames` of them from number `first` of a file, at the plan's size and rate.
 
-    path: as it was typed; empty for frames that stand in no file. sha256: of the file; without one, of the frames.
-    fit, background: how it was read. at, hold, region: as in Known.
+    path: as it was typed; empty for frames that are in no file. sha256: of the file; without one, of the frames.
+    fit, background: how it was read. at, hold, region: as in Known. replaced: the output was written over this file,
+    so that the frames are gone.
     """
 
     path: str
@@ -75,14 +57,15 @@ class Reference:
     at: int = 0
     hold: float = 1.0
     region: tuple[int, int, int, int] | None = None
+    replaced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPlan:
     """What a file says of how it was made. plan: without its known frames, which `whole` fetches.
 
-    upscale: by how much its frames were enlarged after they were made. folder: where the file is; files that the plan
-    names are looked for there too.
+    upscale: by how much its frames were enlarged after they were made. dtype, device, threads: see Sample. folder:
+    where the file is; files that the plan names are looked for there too.
     """
 
     plan: Plan
@@ -90,6 +73,9 @@ class StoredPlan:
     model: str = ""
     software: str = ""
     upscale: int = 1
+    dtype: str = ""
+    device: str = ""
+    threads: int = 0
     folder: Path = Path()
 
     def whole(self) -> Plan:
@@ -98,9 +84,14 @@ class StoredPlan:
 
     def fetched(self, one: Reference) -> Known:
         """The known frames that a reference names. Raises UserError."""
+        if one.replaced:
+            raise UserError(
+                f"{one.path} was written over by what was made from it, so it cannot be made again; "
+                "put the old file back under another name and give that."
+            )
         if not one.path:
             raise UserError(
-                f"The frames known from {one.at} on stand in no file, so they cannot be given again."
+                f"The frames known from {one.at} on are in no file, so they cannot be read again."
             )
         path = self.found(one)
         video = read_given(path, self.plan.size, self.plan.fps, one.fit, background=one.background)
@@ -123,21 +114,47 @@ class StoredPlan:
 
 def read_plan(path: str | Path) -> StoredPlan:
     """The plan that a file made here carries. Raises UserError for a file that cannot be read or carries none."""
-    facts = read_metadata(path)
-    if not isinstance(facts.get("plan"), dict):
+    stored = stored_plan(read_metadata(path), Path(path))
+    if stored is None:
         raise UserError(
-            f"{path} carries no plan; files made by sorairo do, unless another program has written them anew."
+            f"{path} carries no plan; files made by sorairo do, unless another program has written them again."
         )
+    return stored
+
+
+def is_ours(facts: dict[str, Any]) -> bool:
+    """Whether a file's metadata are a record that this program wrote, by name; others have keys like ours."""
+    software = facts.get("software")
+    name = software.split(maxsplit=1)[0] if isinstance(software, str) and software.strip() else ""
+    return name == SOFTWARE and isinstance(facts.get("plan"), dict)
+
+
+def stored_plan(facts: dict[str, Any], path: Path) -> StoredPlan | None:
+    """The plan in a file's metadata; None where they are not a record of ours.
+
+    Raises UserError for a record of ours that is broken or of a later version.
+    """
+    if not is_ours(facts):
+        return None
     plan, known = plan_from_dict(facts["plan"], where=f"{path}: plan")
-    named = {name: str(facts[name]) for name in ("model", "software") if name in facts}
-    upscale = facts["upscale"] if isinstance(facts.get("upscale"), int) else 1
-    return StoredPlan(plan=plan, known=known, folder=Path(path).parent, upscale=upscale, **named)
+    texts = {name: str(facts[name]) for name in ("model", "software", "dtype", "device") if name in facts}
+    numbers = {name: facts[name] for name in ("upscale", "threads") if isinstance(facts.get(name), int)}
+    return StoredPlan(plan=plan, known=known, folder=path.parent, **texts, **numbers)
 
 
-def plan_to_dict(plan: Plan, given: Sequence[Given] = ()) -> dict[str, Any]:
-    """A plan as JSON values, to be written beside its video. given: the files that its known frames are from."""
-    known = [to_dict(reference(one, given)) for one in plan.known]
+def plan_to_dict(plan: Plan, replaced: Iterable[Path] = ()) -> dict[str, Any]:
+    """A plan as JSON values, to be written beside its video. replaced: files that are about to be written over."""
+    gone = {path.resolve() for path in replaced}
+    known = [written(reference(one, gone)) for one in plan.known]
     return {"version": VERSION} | to_dict(replace(plan, known=())) | {"known": known}
+
+
+def written(one: Reference) -> dict[str, Any]:
+    """A reference as JSON values. `replaced` is written only where it is so, since older readers do not know it."""
+    values = to_dict(one)
+    if not one.replaced:
+        del values["replaced"]
+    return values
 
 
 def plan_from_dict(values: dict[str, Any], *, where: str = "plan") -> tuple[Plan, tuple[Reference, ...]]:
@@ -167,35 +184,22 @@ def described_plan() -> type[Any]:
     return make_dataclass("Plan", kept, frozen=True, kw_only=True)
 
 
-def kept_sound(plan: Plan, given: Sequence[Given]) -> list[Sound]:
-    """The sound of the given frames that a plan is made with, where these stand in the clip."""
-    references = [reference(known, given) for known in plan.known]
-    return [
-        Sound(
-            path=Path(one.path),
-            start=one.first / plan.fps,
-            stop=(one.first + one.frames) / plan.fps,
-            at=one.at / plan.fps,
-        )
-        for one in references
-        if one.path and one.frames > 1
-    ]
-
-
-def reference(known: Known, given: Sequence[Given]) -> Reference:
-    """Where known frames are from, found by the frames themselves, so that no task has to carry it along."""
-    frames = known.video.frames
-    named: dict[str, Any] = {
-        "path": "",
-        "sha256": hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest(),
-    }
-    for one in given:
-        first = place_of(frames, one.video.frames)
-        if first is not None:
-            named = {"path": str(one.path), "sha256": one.sha256, "first": first}
-            named |= {"fit": one.fit, "background": one.background}
-            break
-    return Reference(**named, frames=len(frames), **place(known))
+def reference(known: Known, gone: set[Path]) -> Reference:
+    """Where known frames are from, by the origin that they carry."""
+    origin, count = known.video.origin, len(known.video)
+    if origin is None:
+        digest = hashlib.sha256(np.ascontiguousarray(known.video.frames).tobytes()).hexdigest()
+        return Reference(path="", sha256=digest, frames=count, **place(known))
+    return Reference(
+        path=str(origin.path),
+        sha256=origin.sha256,
+        fit=origin.fit,
+        background=origin.background,
+        first=origin.first,
+        frames=count,
+        replaced=origin.path.resolve() in gone,
+        **place(known),
+    )
 
 
 def place(known: Known | Reference) -> dict[str, Any]:
@@ -203,18 +207,7 @@ def place(known: Known | Reference) -> dict[str, Any]:
     return {one.name: getattr(known, one.name) for one in fields(Known) if one.name != "video"}
 
 
-def place_of(frames: np.ndarray, among: np.ndarray) -> int | None:
-    """The number from which on `frames` (t h w c) stand among others; None if they do not."""
-    if frames.shape[1:] != among.shape[1:]:
-        return None
-    for start in range(len(among) - len(frames) + 1):
-        if np.array_equal(frames[0], among[start]) and np.array_equal(
-            frames, among[start : start + len(frames)]
-        ):
-            return start
-    return None
-
-
 def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

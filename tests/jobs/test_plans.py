@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from sorairo.plans import VERSION, Given, Reference, given_for, plan_from_dict, plan_to_dict, read_plan
+
 from sorairo.types import Known, Plan, Span, UserError, Video
 from sorairo.video import read_given, write_video
 

@@ -1,0 +1,167 @@
+"""Model: every verb from Python, by the same door as the command line and the server.
+
+import sorairo
+model = sorairo.load("default")
+model.extend("ball.mp4", "The red ball lies still.", seconds=1).save("longer.mp4")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
+from sorairo.generate import Progress, samples
+from sorairo.jobs.prepare import job_of, wanted
+from sorairo.jobs.record import Clip
+from sorairo.jobs.request import Request
+from sorairo.jobs.run import clips
+from sorairo.jobs.source import Source
+from sorairo.tasks.storyboard import Card
+from sorairo.types import Plan, Sample, Video
+
+__all__ = ["Model", "Settings", "load"]
+
+Input = str | Path | Video
+
+
+class Settings(TypedDict, total=False):
+    """What every verb takes besides its own subject; see Request. seed: 0 if it is not given.
+
+    progress is told (stage, done, of).
+    """
+
+    size: tuple[int, int] | str | None
+    seconds: float | None
+    frames: int | None
+    seed: int | None
+    steps: int | None
+    guidance: float | None
+    negative: str
+    style: str | None
+    expand: bool
+    fit: str
+    background: str
+    upscale: int | None
+    cache: float | None
+    progress: Progress | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model(Checkpoint):
+    """A Checkpoint with a method for every verb. Inputs are files, or Videos of the model's size and rate.
+
+    Each method returns a Clip and raises UserError.
+    """
+
+    def generate(self, prompt: str, **settings: Unpack[Settings]) -> Clip:
+        """A clip from words; frames=1 is a still."""
+        return self._clip("generate", prompt, [], {}, settings)
+
+    def animate(self, picture: Input, prompt: str, **settings: Unpack[Settings]) -> Clip:
+        """A clip that begins with a picture."""
+        return self._clip("animate", prompt, [picture], {}, settings)
+
+    def extend(
+        self, clip: Input, prompt: str | None = None, *, before: bool = False, **settings: Unpack[Settings]
+    ) -> Clip:
+        """A clip that goes on, or with `before` begins earlier. seconds, frames: of what is added."""
+        return self._clip("extend", prompt, [clip], {"before": before}, settings)
+
+    def loop(
+        self,
+        clip: Input | None = None,
+        prompt: str | None = None,
+        *,
+        free: bool = False,
+        **settings: Unpack[Settings],
+    ) -> Clip:
+        """A loop from words alone, or of a clip with a way back to its beginning."""
+        return self._clip("loop", prompt, [] if clip is None else [clip], {"free": free}, settings)
+
+    def connect(self, first: Input, last: Input, prompt: str, **settings: Unpack[Settings]) -> Clip:
+        """From one clip or picture to another. seconds, frames: of what is between."""
+        return self._clip("connect", prompt, [first, last], {}, settings)
+
+    def recut(
+        self,
+        clip: Input,
+        prompt: str | None = None,
+        *,
+        keep: tuple[float, float],
+        **settings: Unpack[Settings],
+    ) -> Clip:
+        """A span of a clip, from and to in seconds, kept; both sides of it made new."""
+        return self._clip("recut", prompt, [clip], {"keep": keep}, settings)
+
+    def edit(
+        self,
+        clip: Input,
+        prompt: str,
+        *,
+        strength: float = 0.6,
+        region: tuple[int, int, int, int] | None = None,
+        **settings: Unpack[Settings],
+    ) -> Clip:
+        """A clip changed by words, all of it or a region (x, y, width, height in pixels of the output)."""
+        return self._clip("edit", prompt, [clip], {"strength": strength, "region": region}, settings)
+
+    def remix(self, clip: Input, change: str, *, strength: float = 0.9, **settings: Unpack[Settings]) -> Clip:
+        """A clip that was made here, with one thing different. Its seed is used if none is given."""
+        return self._clip("remix", change, [clip], {"strength": strength}, {"seed": None, **settings})
+
+    def blend(
+        self,
+        first: Input,
+        last: Input,
+        prompt: str | None = None,
+        *,
+        curve: str = "smooth",
+        **settings: Unpack[Settings],
+    ) -> Clip:
+        """One clip turns into another; curve: linear, smooth, early or late."""
+        return self._clip("blend", prompt, [first, last], {"curve": curve}, settings)
+
+    def storyboard(self, cards: Sequence[Card], **settings: Unpack[Settings]) -> Clip:
+        """Cards on a timeline, see tasks.Card."""
+        pictures: list[Input] = [card.picture for card in cards if card.picture is not None]
+        numbers = iter(range(len(pictures)))
+        values = [
+            {
+                "at": card.at,
+                "words": card.words,
+                "picture": None if card.picture is None else next(numbers),
+            }
+            for card in cards
+        ]
+        return self._clip("storyboard", None, pictures, {"cards": values}, settings)
+
+    def make(self, plans: Plan | Iterable[Plan], progress: Progress | None = None) -> list[Clip]:
+        """The clips of Plans, in order, without the sound of their inputs."""
+        plans = [plans] if isinstance(plans, Plan) else list(plans)
+        return [
+            Clip(**{one.name: getattr(sample, one.name) for one in fields(Sample)})
+            for sample in samples(plans, self, progress=progress)
+        ]
+
+    def _clip(
+        self, verb: str, prompt: str | None, inputs: Sequence[Input], args: dict[str, Any], settings: Settings
+    ) -> Clip:
+        values: dict[str, Any] = {"seed": 0, **settings}
+        progress = values.pop("progress", None)
+        names = [str(one) if isinstance(one, str | Path) else "frames in memory" for one in inputs]
+        request = Request.parse(
+            {"verb": verb, "prompt": prompt, "sources": names, "args": args, "model": self.info.name} | values
+        )
+        want = wanted(request, [Source.of(one) for one in inputs])
+        job = job_of(want, self, lambda sentence: None)
+        tell = progress or (lambda stage, done, of: None)
+        return next(clips(want, job, self, tell, lambda: False))
+
+
+def load(name_or_folder: str | Path = "default", dtype: str = "auto", device: str = "cpu") -> Model:
+    """A model that ships in the package, by name, or one in a folder. Raises UserError."""
+    checkpoint = load_checkpoint(name_or_folder, dtype, device)
+    return Model(**{one.name: getattr(checkpoint, one.name) for one in fields(checkpoint)})

@@ -1,0 +1,58 @@
+"""Loaded models, kept and shared between requests that want them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+from sorairo.checkpoints.folder import Checkpoint
+from sorairo.checkpoints.lora import apply_loras
+from sorairo.checkpoints.planner import load_within
+from sorairo.jobs.request import Request
+
+__all__ = ["Models"]
+
+
+class Models:
+    """Loads what requests ask for, and keeps the last one.
+
+    Only one is held at a time, since a second would need its memory beside the first. Threads may share this.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._key: tuple[Any, ...] | None = None
+        self._model: Checkpoint | None = None
+
+    def get(self, request: Request, say: Callable[[str], None] = lambda sentence: None) -> Checkpoint:
+        """The model as a request wants it: within its memory, with its LoRAs, compiled. `say` is told how it is held.
+
+        Raises UserError.
+        """
+        size, frames = (request.pixels, request.frames) if request.memory else (None, None)
+        key = (request.model, request.dtype, request.memory, size, frames)
+        key += (request.lora, request.loose, request.compile)
+        with self._lock:
+            if self._model is None or key != self._key:
+                self._model = self._key = None  # its memory is free before the next one is loaded
+                self._model, self._key = load(request, say), key
+            return self._model
+
+    def drop(self) -> None:
+        """Let go of what is held."""
+        with self._lock:
+            self._model = self._key = None
+
+
+def load(request: Request, say: Callable[[str], None]) -> Checkpoint:
+    """The model of a request, loaded. Raises UserError."""
+    model = load_within(request.memory, request.model, request.dtype, request.pixels, request.frames, say)
+    model = apply_loras(model, request.lora, strict=not request.loose)
+    from sorairo.transformer.compiling import compile_blocks, worth_compiling
+
+    # a plan that streams blocks leaves those as they are
+    wanted = request.compile
+    if worth_compiling(model.transformer.config, model.device) if wanted is None else wanted:
+        compile_blocks(model.transformer)
+    return model

@@ -1,0 +1,117 @@
+"""From a request and its input files to Plans: everything that is decided before a model runs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sorairo import tasks
+from sorairo.checkpoints.folder import Checkpoint
+from sorairo.flow.cache import CacheConfig
+from sorairo.jobs import request as asked
+from sorairo.jobs.request import Request
+from sorairo.jobs.source import Source, kept_sounds
+from sorairo.jobs.words import Rewrites, settings, texts, warn_of_words, with_words
+from sorairo.tasks.abilities import Abilities
+from sorairo.tasks.ask import Ask
+from sorairo.tasks.given import nearest_size
+from sorairo.types import Plan, Video
+from sorairo.upscale import check_scale
+from sorairo.video.pictures import check_colour
+from sorairo.video.resize import check_fit
+from sorairo.video.sound import mixed
+
+__all__ = ["Job", "Wanted", "job_of", "plan_of", "wanted"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Wanted:
+    """A request whose values were checked and whose files were opened, before a model is loaded."""
+
+    request: Request
+    sources: tuple[Source, ...]
+    texts: tuple[str, ...]
+    ask: Ask
+    cache: CacheConfig | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """What a model is to make. track: the sound of every output, float32 (2 n); None for silence."""
+
+    plans: tuple[Plan, ...]
+    rewrites: Rewrites
+    track: np.ndarray | None
+
+
+def wanted(request: Request, sources: Sequence[Source] | None = None) -> Wanted:
+    """Check what can be checked without a model. sources: in place of the request's files. Raises UserError."""
+    check_fit(request.fit)
+    check_colour(request.background)
+    if request.upscale is not None:
+        check_scale(request.upscale)
+    cache = None if request.cache is None else CacheConfig(tolerance=request.cache)
+    if sources is None:
+        sources = [Source.open(path) for path in request.sources]
+    seed = secrets.randbelow(2**31) if request.seed is None else request.seed
+    return Wanted(
+        request=request,
+        sources=tuple(sources),
+        texts=texts(request, sources),
+        ask=settings(request, sources, seed),
+        cache=cache,
+    )
+
+
+def job_of(want: Wanted, model: Checkpoint, say: Callable[[str], None]) -> Job:
+    """The plans of a request for a model; `say` is told what the user should know. Raises UserError."""
+    request, abilities = want.request, model.abilities
+    first = want.sources[0].size if want.sources else abilities.sizes[0]
+    size = want.ask.size or nearest_size(first, abilities)
+    videos = [source.video(size, abilities.fps, want.ask.fit, request.background) for source in want.sources]
+    plan = plan_of(request, want.texts, videos, abilities, replace(want.ask, size=size))
+    plan, rewrites = with_words(plan, request, say)
+    plans = tuple(replace(plan, seed=plan.seed + index) for index in range(request.number))
+    for one in plans:
+        abilities.check(one)
+    warn_of_words(plan, model, request.model, say)
+    return Job(plans=plans, rewrites=rewrites, track=mixed(kept_sounds(plan), plan.frames / plan.fps))
+
+
+def plan_of(
+    request: Request, texts: Sequence[str], videos: Sequence[Video], model: Abilities, ask: Ask
+) -> Plan:
+    """The Plan of a verb. texts: see words.texts. videos: the input files' frames. Raises UserError."""
+    match request.args:
+        case asked.Generate():
+            return tasks.text_to_video(texts[0], model, ask)
+        case asked.Animate():
+            return tasks.animate(videos[0], texts[0], model, ask)
+        case asked.Extend(before=before):
+            return tasks.extend(videos[0], texts[0], model, ask, before=before)
+        case asked.Loop(free=free):
+            return tasks.loop(videos[0] if videos else None, texts[0], model, ask, free=free)
+        case asked.Connect():
+            return tasks.connect(videos[0], videos[1], texts[0], model, ask)
+        case asked.Recut(keep=keep):
+            return tasks.recut(videos[0], keep, texts[0], model, ask)
+        case asked.Edit(strength=strength, region=region):
+            return tasks.edit(videos[0], texts[0], model, ask, strength=strength, region=region)
+        case asked.Remix(strength=strength):
+            return tasks.remix(videos[0], texts[0], texts[1], model, ask, strength=strength)
+        case asked.Blend(curve=curve):
+            return tasks.blend(videos[0], videos[1], (texts[0], texts[1]), model, ask, curve=curve)
+        case asked.Storyboard(cards=cards):
+            board = [
+                tasks.Card(
+                    at=card.at,
+                    words=card.words,
+                    picture=None if card.picture is None else videos[card.picture],
+                )
+                for card in cards
+            ]
+            return tasks.storyboard(board, model, ask)
+    raise AssertionError(request.verb)

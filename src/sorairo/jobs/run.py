@@ -1,0 +1,138 @@
+"""run: a request -> files, one after another, each on disk as soon as it is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sorairo.checkpoints.folder import Checkpoint
+from sorairo.generate import Progress, samples
+from sorairo.jobs.models import Models
+from sorairo.jobs.prepare import Job, Wanted, job_of, wanted
+from sorairo.jobs.record import Clip, check_outputs, write, write_sheet
+from sorairo.jobs.request import Request
+from sorairo.jobs.words import Rewrites
+from sorairo.types import Cancelled, Sample, UserError
+from sorairo.upscale import upscale
+
+__all__ = ["Result", "clips", "run"]
+
+Say = Callable[[str], None]
+Preview = Callable[[torch.Tensor, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """One output. record: what the file holds. rewrites: what was made of the words by expansion."""
+
+    path: Path
+    sample: Clip
+    record: dict[str, Any]
+    rewrites: Rewrites
+
+
+def run(
+    request: Request,
+    models: Models,
+    *,
+    outputs: Sequence[Path],
+    sheet: Path | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    preview: Preview | None = None,
+    say: Say | None = None,
+) -> Iterator[Result]:
+    """Make the videos of a request, and yield a Result when its file is on disk.
+
+    outputs: a path for each of request.number videos. sheet: a contact sheet of all, written at the end. progress is
+    told (stage, done, of); stages are load, text, denoise, decode, upscale, encode. cancelled is asked before
+    each stage and at every denoising step. preview: (latents 1 c t h w of the video as foreseen, step), at every step;
+    `model.codec` decodes them. say: a sentence for the user.
+
+    Raises UserError: on the call for what is wrong with the request, its files and the outputs; on the first next() for
+    what the model cannot make. Raises Cancelled. Files that were written before stay.
+    """
+    if len(outputs) != request.number:
+        raise UserError(f"{request.number} videos need as many outputs, not {len(outputs)}.")
+    check_outputs(outputs, sheet)
+    want = wanted(request)
+    tell, sentence = progress or _ignore, say or _ignore
+    stop = cancelled or (lambda: False)
+    return _made(want, models, list(outputs), sheet, tell, stop, preview, sentence)
+
+
+def _made(
+    want: Wanted,
+    models: Models,
+    outputs: list[Path],
+    sheet: Path | None,
+    tell: Progress,
+    stop: Callable[[], bool],
+    preview: Preview | None,
+    say: Say,
+) -> Iterator[Result]:
+    check(stop)
+    tell("load", 0, 1)
+    model = models.get(want.request, say)
+    job = job_of(want, model, say)
+    tell("load", 1, 1)
+    targets = [*outputs, *([sheet] if sheet else [])]
+    made: list[Clip] = []
+    for clip in clips(want, job, model, tell, stop, preview, say):
+        check(stop)
+        path = outputs[len(made)]
+        tell("encode", len(made), len(outputs))
+        record = write(clip, path, targets)
+        made.append(clip)
+        tell("encode", len(made), len(outputs))
+        yield Result(path=path, sample=clip, record=record, rewrites=job.rewrites)
+    if sheet:
+        write_sheet(sheet, made)
+
+
+def clips(
+    want: Wanted,
+    job: Job,
+    model: Checkpoint,
+    tell: Progress,
+    stop: Callable[[], bool],
+    preview: Preview | None = None,
+    say: Say | None = None,
+) -> Iterator[Clip]:
+    """The videos of a job, enlarged where that is asked for, with their sound, not yet written."""
+    scale, said = want.request.upscale, False
+    made = samples(job.plans, model, progress=tell, cache=want.cache, cancelled=stop, preview=preview)
+    for index, sample in enumerate(made):
+        if say and not said:
+            said = True
+            for note in sample.notes:
+                say(note)
+        video, timings = sample.video, dict(sample.timings)
+        if scale is not None:
+            check(stop)
+            start, before, total = time.perf_counter(), index * len(video), len(job.plans) * len(video)
+            tell("upscale", before, total)
+            video = upscale(video, scale, partial(_tell_upscaled, tell, before, total))
+            timings["upscale"] = time.perf_counter() - start
+        rest = {one.name: getattr(sample, one.name) for one in fields(Sample)}
+        yield Clip(**rest | {"video": video, "timings": timings}, upscale=scale, track=job.track)
+
+
+def _tell_upscaled(tell: Progress, before: int, total: int, frames: int) -> None:
+    tell("upscale", before + frames, total)
+
+
+def check(stop: Callable[[], bool]) -> None:
+    """Raise Cancelled if that is wanted."""
+    if stop():
+        raise Cancelled("The work was cancelled.")
+
+
+def _ignore(*told: object) -> None:
+    pass

@@ -1,0 +1,149 @@
+"""The words of a request: said, taken from an input file, expanded, styled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sorairo.jobs.record import words_of
+from sorairo.jobs.request import Extend, Request
+from sorairo.jobs.source import Source
+from sorairo.styles import apply_style, find_style
+from sorairo.tasks.ask import Ask
+from sorairo.types import Plan, UserError
+
+if TYPE_CHECKING:
+    from sorairo.checkpoints.folder import Checkpoint
+    from sorairo.text.expand import Expansion
+
+__all__ = ["Rewrites", "expanded", "settings", "texts", "warn_of_words", "with_words"]
+
+Rewrites = list[tuple[str, str]]
+"""(words, the caption that they became)"""
+
+FROM_FILE = ("extend", "loop", "recut", "blend")
+"""Verbs that take the words of their input file where the request has none."""
+
+
+def texts(request: Request, sources: Sequence[Source]) -> tuple[str, ...]:
+    """The words that a verb is asked with: one text, for a blend one of each clip, for a storyboard none.
+
+    Raises UserError where none are said and no input file has any.
+    """
+    prompt = request.prompt
+    match request.verb:
+        case "storyboard":
+            return ()
+        case "remix":
+            if prompt is None:
+                raise UserError("remix needs words for what is different now; give some as CHANGE.")
+            return (sources[0].words(), prompt)
+        case "blend":
+            return tuple(source.words() if prompt is None else prompt for source in sources)
+    if prompt is not None:
+        return (prompt,)
+    if request.verb not in FROM_FILE or not sources:
+        raise UserError(f"{request.verb} needs words for what happens; give some as PROMPT.")
+    part = slice(None)
+    if isinstance(request.args, Extend):
+        part = slice(0, 1) if request.args.before else slice(-1, None)
+    elif request.verb == "loop":
+        part = slice(-1, None)
+    return (sources[0].words(part),)
+
+
+def settings(request: Request, sources: Sequence[Source], seed: int) -> Ask:
+    """What is asked besides the verb's own subject. Raises UserError.
+
+    Where the request says nothing the style's settings are used, then for some verbs those of the input file.
+    """
+    style = find_style(request.style) if request.style else None
+    ask = Ask(
+        size=request.pixels,
+        seconds=request.seconds,
+        frames=request.frames,
+        seed=seed,
+        steps=request.steps,
+        guidance=request.guidance,
+        negative=request.negative,
+        fit=request.fit,
+    )
+    if request.verb in ("extend", "recut", "remix"):
+        ask = as_made(ask, request, sources[0])
+    if style is None:
+        return ask
+    return replace(
+        ask,
+        negative=ask.negative or style.negative,
+        steps=style.steps if ask.steps is None else ask.steps,
+        guidance=style.guidance if ask.guidance is None else ask.guidance,
+    )
+
+
+def as_made(ask: Ask, request: Request, source: Source) -> Ask:
+    """The settings that a clip made here was made with, where none are asked for: size, steps, guidance and
+    negative words if the same model made it; for a remix its seed too."""
+    stored = source.stored
+    if stored is None:
+        return ask
+    plan = stored.plan
+    if request.verb == "remix" and request.seed is None:
+        ask = replace(ask, seed=plan.seed)
+    if model_name(stored.model) != model_name(request.model):
+        return ask
+    return replace(
+        ask,
+        size=ask.size or plan.size,
+        steps=plan.steps if ask.steps is None else ask.steps,
+        guidance=plan.guidance if ask.guidance is None else ask.guidance,
+        negative=ask.negative or plan.negative,
+    )
+
+
+def model_name(name_or_folder: str) -> str:
+    """The last part of a path, or the name."""
+    return name_or_folder.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def with_words(plan: Plan, request: Request, say: Callable[[str], None]) -> tuple[Plan, Rewrites]:
+    """The plan with expanded and styled words, and what was expanded. `say` is told every rewrite. Raises UserError."""
+    rewrites: Rewrites = []
+    style = find_style(request.style) if request.style else None
+
+    def text_of(text: str) -> str:
+        if request.expand or request.expand_url or request.expand_model:
+            longer = expanded(
+                text, moving=plan.frames > 1, url=request.expand_url, chat_model=request.expand_model
+            ).text
+            rewrites.append((text, longer))
+            if longer != text:
+                say(f"Expanded: {longer}")
+            text = longer
+        return apply_style(text, style) if style else text
+
+    spans = tuple(replace(span, text=text_of(span.text)) for span in plan.spans)
+    return replace(plan, spans=spans), rewrites
+
+
+def expanded(prompt: str, *, moving: bool = True, url: str | None = None, chat_model: str = "") -> Expansion:
+    """A prompt as a long caption: by the world's grammar, or by a chat server. Raises UserError."""
+    from sorairo.data.grammar import studio_grammar
+    from sorairo.text import expand as expansion
+    from sorairo.text.chat import chat_rewriter
+
+    if chat_model and not url:
+        raise UserError("--chat-model goes with --url, the address of the server that has it.")
+    grammar = studio_grammar()
+    if not url:
+        return expansion.expand(prompt, grammar, moving=moving)
+    examples = [(one, expansion.rewritten(one, grammar)) for one in grammar.examples]
+    return expansion.expand(prompt, grammar, moving=moving, rewrite=chat_rewriter(url, chat_model, examples))
+
+
+def warn_of_words(plan: Plan, model: Checkpoint, name: str, say: Callable[[str], None]) -> None:
+    """Say which words of a plan the model never saw. name: what the user calls the model."""
+    unknown = model.info.unknown_words(words_of(plan))
+    if unknown:
+        words = ", ".join(f"“{word}”" for word in unknown)
+        say(f"{name} never saw {words}; `sorairo models info` lists the words that it knows.")
