@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sorairo.plans import plan_to_dict
 from typer.testing import CliRunner
 
 from sorairo.cli.main import app
+from sorairo.jobs.plans import plan_to_dict
 from sorairo.types import Known, Plan, Span, UserError, Video
 from sorairo.video import write_video
 

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sorairo.cli.main import app
-from sorairo.cli.making import worded
-from sorairo.cli.options import Options
+from sorairo.jobs.request import Request
+from sorairo.jobs.words import with_words
 from sorairo.types import Plan, Span, Video
 from sorairo.video import read_metadata, write_video
 
@@ -74,9 +74,11 @@ def test_a_style_gives_words_and_settings(tiny_folder, tmp_path):
 def test_expanded_words_are_said_and_stand_in_the_plan():
     plan = Plan(size=(64, 64), frames=5, fps=8.0, spans=(Span(text="a red ball bouncing"),), seed=0)
     said: list[str] = []
-    worded_plan, rewrites = worded(plan, Options(expand=True, style="sunset"), said.append)
+    worded_plan, rewrites = with_words(
+        plan, Request.parse({"verb": "generate", "expand": True, "style": "sunset"}), said.append
+    )
     (span,) = worded_plan.spans
     assert rewrites == [("a red ball bouncing", said[0].removeprefix("Expanded: "))]
     assert span.text.startswith("A medium matte red ball drops onto the floor and bounces")
     assert said == [f"Expanded: {span.text[: len(said[0]) - len('Expanded: ')]}"] and "sunset" in span.text
-    assert worded(plan, Options(), said.append) == (plan, []) and len(said) == 1
+    assert with_words(plan, Request.parse({"verb": "generate"}), said.append) == (plan, []) and len(said) == 1

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sorairo.plans import read_plan
 
 from sorairo.cli.storyboard import read_cards
-from sorairo.types import UserError, Video
+from sorairo.jobs.plans import plan_to_dict, read_plan
+from sorairo.types import Plan, Span, UserError, Video
 from sorairo.video import has_sound, read_given, read_video, write_video
 from tests.cli.test_generate_command import Done, names, refused
 from tests.cli.test_generate_command import sorairo as sorairo  # the fixture
@@ -31,9 +31,15 @@ def clip(path: str, frames: int = 9, shade: int = 0, **metadata: object) -> str:
     return path
 
 
+def made_here(words: str, seed: int) -> dict[str, object]:
+    """The record of a file that sorairo made."""
+    plan = Plan(size=(64, 64), frames=9, fps=8.0, spans=(Span(text=words),), seed=seed)
+    return {"prompt": words, "seed": seed, "software": "sorairo 1", "plan": plan_to_dict(plan)}
+
+
 @pytest.fixture
 def given(sorairo: Callable[..., Done]) -> None:
-    clip("a.mp4", prompt="a red ball drops", seed=5)
+    clip("a.mp4", **made_here("a red ball drops", 5))
     clip("b.mp4", shade=1)
     Image.fromarray(read_video("a.mp4").frames[0]).save("still.png")
 

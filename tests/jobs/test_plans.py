@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sorairo.plans import VERSION, Given, Reference, given_for, plan_from_dict, plan_to_dict, read_plan
 
+from sorairo.jobs.plans import VERSION, Reference, plan_from_dict, plan_to_dict, read_plan
+from sorairo.jobs.source import Source
 from sorairo.types import Known, Plan, Span, UserError, Video
-from sorairo.video import read_given, write_video
+from sorairo.video import write_video
 
 SIZE, FPS = (32, 32), 8.0
 PLAN = Plan(
@@ -46,13 +47,14 @@ def test_known_frames_are_found_in_their_files(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     write_video(CLIP, "clip.mp4")
     write_video(replace_frames(CLIP, CLIP.frames[:1, ::-1]), "still.png")
-    clip, still = given_for(Path("clip.mp4"), SIZE, FPS), given_for(Path("still.png"), SIZE, FPS, "stretch")
+    clip = Source.open("clip.mp4").video(SIZE, FPS)
+    still = Source.open("still.png").video(SIZE, FPS, "stretch")
     known = (
-        Known(video=replace_frames(CLIP, clip.video.frames[4:9])),
-        Known(video=still.video, at=8, hold=0.5),
+        Known(video=clip.part(4, 9)),
+        Known(video=still, at=8, hold=0.5),
     )
     plan = replace(PLAN, known=known)
-    write_video(CLIP, "out.mp4", {"plan": plan_to_dict(plan, [still, clip])})
+    write_video(CLIP, "out.mp4", {"plan": plan_to_dict(plan), "software": "sorairo 1"})
     stored = read_plan("out.mp4")
     assert [(one.path, one.first, one.frames, one.at, one.hold, one.fit) for one in stored.known] == [
         ("clip.mp4", 4, 5, 0, 1.0, "crop"),
@@ -69,9 +71,8 @@ def test_files_are_found_beside_the_video(tmp_path: Path, monkeypatch: pytest.Mo
     made.mkdir()
     monkeypatch.chdir(made)
     write_video(CLIP, "clip.mp4")
-    given = Given(path=Path("clip.mp4"), video=read_given("clip.mp4", SIZE, FPS))
-    plan = replace(PLAN, known=(Known(video=given.video),))
-    write_video(CLIP, "out.mp4", {"plan": plan_to_dict(plan, [given])})
+    plan = replace(PLAN, known=(Known(video=Source.open("clip.mp4").video(SIZE, FPS)),))
+    write_video(CLIP, "out.mp4", {"plan": plan_to_dict(plan), "software": "sorairo 1"})
     monkeypatch.chdir(tmp_path)
     made.rename(moved)
     assert len(read_plan("moved/out.mp4").whole().known) == 1
@@ -85,17 +86,19 @@ def test_files_are_found_beside_the_video(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_frames_of_no_file(tmp_path: Path) -> None:
     plan = replace(PLAN, known=(Known(video=CLIP, hold=0.25),))
-    write_video(CLIP, tmp_path / "out.webp", {"plan": plan_to_dict(plan)})
+    write_video(CLIP, tmp_path / "out.webp", {"plan": plan_to_dict(plan), "software": "sorairo 1"})
     stored = read_plan(tmp_path / "out.webp")
     assert (stored.known[0].path, stored.known[0].hold, stored.plan) == ("", 0.25, PLAN)
-    with pytest.raises(UserError, match="stand in no file"):
+    with pytest.raises(UserError, match="are in no file"):
         stored.whole()
 
 
 def test_a_reference_says_all_that_a_known_does() -> None:
     """A new field of Known that is not written would be lost without a word."""
     named = {field.name for field in fields(Known)} - {"video"}
-    assert named <= {field.name for field in fields(Reference)}, "write it in plans.py, and fetch it again"
+    assert named <= {field.name for field in fields(Reference)}, (
+        "write it in jobs/plans.py, and fetch it again"
+    )
 
 
 GOOD = plan_to_dict(PLAN)
@@ -113,7 +116,7 @@ BAD = {
 
 @pytest.mark.parametrize(("values", "words"), BAD.values(), ids=BAD)
 def test_bad_plans(tmp_path: Path, values: dict, words: str) -> None:
-    write_video(CLIP, tmp_path / "a.gif", {"plan": values})
+    write_video(CLIP, tmp_path / "a.gif", {"plan": values, "software": "sorairo 1"})
     with pytest.raises(UserError, match=words) as caught:
         read_plan(tmp_path / "a.gif")
     assert str(caught.value).endswith(".") and "a.gif" in str(caught.value)

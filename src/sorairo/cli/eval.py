@@ -9,8 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from sorairo.cli.options import parsed_size
-
 app = typer.Typer(help="Score a model on prompts that it never saw.", no_args_is_help=True)
 
 
@@ -47,6 +45,7 @@ def world(
     from sorairo.evaluation.report import markdown, scorecard, splice
     from sorairo.evaluation.suites import Suite
     from sorairo.files import replacing
+    from sorairo.jobs.request import parsed_size
 
     suite = Suite(circle=circle, count=prompts, size=parsed_size(size) or (96, 96), frames=frames, seed=seed)
     parser = load_parser()
@@ -96,6 +95,7 @@ def verbs(
     from sorairo.evaluation.promises import table, verdicts
     from sorairo.evaluation.suites import Suite
     from sorairo.files import check_folder, replacing
+    from sorairo.jobs.request import parsed_size
     from sorairo.types import UserError
 
     suite = Suite(circle=circle, count=clips, size=parsed_size(size) or (96, 96), frames=frames, seed=seed)

@@ -118,7 +118,7 @@ def folder_or_none(model: str) -> Path | None:
 def parsed_ask(size: str | None, frames: int | None, count: int) -> Ask | None:
     """What --size, --frames and --count ask for; None if nothing."""
     from sorairo.checkpoints.estimates import Ask
-    from sorairo.cli.options import parsed_size
+    from sorairo.jobs.request import parsed_size
     from sorairo.types import UserError
 
     both = parsed_size(size)

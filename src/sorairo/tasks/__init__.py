@@ -2,7 +2,7 @@
 
 from sorairo import tasks
 plan = tasks.animate(read_video("ball.png"), "The ball rolls to the right.", model.abilities)
-generate(plan, model)[0].save("ball.mp4")
+model.make(plan)[0].save("ball.mp4")
 """
 
 from sorairo.tasks.abilities import Abilities
