@@ -13,13 +13,13 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 
 import sorairo
-from sorairo.data.grammar import studio_grammar
 from sorairo.evaluation.evaluate import evaluate
 from sorairo.evaluation.judge import RIGHT
 from sorairo.evaluation.parse import load_parser
 from sorairo.evaluation.suites import Prompt, Suite
-from sorairo.generate import Model, generate
-from sorairo.text.expand import expand
+from sorairo.generation.generate import Model, generate
+from sorairo.prompts.expand import expand
+from sorairo.prompts.studio import studio_grammar
 from sorairo.types import Plan, Span, Video
 
 

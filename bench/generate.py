@@ -31,7 +31,7 @@ COLUMNS = ["import", "load", "first", "text", "denoise", "decode", "total", "cpu
 
 
 def sorairo_child(args: argparse.Namespace, marks: dict[str, float]) -> np.ndarray:
-    import sorairo.generate
+    import sorairo.generation.generate
 
     marks["import"] = time.perf_counter() - START
     model = sorairo.load(args.model, args.dtype)

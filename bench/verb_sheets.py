@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sorairo
 from sorairo import tasks
-from sorairo.generate import generate
+from sorairo.generation.generate import generate
 from sorairo.types import Plan, Video
 from sorairo.video import contact_sheet
 

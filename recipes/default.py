@@ -23,11 +23,11 @@ from sorairo.checkpoints.save import save_checkpoint
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.model import Codec
 from sorairo.data.encoders import clip_encoder, words_encoder
-from sorairo.data.grammar import studio_recaption
 from sorairo.data.latents import Bucket, LatentPlan, make_latents, render_with_world, vocabulary
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.recaption import recaption as rewrite_captions
 from sorairo.flow.times import TimesConfig
+from sorairo.prompts.studio import studio_recaption
 from sorairo.text.encoder import TextEncoder
 from sorairo.training.loop import TrainConfig, working_dtype
 from sorairo.training.objectives.alignment import AlignmentConfig

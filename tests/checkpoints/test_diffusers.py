@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sorairo
-from sorairo.generate import generate, noise_for
+from sorairo.generation.generate import generate, noise_for
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 

@@ -29,7 +29,7 @@ from sorairo.checkpoints.layouts import codec_names
 from sorairo.checkpoints.original import is_original, original_info
 from sorairo.codec.model import Codec
 from sorairo.codec.presets import PRESETS as CODECS
-from sorairo.generate import generate
+from sorairo.generation.generate import generate
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.transformer.model import Transformer

@@ -15,7 +15,7 @@ from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.layouts import info_of
 from sorairo.checkpoints.lora import apply_loras
 from sorairo.config import to_json
-from sorairo.generate import Film, encode_texts, generate, noise_for, to_frames
+from sorairo.generation.generate import Film, encode_texts, generate, noise_for, to_frames
 from sorairo.types import Known, Plan, Span, UserError, Video
 from tests.checkpoints.wan_folders import FAMILIES, FRAMES, SIZE, saved
 

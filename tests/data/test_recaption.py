@@ -3,11 +3,11 @@ import torch
 from typer.testing import CliRunner
 
 from sorairo.cli.main import app
-from sorairo.data.grammar import studio_recaption
 from sorairo.data.latents import KINDS, Bucket, LatentPlan, make_latents
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.recaption import recaption
 from sorairo.data.shards import read_shard
+from sorairo.prompts.studio import studio_recaption
 from sorairo.worlds import Captions, get_world
 
 BUCKETS = (Bucket(size=(32, 32), frames=13, share=1), Bucket(size=(32, 32), frames=1, share=1, circle=3))

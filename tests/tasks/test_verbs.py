@@ -9,7 +9,7 @@ import pytest
 
 import sorairo
 from sorairo import tasks
-from sorairo.generate import generate
+from sorairo.generation.generate import generate
 from sorairo.types import Plan, Video
 
 WORDS = "a red ball rolls"

@@ -107,7 +107,7 @@ def verbs(
     with Stages() as progress:
         progress("load")
         from sorairo.checkpoints.folder import load_checkpoint
-        from sorairo.generate import generate
+        from sorairo.generation.generate import generate
 
         loaded = load_checkpoint(model)
         bench = measured.Bench(
@@ -144,7 +144,7 @@ def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float 
     import sorairo
     from sorairo.evaluation.clips import ClipStore
     from sorairo.evaluation.suites import Prompt
-    from sorairo.generate import generate
+    from sorairo.generation.generate import generate
     from sorairo.types import Plan, Span, Video
 
     loaded = sorairo.load(model)

@@ -19,7 +19,7 @@ def list_styles(
     """The styles that ship, and your own."""
     from dataclasses import asdict
 
-    from sorairo.styles import styles, user_file
+    from sorairo.prompts.styles import styles, user_file
 
     known = styles()
     if as_json:
@@ -38,7 +38,7 @@ def show(
     """The words and settings of one style."""
     from dataclasses import asdict
 
-    from sorairo.styles import find_style
+    from sorairo.prompts.styles import find_style
 
     values = asdict(find_style(name))
     if as_json:

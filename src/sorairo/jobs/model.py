@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
-from sorairo.generate import Progress, samples
+from sorairo.generation.generate import Progress, samples
 from sorairo.jobs.prepare import job_of, wanted
 from sorairo.jobs.record import Clip
 from sorairo.jobs.request import Request

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sorairo.checkpoints.folder import Checkpoint
-from sorairo.generate import Progress, samples
+from sorairo.generation.generate import Progress, samples
 from sorairo.jobs.models import Models
 from sorairo.jobs.prepare import Job, Wanted, job_of, wanted
 from sorairo.jobs.record import Clip, check_outputs, write, write_sheet

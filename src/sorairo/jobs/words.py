@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from sorairo.jobs.record import words_of
 from sorairo.jobs.request import Extend, Request
 from sorairo.jobs.source import Source
-from sorairo.styles import apply_style, find_style
+from sorairo.prompts.styles import apply_style, find_style
 from sorairo.tasks.ask import Ask
 from sorairo.types import Plan, UserError
 
 if TYPE_CHECKING:
     from sorairo.checkpoints.folder import Checkpoint
-    from sorairo.text.expand import Expansion
+    from sorairo.prompts.expand import Expansion
 
 __all__ = ["Rewrites", "expanded", "settings", "texts", "warn_of_words", "with_words"]
 
@@ -128,9 +128,9 @@ def with_words(plan: Plan, request: Request, say: Callable[[str], None]) -> tupl
 
 def expanded(prompt: str, *, moving: bool = True, url: str | None = None, chat_model: str = "") -> Expansion:
     """A prompt as a long caption: by the world's grammar, or by a chat server. Raises UserError."""
-    from sorairo.data.grammar import studio_grammar
-    from sorairo.text import expand as expansion
-    from sorairo.text.chat import chat_rewriter
+    from sorairo.prompts import expand as expansion
+    from sorairo.prompts.chat import chat_rewriter
+    from sorairo.prompts.studio import studio_grammar
 
     if chat_model and not url:
         raise UserError("--chat-model goes with --url, the address of the server that has it.")

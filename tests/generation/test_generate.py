@@ -6,10 +6,10 @@ import torch
 
 import sorairo
 from sorairo.flow.backward import backward
-from sorairo.generate import generate, noise_for, to_frames
+from sorairo.generation.generate import generate, noise_for, to_frames
+from sorairo.generation.timeline import Timeline
 from sorairo.tasks.ask import Ask, frames_for
 from sorairo.tasks.text_to_video import text_to_video
-from sorairo.timeline import Timeline
 from sorairo.types import Known, Span, UserError, Video
 from sorairo.video.read import read_video
 

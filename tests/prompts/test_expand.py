@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from sorairo.data.grammar import studio_grammar
-from sorairo.text.compare import differences
-from sorairo.text.expand import expand
+from sorairo.prompts.check import differences
+from sorairo.prompts.expand import expand
+from sorairo.prompts.studio import studio_grammar
 from sorairo.types import UserError
 
 GRAMMAR = studio_grammar()

@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from sorairo.text.facts import understand
-from sorairo.text.grammar import Event, Facts, Grammar, Neutral, Thing
+from sorairo.prompts.grammar import Event, Facts, Grammar, Neutral, Thing
+from sorairo.prompts.understand import understand
 from sorairo.worlds.captions import RELATIONS, Captions, caption, vocabulary
 from sorairo.worlds.circles import CIRCLES
 from sorairo.worlds.palette import COLOURS, FLOORS, MATERIALS, SHAPES, SIZES, SKIES

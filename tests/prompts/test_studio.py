@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sorairo.data.grammar import studio_caption, studio_grammar
-from sorairo.text.compare import differences
-from sorairo.text.expand import expand, filled
-from sorairo.text.facts import understand
-from sorairo.text.grammar import Event, Facts, Thing
+from sorairo.prompts.check import differences
+from sorairo.prompts.expand import expand, filled
+from sorairo.prompts.grammar import Event, Facts, Thing
+from sorairo.prompts.studio import studio_caption, studio_grammar
+from sorairo.prompts.understand import understand
 from sorairo.text.prompt import unknown_words
 from sorairo.worlds.captions import Captions, caption, vocabulary
 from sorairo.worlds.circles import CIRCLES

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from sorairo.text.grammar import Facts, Grammar, Pattern, Thing, stems
+from sorairo.prompts.grammar import Facts, Grammar, Pattern, Thing, stems
 
 __all__ = ["NO", "understand"]
 

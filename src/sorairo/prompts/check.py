@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from sorairo.text.facts import NO, understand
-from sorairo.text.grammar import FILLERS, Facts, Grammar, Thing, stem
+from sorairo.prompts.grammar import FILLERS, Facts, Grammar, Thing, stem
+from sorairo.prompts.understand import NO, understand
 
 __all__ = ["differences", "words"]
 

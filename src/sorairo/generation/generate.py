@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from sorairo.checkpoints.folder import Checkpoint
-from sorairo.checkpoints.given import given_frames
 from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
 from sorairo.flow.guidance import Scale, guided, with_known
@@ -20,8 +19,9 @@ from sorairo.flow.path import data_at, interpolate
 from sorairo.flow.schedule import from_level, sigmas_at, timestep_of, unipc_sigmas
 from sorairo.flow.solvers import Velocity, renoise, unipc
 from sorairo.flow.windows import Window
+from sorairo.generation.conditions import given_frames
+from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.text.encoder import TextStates
-from sorairo.timeline import KnownLatents, Timeline
 from sorairo.transformer.experts import Experts
 from sorairo.types import Cancelled, Plan, Sample, UserError, Video
 

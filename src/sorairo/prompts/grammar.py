@@ -1,6 +1,6 @@
 """What captions of a world are made of, as data: its nouns, its sentences, and how it writes a caption.
 
-Whoever has a world makes one (see data/grammar.py); nothing here knows which.
+Whoever has a world makes one (see prompts/studio.py); nothing here knows which.
 """
 
 from __future__ import annotations

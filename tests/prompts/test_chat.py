@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sorairo.text.chat import KEY, chat_rewriter
+from sorairo.prompts.chat import KEY, chat_rewriter
 from sorairo.types import UserError
 
 

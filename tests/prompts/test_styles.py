@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sorairo.styles import Style, apply_style, find_style, read_styles, styles, user_file
+from sorairo.prompts.styles import Style, apply_style, find_style, read_styles, styles, user_file
 from sorairo.types import UserError
 from sorairo.worlds.captions import vocabulary
 from sorairo.worlds.circles import CIRCLES

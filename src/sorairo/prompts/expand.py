@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-from sorairo.text.compare import differences, words
-from sorairo.text.facts import understand
-from sorairo.text.grammar import Facts, Grammar, Thing
+from sorairo.prompts.check import differences, words
+from sorairo.prompts.grammar import Facts, Grammar, Thing
+from sorairo.prompts.understand import understand
 from sorairo.text.prompt import clean
 from sorairo.types import UserError
 

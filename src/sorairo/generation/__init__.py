@@ -1,0 +1,1 @@
+"""Plans to samples: words, noise, latents, frames. There is one path, whatever the task."""
