@@ -1,9 +1,9 @@
 """Ways to train the default model, side by side at its true size: python bench/bakeoff.py --arms plain local
 
---latents: shards with maps, as `sorairo train default --data-only` makes them; 17 frames of 64 px are used.
-Every arm sees the same batches on one thread for the same processor minutes, while its rate falls to zero, so the more
-costly arm gets fewer steps. Start two commands to train two arms at a time. The same command again continues an arm
-that was cut off (a checkpoint every four minutes).
+--latents: folders of shards with maps, as `sorairo train default --data-only` makes them; those of 17 frames of 64 px
+are used, with --mix all of them. Every arm sees the same batches on one thread for the same processor minutes, while
+its rate falls to zero, so the more costly arm gets fewer steps. Start two commands to train two arms at a time. The
+same command again continues an arm that was cut off (a checkpoint every four minutes).
 
 Then each arm makes clips for held-out prompts of a suite that is not the scorecard's, and the parser reads them. A
 lower velocity error with worse samples is common, so samples decide.
@@ -15,8 +15,9 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -60,18 +61,22 @@ class Arm:
 ARMS = {
     "plain": Arm(),
     "local": Arm(local=2),
-    "warm": Arm(start="default", rate=0.75e-3),
-    "warm-local": Arm(start="default", local=2, rate=0.75e-3),
+    "warm": Arm(start="default", rate=0.5e-3),
+    "warm-local": Arm(start="default", local=2, rate=0.5e-3),
 }
 
 
-def links(latents: Path, into: Path) -> Path:
-    """A folder of links to the shards of 17 frames of 64x64; later shards join at the next call."""
+def links(folders: Sequence[Path], into: Path, mix: bool) -> Path:
+    """A folder of links to the shards of 17 frames of 64x64, or to all; later shards join at the next call."""
     into.mkdir(parents=True, exist_ok=True)
-    for path in sorted(latents.glob("*.safetensors")):
-        info = read_shard(path).info
-        if (tuple(info["size"]), info["frames"]) == ((64, 64), 17) and not (into / path.name).exists():
-            (into / path.name).symlink_to(path.resolve())
+    for folder in folders:
+        for path in sorted(folder.glob("*.safetensors")):
+            link = into / f"{folder.name}-{path.name}"
+            if link.exists():
+                continue
+            info = read_shard(path).info
+            if mix or (tuple(info["size"]), info["frames"]) == ((64, 64), 17):
+                link.symlink_to(path.resolve())
     return into
 
 
@@ -84,7 +89,7 @@ def objective_of(arm: Arm, shards: Path, lists: Path, text: TextEncoder) -> Diff
     loader = Loader(
         shards,
         lists,
-        LoaderConfig(tokens=2592, maps=True, stills=0.1, captions=(0.25, 0.15, 0.3, 0.3)),
+        LoaderConfig(tokens=2592, maps=True, stills=0.1, captions=(0.25, 0.15, 0.3, 0.3), refresh=25),
         empty.states[0, : int(empty.lengths[0])],
     )
     times = TimesConfig(per_frame=0.2, known=0.2, shift=2.0)
@@ -95,8 +100,9 @@ def objective_of(arm: Arm, shards: Path, lists: Path, text: TextEncoder) -> Diff
     return objective
 
 
-def train(arm: Arm, objective: Diffusion, folder: Path, seconds: float) -> int:
-    """Train for that many processor seconds in all, from the last checkpoint if there is one; returns the steps."""
+def train(arm: Arm, objective: Diffusion, folder: Path, seconds: float, join: Callable[[], object]) -> int:
+    """Train for that many processor seconds in all, from the last checkpoint if there is one; returns the steps. join:
+    called now and then, to bring in new shards."""
     named = [(f"{m}.{n}", p) for m, net in objective.models.items() for n, p in net.named_parameters()]
     optimizer = Optimizer(named, OptimConfig(lr=arm.rate, muon_lr=2 * arm.rate), torch.float32)
     ema, step, before = Ema(optimizer.weights, 0.998), 0, 0.0
@@ -119,7 +125,8 @@ def train(arm: Arm, objective: Diffusion, folder: Path, seconds: float) -> int:
         value = float(parts.get("velocity", loss.detach()))
         mean = value if step == 0 else mean + 0.02 * (value - mean) if mean == mean else value
         step += 1
-        if step % 25 == 0:
+        if step % 10 == 0:
+            join()
             log.info(
                 "%s: step %d, %.0f of %.0f s, velocity error %.4f", folder.name, step, spent, seconds, mean
             )
@@ -162,7 +169,14 @@ def score(model_folder: Path, suite: Suite, out: Path) -> dict[str, list[float]]
 
 
 def main(
-    latents: Path, run: Path, arms: list[str], minutes: float, prompts: int, seed: int, circle: int
+    latents: list[Path],
+    run: Path,
+    arms: list[str],
+    minutes: float,
+    prompts: int,
+    seed: int,
+    circle: int,
+    mix: bool,
 ) -> None:
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -176,8 +190,9 @@ def main(
         folder = run / name
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "export").is_dir():
-            objective = objective_of(ARMS[name], links(latents, run / "shards"), folder / "lists", text)
-            steps = train(ARMS[name], objective, folder, 60 * minutes)
+            join = partial(links, latents, folder / "shards", mix)
+            objective = objective_of(ARMS[name], join(), folder / "lists", text)
+            steps = train(ARMS[name], objective, folder, 60 * minutes, join)
             export(objective, folder / "export")
             log.info("%s: %d steps", name, steps)
         scores = score(folder / "export", suite, folder)
@@ -188,11 +203,12 @@ def main(
 
 if __name__ == "__main__":
     ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    ask.add_argument("--latents", type=Path, default=Path("runs/latents"))
+    ask.add_argument("--latents", nargs="+", type=Path, default=[Path("runs/latents")])
     ask.add_argument("--run", type=Path, default=Path("runs/bakeoff"))
     ask.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     ask.add_argument("--minutes", type=float, default=60.0)
     ask.add_argument("--prompts", type=int, default=96)
     ask.add_argument("--seed", type=int, default=31)
     ask.add_argument("--circle", type=int, default=0)
+    ask.add_argument("--mix", action="store_true")
     main(**vars(ask.parse_args()))

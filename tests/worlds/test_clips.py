@@ -149,3 +149,20 @@ def test_bad_input_says_what_to_do(facts: dict, words: str) -> None:
         get_world("studio").clip(**{"seed": 0, **facts})
     with pytest.raises(UserError, match="the worlds are studio"):
         get_world("garden")
+
+
+def test_what_rolls_can_leave_the_picture_and_other_clips_stay_what_they_are() -> None:
+    world = get_world("studio")
+    facts = {"size": (48, 48), "events": ("roll",)}
+    stays = world.clip(3, **facts).state["visibility"]
+    assert stays[-1].min() > 0.5
+    leaving = world.clip(3, frames=33, leaves=True, **facts)
+    seen = leaving.state["visibility"][:, 0]
+    assert len(leaving.video) == 33
+    assert seen[0] > 0.5
+    assert seen[-8:].max() == 0  # it is gone, and stays gone
+    across = leaving.state["centre"][:, 0, 0]
+    assert (np.diff(across) > 0).all() or (np.diff(across) < 0).all()  # it never turns back
+    assert ("right" in leaving.captions.long) == (across[-1] > across[0])
+    drop = {"size": (48, 48), "events": ("drop",)}
+    assert same(world.clip(3, leaves=True, **drop), world.clip(3, **drop))

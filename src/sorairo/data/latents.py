@@ -60,12 +60,17 @@ Words = Callable[[list[str]], tuple[Tensor, Tensor]]  # n sentences -> states (n
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """Clips of one shape. size: (width, height). share: of all shards. circle: of the world's circles."""
+    """Clips of one shape.
+
+    size: (width, height). share: of all shards. circle: of the world's circles. leaves: what rolls goes on out of the
+    picture.
+    """
 
     size: tuple[int, int]
     frames: int
     share: float
     circle: int = 0
+    leaves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +132,8 @@ def render_with_world(plan: LatentPlan, workers: int) -> Render:
     def render(seeds: Iterable[int], bucket: Bucket) -> Iterator[WorldClip]:
         facts: dict[str, Any] = {"size": bucket.size, "frames": bucket.frames, "circle": bucket.circle}
         facts["masks"] = plan.maps
+        if bucket.leaves:
+            facts["leaves"] = True
         return render_clips(world, seeds, workers=workers, fps=plan.fps, split=plan.split, **facts)
 
     return render
@@ -162,6 +169,7 @@ def _check_plan(plan: LatentPlan, folder: Path) -> None:
     path, now = folder / "plan.json", json.loads(json.dumps(asdict(plan)))
     if path.exists():
         before = json.loads(path.read_text())
+        before["buckets"] = [{"leaves": False} | bucket for bucket in before.get("buckets", [])]
         for key in now:
             if key != "shards" and before.get(key, OLD.get(key)) != now[key]:
                 raise UserError(

@@ -28,6 +28,8 @@ ENTROPY = 0x57D10  # of this world, beside the seed and the try
 TRIES = 400
 SHOTS = 6  # cameras tried on one simulation, which costs more than they do
 NEAREST = 3.6  # metres from the lens to the middle of the action
+VIEWS = ("eye", "right", "up", "forward")
+STAGED = 17  # frames that a leaving object takes from one side of the picture to the other
 SMALLEST = 0.135  # an actor's width as a part of the short side
 
 
@@ -61,34 +63,43 @@ class Studio:
         split: str = "train",
         masks: bool = False,
         events: Sequence[str] = (),
+        leaves: bool = False,
     ) -> WorldClip:
         """One clip at (width, height), the same for the same arguments in any process.
 
         frames is 1 (a still) or at least 13. split: train never shows a held-out combination of colour, shape and
-        event, heldout always does. events: only these of the circle's, all if empty. Raises UserError for what the
-        world cannot make.
+        event, heldout always does. events: only these of the circle's, all if empty. leaves: what rolls goes on out of
+        the picture; otherwise a roll takes as long as the clip, whatever its length, and never leaves. Raises
+        UserError for what the world cannot make.
         """
         self.check(seed, size, frames, fps, circle, split, events)
         table = get_circle(circle)
         length = max(frames, 17)
         event, move = self.subject(seed, circle, events)
         move = move if frames > 1 else "still"
+        leaving = leaves and event == "roll" and frames > 1
+        staged_for = STAGED if leaving else length
         for attempt in range(TRIES):
             streams = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed, attempt))).spawn(4)
             moves, looks, lens, words = streams
-            hand = _hand(moves, table, event, (length - 1) / fps)
+            later = _later(seed, attempt, length) if leaving else 0
+            hand = _hand(moves, table, event, (staged_for - 1) / fps)
             staged = add_bystanders(hand, STAGINGS[event](hand))
             objects = paint(staged.objects, looks, table, event, split)
             if objects is None or len(objects) not in table.objects:
                 continue
             scene = dress(replace(staged, objects=objects), looks, table, event)
-            motion = simulate(scene, length, fps)
+            motion = simulate(scene, later + length, fps)
             if not came_about(scene, motion):
                 continue
-            filmed = film(lens, staged, move, scene, motion, size)
+            filmed = film(
+                lens, staged, move, scene, _part(motion, 0, staged_for) if leaving else motion, size
+            )
             if filmed is None:
                 continue
             scene, view = filmed
+            if leaving:
+                motion, view = _part(motion, later, later + length), _lasting(view, length)
             story = tell(scene, motion, view)
             assert story is not None
             if frames == 1:
@@ -96,7 +107,8 @@ class Studio:
                 story = still_story(scene, motion, view)
             picture = renderer().draw(scene, motion, view, size)
             state = describe(scene, story, motion, view, picture, size, fps)
-            if not well_seen(scene, state["visibility"], still=frames == 1):
+            seen = state["visibility"]
+            if not (seen[0].min() > 0.5 if leaving else well_seen(scene, seen, still=frames == 1)):
                 continue
             if event == "hide" and frames > 1 and tell(scene, motion, view, state["visibility"]) is None:
                 continue
@@ -272,7 +284,23 @@ def _large_enough(scene: Scene, motion: Trajectory, view: View) -> bool:
 def _moment(motion: Trajectory, view: View, frame: int) -> tuple[Trajectory, View]:
     """One frame of a clip, as a clip of one frame."""
     here = slice(frame, frame + 1)
+    turned = {name: getattr(view, name)[here] for name in VIEWS}
+    return _part(motion, frame, frame + 1), replace(view, **turned)
+
+
+def _part(motion: Trajectory, start: int, stop: int) -> Trajectory:
+    """Some frames of a motion; its looks, between frames, stay whole."""
     fields = ("position", "rotation", "velocity", "spin", "contacts")
-    still = replace(motion, **{name: getattr(motion, name)[here] for name in fields})
-    turned = {name: getattr(view, name)[here] for name in ("eye", "right", "up", "forward")}
-    return still, replace(view, **turned)
+    return replace(motion, **{name: getattr(motion, name)[start:stop] for name in fields})
+
+
+def _lasting(view: View, frames: int) -> View:
+    """The view of so many frames; beyond its end the camera stands still."""
+    places = np.arange(frames).clip(0, len(view.eye) - 1)
+    return replace(view, **{name: getattr(view, name)[places] for name in VIEWS})
+
+
+def _later(seed: int, attempt: int, length: int) -> int:
+    """At which frame of its way through the picture a leaving object is first seen."""
+    rng = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed, attempt, 1)))
+    return int(rng.integers(0, 10) if length > STAGED else rng.integers(4, STAGED - 2))
