@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sorairo.checkpoints.adapters.wan_codec import config_to_wan, state_to_wan
-from sorairo.codec.discriminator import Discriminator, fooling, telling_apart
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.losses import charbonnier, edges, psnr
 from sorairo.codec.model import Codec, CodecConfig
@@ -35,8 +34,7 @@ class CodecObjectiveConfig:
 
     noise: largest deviation of the noise on the decoder's input (latents have about unit deviation); drawn per clip and
     reached after noise_ramp steps, so that what a transformer gets nearly right is decoded well. edges: weight of that
-    term. adversary: weight of an adversarial loss, whose discriminator learns beside the decoder; 0: none (what it
-    did stands in docs/codec.md). held_out: clips that are scored.
+    term. held_out: clips that are scored.
     """
 
     shapes: tuple[CropShape, ...] = ()
@@ -44,7 +42,6 @@ class CodecObjectiveConfig:
     noise: float = 0.1
     noise_ramp: int = 1500
     edges: float = 0.25
-    adversary: float = 0.0
     compiled: bool = True
     held_out: int = 16
 
@@ -63,8 +60,6 @@ class CodecObjective:
     def __post_init__(self) -> None:
         self.crops = Crops(self.train_shards, self.config.shapes, self.config.seed)
         self.models = {"codec": self.codec}
-        if self.config.adversary:
-            self.models["adversary"] = Discriminator()
         for module in (self.codec.encoder, self.codec.quant):
             module.requires_grad_(False)
         if self.config.compiled:
@@ -93,12 +88,6 @@ class CodecObjective:
         error = made - video
         parts = {"pixels": charbonnier(error), "edges": edges(error)}
         total = parts["pixels"] + self.config.edges * parts["edges"]
-        judge = self.models.get("adversary")
-        if isinstance(
-            judge, Discriminator
-        ):  # both learn in one step: neither's loss has a gradient for the other
-            parts["fooling"], parts["telling"] = fooling(judge, made), telling_apart(judge, video, made)
-            total = total + self.config.adversary * parts["fooling"] + parts["telling"]
         parts["psnr"] = 10 * torch.log10(4 / error.square().mean())
         return total, {name: part.detach() for name, part in parts.items()}
 
