@@ -266,6 +266,29 @@ def test_ctrl_c_in_mid_run(tmp_path: Path, tiny_folder: Path) -> None:
     assert names(tmp_path) == ["out.mp4"] and (tmp_path / "out.mp4").read_bytes() == b"the old one"
 
 
+def test_ctrl_c_keeps_what_is_made(tmp_path: Path, tiny_folder: Path) -> None:
+    program = f"import sys; sys.path.insert(0, {str(SRC)!r}); from sorairo.cli.main import run; run()"
+    arguments = ["generate", PROMPT, "--model", str(tiny_folder), "--steps", "60", "-n", "12", "--seed", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as child:
+        assert child.stderr and child.stdout
+        while not child.stderr.readline().startswith("encode"):  # the first is on disk
+            assert child.poll() is None
+        child.send_signal(signal.SIGINT)
+        told, rest = child.communicate()
+    assert child.returncode == 130 and rest.endswith("sorairo: stopped.\n")
+    made = sorted(tmp_path.iterdir())
+    assert 1 <= len(made) < 12 and all(path.suffix == ".mp4" for path in made)
+    assert [line.split("  ")[0] for line in told.splitlines()] == [path.name for path in made]
+    assert all(len(read_video(path)) == 5 for path in made)
+
+
 def test_models(sorairo: Callable[..., Done]) -> None:
     done = sorairo("models", "info", "MODEL")
     assert done.code == 0 and "64x64, 96x64, 64x96" in done.out and "red" in done.out

@@ -143,7 +143,7 @@ def test_a_colour_behind_what_is_transparent(sorairo: Callable[..., Done]) -> No
 
 BAD = {
     "no such file": (("extend", "none.mp4", WORDS), "does not exist"),
-    "no words": (("extend", "b.mp4"), "give some as PROMPT"),
+    "no words": (("extend", "b.mp4"), "say in words what happens"),
     "a clip to animate": (("animate", "a.mp4", WORDS), "extend it instead"),
     "a still to extend": (("extend", "still.png", WORDS), "still"),
     "a still to blend": (("blend", "still.png", "b.mp4", WORDS), "still"),
@@ -205,3 +205,25 @@ def test_cards_that_cannot_be_read(tmp_path: Path, text: str, words: str) -> Non
 
 def test_storyboards_that_cannot_be_read(sorairo: Callable[..., Done], tmp_path: Path) -> None:
     refused(sorairo("storyboard", "none.yaml", "--model", "MODEL"), "cannot be read", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["clip.m4v", "clip.avi", "clip.ts", "none/clip", "a.mp", "clip.MP4"])
+def test_a_name_of_a_file_is_never_words(sorairo: Callable[..., Done], given: None, name: str) -> None:
+    before = names(Path())
+    if name == "a.mp":  # a typo of a suffix that is none: it is a file because it is there
+        Path(name).write_bytes(b"no video")
+        before = names(Path())
+    done = sorairo("loop", name, "--model", "MODEL")
+    assert done.code == 2 and name in done.err, done
+    assert names(Path()) == before
+    assert sorairo("extend", "a.mp4", "b.mp4", "--model", "MODEL").code == 2
+    assert "name of a file" in sorairo("generate", "my clip.mov", "--model", "MODEL").err
+
+
+@pytest.mark.parametrize(
+    "more", [("-o", "x.png", "--sheet", "x.png"), ("-n", "2", "-o", "x.png", "--sheet", "./x-2.png")]
+)
+def test_one_path_for_two_outputs(
+    sorairo: Callable[..., Done], tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    refused(sorairo("generate", WORDS, "--model", "none", *more), "two outputs", tmp_path)

@@ -24,7 +24,6 @@ __all__ = [
     "Reference",
     "StoredPlan",
     "file_sha256",
-    "is_ours",
     "plan_from_dict",
     "plan_to_dict",
     "read_plan",
@@ -122,21 +121,24 @@ def read_plan(path: str | Path) -> StoredPlan:
     return stored
 
 
-def is_ours(facts: dict[str, Any]) -> bool:
-    """Whether a file's metadata are a record that this program wrote, by name; others have keys like ours."""
-    software = facts.get("software")
-    name = software.split(maxsplit=1)[0] if isinstance(software, str) and software.strip() else ""
-    return name == SOFTWARE and isinstance(facts.get("plan"), dict)
-
-
 def stored_plan(facts: dict[str, Any], path: Path) -> StoredPlan | None:
-    """The plan in a file's metadata; None where they are not a record of ours.
+    """The plan in a file's metadata; None where they are not a record of ours, since others write keys like ours.
 
-    Raises UserError for a record of ours that is broken or of a later version.
+    A record is ours by its software's name, or, as the first version's Python wrote it, without one and with a plan
+    that is right in every key. Raises UserError for a record of ours that is broken or of a later version.
     """
-    if not is_ours(facts):
+    software, values = facts.get("software"), facts.get("plan")
+    if not isinstance(values, dict):
         return None
-    plan, known = plan_from_dict(facts["plan"], where=f"{path}: plan")
+    named = isinstance(software, str) and software.split(" ")[0] == SOFTWARE
+    if software is not None and not named:
+        return None
+    try:
+        plan, known = plan_from_dict(values, where=f"{path}: plan")
+    except UserError:
+        if named:
+            raise
+        return None
     texts = {name: str(facts[name]) for name in ("model", "software", "dtype", "device") if name in facts}
     numbers = {name: facts[name] for name in ("upscale", "threads") if isinstance(facts.get(name), int)}
     return StoredPlan(plan=plan, known=known, folder=path.parent, **texts, **numbers)

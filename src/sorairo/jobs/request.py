@@ -198,11 +198,12 @@ class Request(Schema):
     @classmethod
     def _args(cls, values: Any) -> Any:
         """args as the class of the verb."""
-        if not isinstance(values, dict) or values.get("verb") not in ARGS:
+        verb = values.get("verb") if isinstance(values, dict) else None
+        if not isinstance(verb, str) or verb not in ARGS:
             return values
         args = values.get("args")
         if not isinstance(args, Args):
-            args = ARGS[values["verb"]].model_validate({} if args is None else args)
+            args = ARGS[verb].model_validate({} if args is None else args)
         return values | {"args": args}
 
     @model_validator(mode="after")

@@ -61,8 +61,7 @@ class Source:
         """
         if self.stored is None:
             raise UserError(
-                f"{self.path} does not say what words it was made from; give some as PROMPT, and say in words what"
-                " happens."
+                f"{self.path} does not hold the words that it was made from; say in words what happens, as PROMPT."
             )
         spans = self.stored.plan.spans[part]
         return " ".join(dict.fromkeys(span.text for span in spans))
