@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -55,12 +56,15 @@ class Arm:
 
     start: str = ""
     local: int = 0
+    predicts: Literal["velocity", "data"] = "velocity"
     rate: float = 1.5e-3
 
 
 ARMS = {
     "plain": Arm(),
     "local": Arm(local=2),
+    "data": Arm(predicts="data"),
+    "local-data": Arm(local=2, predicts="data"),
     "warm": Arm(start="default", rate=0.5e-3),
     "warm-local": Arm(start="default", local=2, rate=0.5e-3),
 }
@@ -93,7 +97,9 @@ def objective_of(arm: Arm, shards: Path, lists: Path, text: TextEncoder) -> Diff
         empty.states[0, : int(empty.lengths[0])],
     )
     times = TimesConfig(per_frame=0.2, known=0.2, shift=2.0)
-    config = DiffusionConfig(times=times, align=AlignmentConfig(block=3), compile=False)
+    config = DiffusionConfig(
+        times=times, align=AlignmentConfig(block=3), predicts=arm.predicts, compile=False
+    )
     objective = Diffusion(transformer, loader, config, sampler=lambda *_: {}, exporter=lambda *_: None)
     if arm.start:
         warm_start(objective, arm.start)
@@ -140,12 +146,12 @@ def train(arm: Arm, objective: Diffusion, folder: Path, seconds: float, join: Ca
     return step
 
 
-def export(objective: Diffusion, folder: Path) -> None:
+def export(objective: Diffusion, folder: Path, predicts: Literal["velocity", "data"]) -> None:
     """The averaged weights as a model's folder, with the codec and the words of the one that ships."""
     default = find_folder("default")
     info = replace(read_info(default), name=folder.parent.name, scorecard={})
     codec = load_checkpoint("default", "fp32").codec
-    save_checkpoint(folder, codec, objective.transformer, default, info, shift=SHIFT)
+    save_checkpoint(folder, codec, objective.transformer, default, info, shift=SHIFT, predicts=predicts)
 
 
 def score(model_folder: Path, suite: Suite, out: Path) -> dict[str, list[float]]:
@@ -193,7 +199,7 @@ def main(
             join = partial(links, latents, folder / "shards", mix)
             objective = objective_of(ARMS[name], join(), folder / "lists", text)
             steps = train(ARMS[name], objective, folder, 60 * minutes, join)
-            export(objective, folder / "export")
+            export(objective, folder / "export", ARMS[name].predicts)
             log.info("%s: %d steps", name, steps)
         scores = score(folder / "export", suite, folder)
         for column, values in scores.items():

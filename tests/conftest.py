@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -56,7 +57,15 @@ def tiny_local_folder(tmp_path_factory: pytest.TempPathFactory, bert_source: Pat
     return _checkpoint(tmp_path_factory.mktemp("models") / "tiny-local", bert_source, local=1, local_width=16)
 
 
-def _checkpoint(folder: Path, bert_source: Path, **shape: int) -> Path:
+@pytest.fixture(scope="session")
+def tiny_data_folder(tmp_path_factory: pytest.TempPathFactory, bert_source: Path) -> Path:
+    """One whose transformer predicts data, not velocities."""
+    return _checkpoint(tmp_path_factory.mktemp("models") / "tiny-data", bert_source, "data")
+
+
+def _checkpoint(
+    folder: Path, bert_source: Path, predicts: Literal["velocity", "data"] = "velocity", **shape: int
+) -> Path:
     from sorairo.checkpoints.info import ModelInfo
     from sorairo.checkpoints.save import save_checkpoint
     from sorairo.codec.model import Codec
@@ -77,13 +86,15 @@ def _checkpoint(folder: Path, bert_source: Path, **shape: int) -> Path:
         vocabulary=tuple(VOCABULARY),
         default_steps=3,
     )
+    transformer = Transformer(replace(PRESETS["tiny"], **shape))
     save_checkpoint(
         folder,
         codec,
-        Transformer(replace(PRESETS["tiny"], **shape)),
+        transformer,
         bert_source,
         info,
         shift=3.0,
+        predicts=predicts,
         dtype=torch.float32,
     )
     return folder

@@ -1,7 +1,7 @@
 """After `import sorairo.diffusers` diffusers opens our models with local convolutions: WanPipeline.from_pretrained.
 
-A folder names this module in its model_index.json, so diffusers imports it where the package is installed. Models
-without local convolutions are Wan's own class and need nothing of ours.
+A folder names this module in its model_index.json; diffusers uses it once it is imported, and says so where it is not.
+Models without local convolutions are Wan's own class and need nothing of ours.
 """
 
 # Letters: b batch, c latent channels, f local channels, t h w latent grid

@@ -18,7 +18,7 @@ def psnr(a, b):
     return 10 * np.log10(255**2 / max(np.mean((a.astype(float) - b.astype(float)) ** 2), 1e-9))
 
 
-@pytest.fixture(scope="module", params=["tiny_folder", "tiny_local_folder"])
+@pytest.fixture(scope="module", params=["tiny_folder", "tiny_local_folder", "tiny_data_folder"])
 def folder(request):
     return request.getfixturevalue(request.param)
 
@@ -26,6 +26,8 @@ def folder(request):
 @pytest.fixture(scope="module")
 def pipeline(folder):
     import diffusers
+
+    import sorairo.diffusers  # noqa: F401  # without it diffusers refuses a class that is not its own
 
     diffusers.utils.logging.set_verbosity_error()
     with warnings.catch_warnings():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sorairo.flow.loss import velocity_loss
-from sorairo.flow.path import data_at, interpolate, noise_at, velocity_of
+from sorairo.flow.path import data_at, interpolate, noise_at, over, towards, velocity_of
 from sorairo.flow.times import TimesConfig, draw_times, known_frames, shift_for, shifted
 
 
@@ -23,6 +23,19 @@ def test_both_ends_can_be_told_from_any_point(sigma):
     x, velocity = interpolate(data, noise, sigma), velocity_of(data, noise)
     assert torch.allclose(data_at(x, velocity, sigma), data, atol=1e-6)
     assert torch.allclose(noise_at(x, velocity, sigma), noise, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_the_velocity_of_predicted_data_is_the_paths_and_stays_finite(sigma):
+    data, noise = pair()
+    x = interpolate(data, noise, sigma)
+    velocity = towards(x, data, sigma)
+    there = over(data, sigma) >= 1e-3
+    want = torch.where(torch.as_tensor(there).expand_as(data), noise - data, torch.zeros(()))
+    assert torch.allclose(velocity, want, atol=1e-5)  # no noise: nothing is left to go
+    # an error of the data weighs no more below `least` than at it
+    off = towards(x, data + 0.01, sigma, least=0.05) - towards(x, data, sigma, least=0.05)
+    assert off.abs().max() <= 0.2 + 1e-3
 
 
 def test_path_ends_are_exact():

@@ -61,7 +61,7 @@ def _diffusers(found: Layout, folder: Path) -> None:
         )
     write_json(folder / "vae" / "config.json", wan_codec.config_to_wan(found.codec.config))
     write_entries(folder / "vae" / f"{WEIGHTS}.safetensors", found.codec, _codec_names(found.codec.config))
-    write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(found.shift))
+    write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(found.shift, found.predicts))
     where = t5_file(found.folder)
     if where:
         entries = read_header(where)
@@ -90,6 +90,7 @@ def _original(found: Layout, folder: Path) -> None:
         boundary=found.boundary,
         own_times=found.own_times,
         times=found.times,
+        predicts=found.predicts,
         codec=wan_codec.config_to_wan(found.codec.config),
     )
     to_json(constants, folder / "constants.json")

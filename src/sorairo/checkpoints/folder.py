@@ -21,7 +21,7 @@ import torch
 
 import sorairo
 from sorairo.checkpoints import store
-from sorairo.checkpoints.index import read_json
+from sorairo.checkpoints.index import Predicts, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source, codec_source, diffusers_layout, info_of
 from sorairo.checkpoints.original import is_original, original_info, original_layout
@@ -60,7 +60,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A loaded model. shift, times: which noise levels the sampler visits, see Layout. dtype: of codec and transformer.
+    """A loaded model. shift, times, predicts: see Layout. dtype: of codec and transformer.
 
     vision: what the model sees given pictures with, where it does so by more than their latents.
     """
@@ -75,6 +75,7 @@ class Checkpoint:
     device: torch.device
     vision: Vision | None = None
     times: tuple[int, ...] = ()
+    predicts: Predicts = "velocity"
 
     @property
     def abilities(self) -> Abilities:
@@ -123,6 +124,7 @@ def load_checkpoint(
         device=device,
         vision=layout.vision(beside, device) if layout.vision else None,
         times=layout.times,
+        predicts=layout.predicts,
     )
     _share_memory(checkpoint, layout, free, keep)
     return checkpoint

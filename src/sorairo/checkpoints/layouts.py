@@ -17,7 +17,7 @@ import torch
 from sorairo.checkpoints import store
 from sorairo.checkpoints.adapters import wan, wan_codec
 from sorairo.checkpoints.encoders import load_text, load_vision
-from sorairo.checkpoints.index import read_index, read_json, read_shift
+from sorairo.checkpoints.index import Predicts, read_index, read_json, read_sampler
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.published import TEXT_LEN, published_info
 from sorairo.checkpoints.tensors import Adapt, Entry, weight_entries
@@ -60,7 +60,8 @@ class Layout:
     """A checkpoint, not yet loaded. transformers: one, or those for high and for low noise, which meet at `boundary`.
 
     own_times: each frame has a noise level of its own. times: the timesteps of a model of few steps, which adds fresh
-    noise at each; none for one that is solved along its path, by levels that `shift` moves. text, vision: make these
+    noise at each; none for one that is solved along its path, by levels that `shift` moves. predicts: what a
+    transformer gives. text, vision: make these
     encoders in a dtype on a device, the first with its blocks left in their files or not; vision is None where the
     model has none.
     """
@@ -75,6 +76,7 @@ class Layout:
     text: Make
     vision: Callable[[torch.dtype, torch.device], Vision] | None = None
     times: tuple[int, ...] = ()
+    predicts: Predicts = "velocity"
 
     def __post_init__(self) -> None:
         first, codec = self.transformers[0].config, self.codec.config
@@ -102,13 +104,15 @@ def diffusers_layout(folder: Path) -> Layout:
     info = info_of(folder)
     names = [part for part in ("transformer", "transformer_2") if part in index.parts]
     vision = partial(load_vision, folder) if "image_encoder" in index.parts else None
+    shift, predicts = read_sampler(folder / "scheduler" / "scheduler_config.json")
     return Layout(
         folder=folder,
         info=info,
         transformers=tuple(transformer_source(folder / name, info.text_len) for name in names),
         boundary=index.boundary,
         codec=codec_source(folder / "vae"),
-        shift=read_shift(folder / "scheduler" / "scheduler_config.json"),
+        shift=shift,
+        predicts=predicts,
         own_times=index.own_times,
         times=index.times,
         text=partial(load_text, folder, info.text_len),

@@ -22,7 +22,7 @@ import torch
 from sorairo.checkpoints import store
 from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_original, wan_original
 from sorairo.checkpoints.encoders import from_umt5, load_original_vision, load_text, load_umt5, load_vision
-from sorairo.checkpoints.index import read_json
+from sorairo.checkpoints.index import Predicts, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Make, Source, codec_names
 from sorairo.checkpoints.published import published_constants, published_info
@@ -50,13 +50,14 @@ CLIP = "models_clip*"
 
 @dataclass(frozen=True, kw_only=True)
 class Constants:
-    """constants.json. times: see Layout. codec: the vae/config.json of diffusers, where the codec is not a published
-    one."""
+    """constants.json. times, predicts: see Layout. codec: the vae/config.json of diffusers, where the codec is not a
+    published one."""
 
     shift: float
     boundary: float | None = None
     own_times: bool = False
     times: tuple[int, ...] = ()
+    predicts: Predicts = "velocity"
     codec: dict[str, Any] | None = None
 
 
@@ -88,6 +89,7 @@ def original_layout(folder: Path) -> Layout:
         shift=constants.shift,
         own_times=constants.own_times,
         times=constants.times,
+        predicts=constants.predicts,
         text=text,
         vision=vision,
     )

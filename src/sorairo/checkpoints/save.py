@@ -14,6 +14,7 @@ from torch import nn
 
 from sorairo.checkpoints.adapters import wan, wan_codec
 from sorairo.checkpoints.folder import WEIGHTS, read_json
+from sorairo.checkpoints.index import PREDICTION_TYPES, Predicts
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.codec.model import Codec
 from sorairo.config import to_json
@@ -47,16 +48,19 @@ def save_checkpoint(
     info: ModelInfo,
     *,
     shift: float = 1.0,
+    predicts: Predicts = "velocity",
     dtype: torch.dtype = torch.bfloat16,
 ) -> None:
     """Write `folder`, in place of what it was, so that both we and diffusers.WanPipeline can load it.
 
-    text_source: a folder that TextEncoder.load reads, a checkpoint or a published BERT. shift: the sampler's.
-    dtype: what the weights of codec and transformer are stored in; the text encoder's are always bf16.
+    text_source: a folder that TextEncoder.load reads, a checkpoint or a published BERT. shift: the sampler's. predicts:
+    what the transformer gives. dtype: what the weights of codec and transformer are stored in; the text encoder's are
+    always bf16.
     Raises UserError where the folder cannot be written or is not a checkpoint's to replace.
     """
     with replaced(Path(folder)) as fresh:
-        _write_parts(fresh, codec, transformer, Path(text_source), info, shift, dtype)
+        _write_parts(fresh, codec, transformer, Path(text_source), info, dtype)
+        write_json(fresh / "scheduler" / "scheduler_config.json", scheduler_config(shift, predicts))
 
 
 @contextmanager
@@ -80,7 +84,6 @@ def _write_parts(
     transformer: Transformer,
     text_source: Path,
     info: ModelInfo,
-    shift: float,
     dtype: torch.dtype,
 ) -> None:
     write_json(folder / "model_index.json", INDEX | {"transformer": class_of(transformer.config)})
@@ -104,7 +107,6 @@ def _write_parts(
     for name in TOKENIZER_FILES:
         if (tokens / name).is_file():
             shutil.copyfile(tokens / name, folder / "tokenizer" / name)
-    write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(shift))
 
 
 def class_of(config: TransformerConfig) -> list[str]:
@@ -112,13 +114,13 @@ def class_of(config: TransformerConfig) -> list[str]:
     return ["sorairo.diffusers" if config.local else "diffusers", wan.class_name(config)]
 
 
-def scheduler_config(shift: float) -> dict[str, Any]:
-    """scheduler_config.json of Wan's UniPC with this shift."""
+def scheduler_config(shift: float, predicts: Predicts = "velocity") -> dict[str, Any]:
+    """scheduler_config.json of Wan's UniPC with this shift, for a model that predicts this."""
     return {
         "_class_name": "UniPCMultistepScheduler",
         "_diffusers_version": "0.36.0",
         "num_train_timesteps": 1000,
-        "prediction_type": "flow_prediction",
+        "prediction_type": PREDICTION_TYPES[predicts],
         "use_flow_sigmas": True,
         "flow_shift": shift,
         "solver_order": 2,

@@ -15,7 +15,7 @@ from sorairo.checkpoints.folder import Checkpoint
 from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
 from sorairo.flow.guidance import Scale, guided, with_known
-from sorairo.flow.path import data_at, interpolate
+from sorairo.flow.path import data_at, interpolate, towards
 from sorairo.flow.schedule import from_level, sigmas_at, timestep_of, unipc_sigmas
 from sorairo.flow.solvers import Velocity, renoise, unipc
 from sorairo.flow.windows import Window
@@ -239,8 +239,9 @@ def denoise(
             timestep = (1000 * sigma).floor().expand(copies, -1)  # copies t
         else:
             timestep = torch.full((copies,), float(timestep_of(sigma)), device=x.device)
-        x = x.to(model.dtype).expand(copies, -1, -1, -1, -1)
-        return model.transformer(x, timestep, states[:copies], lengths[:copies], **told).float()
+        seen = x.to(model.dtype).expand(copies, -1, -1, -1, -1)
+        made = model.transformer(seen, timestep, states[:copies], lengths[:copies], **told).float()
+        return towards(x, made, sigma) if model.predicts == "data" else made
 
     def asked(x: torch.Tensor, sigma: torch.Tensor | float) -> torch.Tensor:
         return ask(x, sigma, 1)

@@ -83,7 +83,7 @@ def test_the_head_learns_a_map_from_tokens():
     assert loss < 0.1 * first
 
 
-def make(tmp_path, align: AlignmentConfig | None, maps: bool = True):
+def make(tmp_path, align: AlignmentConfig | None, maps: bool = True, predicts="velocity"):
     config = PRESETS["tiny"]
     plan = LatentPlan(
         shards=1, clips=8, run=1, maps=True, buckets=(Bucket(size=(SIZE, SIZE), frames=FRAMES, share=1),)
@@ -104,9 +104,8 @@ def make(tmp_path, align: AlignmentConfig | None, maps: bool = True):
         LoaderConfig(tokens=64, maps=maps, word_cost=0.0),
         torch.zeros(1, config.text_dim),
     )
-    return Diffusion(
-        network, loader, DiffusionConfig(align=align, compile=False), lambda *_: {}, lambda *_: None
-    )
+    settings = DiffusionConfig(align=align, predicts=predicts, compile=False)
+    return Diffusion(network, loader, settings, lambda *_: {}, lambda *_: None)
 
 
 def test_a_recipe_that_reads_no_maps_is_told_so(tmp_path):
@@ -135,3 +134,14 @@ def test_an_aligned_loss_teaches_both_networks_and_shares_add_up(tmp_path, objec
 def test_without_alignment_there_is_no_head(tmp_path):
     objective = make(tmp_path, None)
     assert objective.models.keys() == {"transformer"} and objective.loss(objective.batch(0), 0)[1] == {}
+
+
+def test_data_predicted_right_has_no_loss_and_zeros_have_that_of_the_data(tmp_path):
+    objective = make(tmp_path, None, predicts="data")
+    batch = objective.batch(0)
+    beginning, _ = objective.loss(batch, 0)  # a network at its beginning says zero
+    assert float(beginning.detach()) > 1.0
+    data = batch.latents.float()
+    objective.transformer.forward = lambda *_, **__: data.clone()
+    loss, _ = objective.loss(batch, 0)
+    assert float(loss) < 0.05  # what is left is below the least noise

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from sorairo.data.loader import Batch, Loader
 from sorairo.flow.loss import velocity_loss
-from sorairo.flow.path import interpolate
+from sorairo.flow.path import interpolate, towards
 from sorairo.flow.times import TimesConfig, draw_times
 from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, object_weight
 from sorairo.training.parallel.processes import ALONE, Share
@@ -28,6 +28,8 @@ __all__ = ["Diffusion", "DiffusionConfig"]
 Sampler = Callable[[Transformer, Path, int], dict[str, float]]
 Exporter = Callable[[Transformer, Path], None]
 
+LEAST = 0.05
+"""Noise below which the error of predicted data counts as it does there. Source: see flow.path.towards."""
 NOISE = 2  # the stream of random numbers; the loop and the loader have others
 
 
@@ -35,13 +37,15 @@ NOISE = 2  # the stream of random numbers; the loop and the loader have others
 class DiffusionConfig:
     """times: which noise levels are drawn; half of the clips have one for all frames, half one per frame.
 
-    align: to the clips' state maps (alignment.py), None: not. compile: whether blocks are compiled, dynamic: once for
+    align: to the clips' state maps (alignment.py), None: not. predicts: what the transformer gives, the velocity or the
+    data; the loss is the velocity's either way. compile: whether blocks are compiled, dynamic: once for
     all shapes.
     """
 
     seed: int = 0
     times: TimesConfig = field(default_factory=lambda: TimesConfig(per_frame=0.5, known=0.3, shift=1.5))
     align: AlignmentConfig | None = None
+    predicts: Literal["velocity", "data"] = "velocity"
     compile: bool = True
     dynamic: bool = True
 
@@ -108,6 +112,8 @@ class Diffusion:
                 maps.append(self.map_head(tokens, there[rows]))
 
         velocity = self.transformer(noisy.to(dtype), 1000 * sigma, words, lengths, watch=watch)
+        if self.config.predicts == "data":
+            velocity = towards(noisy, velocity.float(), sigma, LEAST)
         part = share.of * weight.sum() / weights.sum()  # shares differ in how many frames count
         loss = part * velocity_loss(velocity, data, noise, weight)
         if not maps or self.config.align is None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from sorairo.flow.guidance import cfg
+from sorairo.flow.path import towards
 from sorairo.flow.schedule import unipc_sigmas
 from sorairo.flow.solvers import unipc
 from sorairo.training.rng import torch_rng
@@ -31,7 +32,8 @@ __all__ = ["SheetConfig", "sheet_sampler"]
 
 @dataclass(frozen=True, kw_only=True)
 class SheetConfig:
-    """What is made: size (width, height), frames, and how: steps, guidance, shift of the noise levels."""
+    """What is made: size (width, height), frames, and how: steps, guidance, shift of the noise levels. predicts: see
+    DiffusionConfig."""
 
     size: tuple[int, int] = (96, 96)
     frames: int = 17
@@ -39,6 +41,7 @@ class SheetConfig:
     steps: int = 16
     guidance: float = 2.0
     shift: float = 3.0
+    predicts: Literal["velocity", "data"] = "velocity"
 
 
 def sheet_sampler(
@@ -61,6 +64,8 @@ def sheet_sampler(
         def velocity(x: Tensor, sigma: float) -> Tensor:
             times = torch.full((2 * b, x.shape[2]), 1000 * sigma)  # 2b t
             both = transformer(torch.cat([x, x]).to(dtype), times, states.to(dtype), lengths).float()
+            if config.predicts == "data":
+                both = towards(torch.cat([x, x]), both, sigma)
             with_words, without = both.chunk(2)
             return cfg(with_words, without, config.guidance)
 
