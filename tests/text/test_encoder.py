@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sorairo.text.encoder import TextEncoder
-from sorairo.text.prompt import clean, unknown_words
+from sorairo.text.prompt import clean, denials, unknown_words, words
 from sorairo.types import UserError
 
 
@@ -62,3 +62,42 @@ def test_unknown_words():
     assert unknown_words("The red ball, the camera's left.", vocabulary) == []
     assert unknown_words("A RED dragon; a dragon!", vocabulary) == ["a", "dragon"]
     assert unknown_words("anything goes", []) == []
+
+
+def test_words_of_scripts_that_combine_are_whole():
+    assert words("एक लाल गेंद गिरती है।") == ["एक", "लाल", "गेंद", "गिरती", "है"]
+    assert words("می\u200cرود und cafe\u0301") == ["می\u200cرود", "und", "café"]
+    assert words("It\u2019s the camera's 'red' ball, twenty-two") == [
+        "it's", "the", "camera's", "red", "ball", "twenty", "two",
+    ]  # fmt: skip
+    assert words("กล้องสีแดง") == ["กล้องสีแดง"] and words("一个红球滚动。") == ["一个红球滚动"]
+
+
+def test_emoji_are_words_and_punctuation_is_none():
+    assert words("🔴⚽") == ["🔴", "⚽"] and words("a🔴ball") == ["a", "🔴", "ball"]
+    assert words("👩🏽\u200d🚀 ❤\ufe0f") == ["👩🏽\u200d🚀", "❤\ufe0f"]
+    assert words("... ?! -- \u2014 ' _ \u00b0") == []
+    assert unknown_words("a red ball 🔴", ["a", "red", "ball"]) == ["🔴"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("no ball, not red", ["no ball", "not red"]),
+        ("A cube without a shadow", ["without a shadow"]),
+        ("The ball doesn\u2019t bounce.", ["doesn\u2019t bounce"]),
+        ("房间里没有人", ["没有人"]),
+        ("A northern note about nothingness", []),
+        ("A red ball rolls to the right.", []),
+    ],
+)
+def test_denials(text, found):
+    assert denials(text) == found
+
+
+def test_a_text_that_is_too_long_or_broken_is_called_by_its_name(bert_source):
+    encoder = TextEncoder.load(bert_source, max_length=8)
+    with pytest.raises(UserError, match=r"^--negative is 1 word too long"):
+        encoder.tokens("a red ball drops on the floor", "--negative")
+    with pytest.raises(UserError, match=r"^The prompt has a byte that is not UTF-8"):
+        encoder.encode(["a \udcff ball"])

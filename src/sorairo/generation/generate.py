@@ -176,9 +176,19 @@ class Film:
 
 
 def encode_texts(plans: Sequence[Plan], model: Checkpoint) -> Texts:
-    """The states of every text of the plans, each alone (so that none depends on another), once."""
-    texts = [text for plan in plans for text in (*(span.text for span in plan.spans), plan.negative)]
-    return {text: model.text.encode([text]) for text in dict.fromkeys(texts)}
+    """The states of every text of the plans, each alone (so that none depends on another), once.
+
+    Raises UserError, before any is computed, for a text that is too long.
+    """
+    texts: dict[str, str] = {}  # text -> its name in an error
+    for plan in plans:
+        for span in plan.spans:
+            at = f"The prompt at {span.start / plan.fps:g} s" if len(plan.spans) > 1 else "The prompt"
+            texts.setdefault(span.text, at)
+        texts.setdefault(plan.negative, "--negative")
+    for text, called in texts.items():
+        model.text.tokens(text, called)
+    return {text: model.text.encode([text]) for text in texts}
 
 
 def guidance_of(plan: Plan, model: Checkpoint) -> Scale:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from sorairo.text.prompt import check_text
 from sorairo.types import UserError
 
 __all__ = [
@@ -101,6 +110,11 @@ class CardArgs(Schema):
     words: str | None = None
     picture: int | None = None
 
+    @field_validator("words")
+    @classmethod
+    def _text(cls, value: str | None) -> str | None:
+        return check_text(value, "words") if value else value
+
 
 class Storyboard(Args):
     """Cards in order of time."""
@@ -184,6 +198,11 @@ class Request(Schema):
             return cls.model_validate(values)
         except ValidationError as error:
             raise said(error, where) from error
+
+    @field_validator("prompt", "negative")
+    @classmethod
+    def _text(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return check_text(value, str(info.field_name)) if value else value
 
     @field_validator("size", mode="before")
     @classmethod

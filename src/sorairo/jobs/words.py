@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sorairo.jobs.record import words_of
 from sorairo.jobs.request import Extend, Request
 from sorairo.jobs.source import Source
 from sorairo.prompts.styles import apply_style, find_style
 from sorairo.tasks.ask import Ask
+from sorairo.text.prompt import denials, unknown_words, words
 from sorairo.types import Plan, UserError
 
 if TYPE_CHECKING:
@@ -142,8 +142,41 @@ def expanded(prompt: str, *, moving: bool = True, url: str | None = None, chat_m
 
 
 def warn_of_words(plan: Plan, model: Checkpoint, name: str, say: Callable[[str], None]) -> None:
-    """Say which words of a plan the model never saw. name: what the user calls the model."""
-    unknown = model.info.unknown_words(words_of(plan))
+    """Say which words of a plan the model will not understand. name: what the user calls the model."""
+    vocabulary = model.info.vocabulary
+    unknown: dict[str, None] = {}
+    for text in dict.fromkeys(span.text for span in plan.spans if span.text):
+        said = words(text)
+        strange = unknown_words(text, vocabulary)
+        if not said:
+            say(f"The prompt {text!r} has no words, so the model decides what to show.")
+        elif len(strange) == len(set(said)):
+            say(f"{name} knows no word of {text!r}, so the model decides what to show; {LISTED}.")
+        else:
+            unknown |= dict.fromkeys(strange)
+        if denied := denied_in(text):
+            say(
+                f"{name} does not understand {quoted(denied)}: what a prompt names is likely to appear."
+                " Say only what should be seen, and name the rest with --negative."
+            )
     if unknown:
-        words = ", ".join(f"“{word}”" for word in unknown)
-        say(f"{name} never saw {words}; `sorairo models info` lists the words that it knows.")
+        say(f"{name} never saw {quoted(unknown)}; {LISTED}.")
+    if denied := denials(plan.negative):
+        say(f"--negative says {quoted(denied)}; name there what should not be seen, without “no”.")
+
+
+LISTED = "`sorairo models info` lists the words that it knows"
+
+
+def denied_in(text: str) -> list[str]:
+    """What a prompt denies, without phrases of the training captions, such as "does not bounce much"."""
+    found = denials(text)
+    if not found:
+        return []
+    from sorairo.prompts.studio import studio_phrases
+
+    return [one for one in found if one.lower() not in studio_phrases()]
+
+
+def quoted(some: Iterable[str]) -> str:
+    return ", ".join(f"“{one}”" for one in dict.fromkeys(some))

@@ -16,7 +16,7 @@ from sorairo.worlds.scene import Body, Light, Scene
 from sorairo.worlds.story import Story
 from sorairo.worlds.templates import CAMERA_WORDS, OPENINGS, PHRASES, SYNONYMS
 
-__all__ = ["studio_caption", "studio_captions", "studio_grammar", "studio_recaption"]
+__all__ = ["studio_caption", "studio_captions", "studio_grammar", "studio_phrases", "studio_recaption"]
 
 ROUND = ("ball", "cylinder", "capsule")
 NEAR = ("next to", "beside", "close to")
@@ -64,6 +64,14 @@ def studio_grammar() -> Grammar:
             "a ball knocks over a white cylinder",
         ),
     )
+
+
+@cache
+def studio_phrases() -> str:
+    """The phrases of the training captions for events and the camera, in one text of small letters."""
+    events = [phrase for lines in PHRASES.values() for phrase in (lines.long, *lines.short, *lines.trained)]
+    moves = [phrase for words in CAMERA_WORDS.values() for phrase in (words.long, *words.trained)]
+    return "\n".join([*events, *moves]).lower()
 
 
 def studio_caption(facts: Facts) -> str:

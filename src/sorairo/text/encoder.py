@@ -13,7 +13,7 @@ import torch
 
 from sorairo.nn.weights import Blank, check_fit, read_weights
 from sorairo.text.bert import Bert, BertConfig, from_bert
-from sorairo.text.prompt import clean
+from sorairo.text.prompt import check_text, clean
 from sorairo.types import UserError
 
 if TYPE_CHECKING:
@@ -60,9 +60,12 @@ class TextEncoder:
     def width(self) -> int:
         return self.bert.words.embedding_dim
 
-    def tokens(self, prompt: str) -> list[int]:
-        """The token ids of a prompt, begin and end marks included. Raises UserError where it is too long."""
-        return token_ids(self.tokenizer, prompt, self.max_length)
+    def tokens(self, prompt: str, called: str = "The prompt") -> list[int]:
+        """The token ids of a prompt, begin and end marks included. called: its name in an error.
+
+        Raises UserError where it is too long.
+        """
+        return token_ids(self.tokenizer, prompt, self.max_length, called)
 
     @torch.inference_mode()
     def encode(self, prompts: list[str]) -> TextStates:
@@ -81,16 +84,17 @@ class TextEncoder:
         """There are no prompts for now. Nothing is let go: this encoder is small, as others are not."""
 
 
-def token_ids(tokenizer: Tokenizer, prompt: str, max_length: int) -> list[int]:
-    """The token ids of a prompt with the tokenizer's marks. Raises UserError, by how much, where it is too long."""
-    coded = tokenizer.encode(clean(prompt))
+def token_ids(tokenizer: Tokenizer, prompt: str, max_length: int, called: str = "The prompt") -> list[int]:
+    """The token ids of a prompt with the tokenizer's marks. called: the prompt's name in an error.
+
+    Raises UserError where it is too long, by how many words, and where it is not Unicode.
+    """
+    coded = tokenizer.encode(clean(check_text(prompt, called)))
     if len(coded.ids) > max_length:
         # one place is the end mark's; what starts after the last token that fits is too many
         last = coded.offsets[max_length - 2][1]
         over = max(1, len(clean(prompt)[last:].split()))
-        raise UserError(
-            f"The prompt is {over} word{'s' if over > 1 else ''} too long; shorten it by as many."
-        )
+        raise UserError(f"{called} is {over} word{'s' if over > 1 else ''} too long; shorten it by as many.")
     return coded.ids
 
 

@@ -1,4 +1,4 @@
-"""Prompts -> states through umT5, which Wan's transformers are told of words by. transformers computes it."""
+"""Prompts -> states through umT5, the text encoder of Wan. The transformers library computes it."""
 
 # Letters: b batch, l tokens, d width
 
@@ -43,9 +43,12 @@ class UMT5Encoder:
         self.max_length = max_length
         self._model: nn.Module | None = None
 
-    def tokens(self, prompt: str) -> list[int]:
-        """The token ids of a prompt, end mark included. Raises UserError where it is too long."""
-        return token_ids(self.tokenizer, prompt, self.max_length)
+    def tokens(self, prompt: str, called: str = "The prompt") -> list[int]:
+        """The token ids of a prompt, end mark included. called: its name in an error.
+
+        Raises UserError where it is too long.
+        """
+        return token_ids(self.tokenizer, prompt, self.max_length, called)
 
     @torch.inference_mode()
     def encode(self, prompts: list[str]) -> TextStates:
