@@ -9,7 +9,7 @@ from sorairo.training.recipes import load_recipe
 from sorairo.types import UserError
 
 ROOT = Path(__file__).parents[2]
-RUNS = ("tiny", "codec_default", "default", "upscaler")
+RUNS = ("tiny", "codec_default", "default", "few_steps", "upscaler")
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -19,6 +19,7 @@ class ModelInfo:
     ("frames": any known frames; "first", "last": the frame at that end). needs: what of it must be given.
     vocabulary: the lower-case words of its captions; empty if not known.
     low_noise_guidance: the second of two transformers' own scale; None: default_guidance serves both.
+    times: the timesteps of a model of few steps, which is asked for the data at each; none: it is solved along its path.
     guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or text.
     """
 
@@ -35,6 +36,7 @@ class ModelInfo:
     default_guidance: float = 4.0
     low_noise_guidance: float | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    times: tuple[int, ...] = ()
     recipe: str = ""
     steps_trained: int = 0
     data_seed: int = 0

@@ -114,7 +114,7 @@ def diffusers_layout(folder: Path) -> Layout:
         shift=shift,
         predicts=predicts,
         own_times=index.own_times,
-        times=index.times,
+        times=index.times or info.times,
         text=partial(load_text, folder, info.text_len),
         vision=vision,
     )

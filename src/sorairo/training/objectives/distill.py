@@ -1,0 +1,224 @@
+"""A finished model's student: guidance baked into its weights, and a few steps where the teacher takes many.
+
+The student keeps the teacher's shape, so it loads wherever the teacher does. It learns to say the data from any noise
+level, and is sampled by going all the way there and back up with fresh noise (flow.solvers.renoise). Two ways:
+
+consistency   two neighbouring points of the guided teacher's path are to have one and the same data. Source: Luo et al.
+              2023 (latent consistency models, arXiv 2310.04378); without an averaged target, as Song & Dhariwal 2023
+              (arXiv 2310.14189) recommend.
+dmd           what the student makes is to be as likely as what the guided teacher makes: a second network learns the
+              student's own clips, and the difference of the two is the student's gradient. Source: Yin et al. 2024
+              (DMD2, arXiv 2405.14867), sections 3 and 4.
+
+Both learn with words and with known frames. MeanFlow and shortcut models take two times, for which Wan's layout has no
+input; that is why they are not here.
+"""
+
+# Letters: b clips, c channels, t h w latent grid, l words, d width of a word's state
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sorairo.data.loader import Batch, Loader
+from sorairo.flow.guidance import cfg
+from sorairo.flow.loss import velocity_loss
+from sorairo.flow.path import data_at, interpolate, over
+from sorairo.flow.schedule import unipc_sigmas
+from sorairo.flow.times import known_frames, shifted
+from sorairo.training.parallel.processes import ALONE, Share
+from sorairo.training.rng import torch_rng
+from sorairo.transformer.model import Transformer, forward_flops
+from sorairo.types import UserError
+
+__all__ = ["Distill", "DistillConfig"]
+
+STREAM = 3  # of random numbers; others belong to the loop, the loader and the plain objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """How a student learns.
+
+    guidance: of the teacher, which the student needs no more. levels: of the teacher's path, whose neighbours are to agree
+    (consistency). times: the timesteps at which the student will be asked, falling (dmd learns at these). shift: of
+    the levels. known: the share of clips with given frames, whose noise is at most known_sigma.
+    """
+
+    way: Literal["consistency", "dmd"] = "consistency"
+    seed: int = 0
+    guidance: float = 3.0
+    levels: int = 32
+    times: tuple[int, ...] = (1000, 900, 750, 500)
+    shift: float = 4.0
+    known: float = 0.2
+    known_sigma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if list(self.times) != sorted(set(self.times), reverse=True) or not self.times:
+            raise UserError(f"The times of few steps fall, each another one; these are {self.times}.")
+        if not all(0 < time <= 1000 for time in self.times):
+            raise UserError(f"The times of few steps lie above 0 and up to 1000; these are {self.times}.")
+
+
+class Step(NamedTuple):
+    """A share of a batch. sigma: (b t). free: (b t), 1 where a frame is made and 0 where it is given. words, nothing:
+    (states (b l d), lengths (b)) of the captions and of the empty sentence."""
+
+    data: Tensor
+    noise: Tensor
+    sigma: Tensor
+    free: Tensor
+    words: tuple[Tensor, Tensor]
+    nothing: tuple[Tensor, Tensor]
+
+
+class Distill:
+    """An Objective. sampler(transformer, folder, step) -> scores and exporter(transformer, folder) are handed in."""
+
+    def __init__(
+        self,
+        teacher: Transformer,
+        loader: Loader,
+        config: DistillConfig,
+        sampler: Callable[[Transformer, Path, int], dict[str, float]],
+        exporter: Callable[[Transformer, Path], None],
+    ):
+        if loader.config.drop:
+            raise UserError("A student that needs no guidance is never without words: LoaderConfig(drop=0).")
+        self.teacher = teacher.requires_grad_(False)
+        self.student = copy.deepcopy(teacher).requires_grad_(True)
+        self.critic = copy.deepcopy(self.student) if config.way == "dmd" else None
+        self.loader, self.config = loader, config
+        self._sampler, self._exporter = sampler, exporter
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        networks: dict[str, nn.Module] = {"transformer": self.student}
+        return networks if self.critic is None else {**networks, "critic": self.critic}
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "transformer": asdict(self.student.config),
+            "data": asdict(self.loader.config),
+            "distill": asdict(self.config),
+        }
+
+    def batch(self, step: int) -> Batch:
+        return self.loader.batch(step)
+
+    def loss(self, batch: Batch, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
+        generator = torch_rng(self.config.seed, step, STREAM)
+        rows = share.rows(len(batch.latents))
+        one = self._step(batch, rows, generator)
+        return self._consistent(one) if self.critic is None else self._matched(one)
+
+    def _step(self, batch: Batch, rows: slice, generator: torch.Generator) -> Step:
+        """Whatever is drawn is drawn for the whole batch: a share does not change it."""
+        data = batch.latents.float()  # b c t h w
+        b, _, t = data.shape[:3]
+        levels = torch.tensor(self.points)
+        sigma = levels[torch.randint(len(levels) - 1, (b, 1), generator=generator)].expand(b, t)  # b t
+        given = known_frames(b, t, generator)
+        given &= torch.rand(b, 1, generator=generator) < self.config.known
+        low = torch.rand(b, 1, generator=generator) * self.config.known_sigma
+        sigma = torch.where(given, torch.minimum(low, sigma), sigma)
+        noise = torch.randn(data.shape, generator=generator)
+        dtype = self.student.head.project.weight.dtype
+        text, lengths = batch.text[rows].to(dtype), batch.lengths[rows]
+        empty = torch.zeros_like(text)
+        words = self.loader.empty[: text.shape[1]].to(dtype)
+        empty[:, : len(words)] = words
+        return Step(
+            data=data[rows],
+            noise=noise[rows],
+            sigma=sigma[rows],
+            free=(~given).float()[rows],
+            words=(text, lengths),
+            nothing=(empty, torch.full_like(lengths, len(words))),
+        )
+
+    @property
+    def points(self) -> list[float]:
+        """The levels that are drawn from, and 0 behind them."""
+        if self.config.way == "dmd":
+            return [time / 1000 for time in self.config.times] + [0.0]
+        return unipc_sigmas(self.config.levels, self.config.shift)
+
+    def _consistent(self, one: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        noisy = interpolate(one.data, one.noise, one.sigma)
+        with torch.no_grad():
+            points = torch.tensor(self.points)
+            above = (points >= one.sigma[..., None] - 1e-6).sum(-1)  # b t: how many levels are not below
+            after = points[above.clamp_max(len(points) - 1)]  # b t: the next lower
+            after = torch.where(one.free > 0, after, one.sigma)  # what is given stays where it is
+            velocity = self._guided(noisy, one.sigma, one)
+            nearer = noisy + over(noisy, after - one.sigma) * velocity
+            target = data_at(nearer, self._says(self.student, nearer, after, one.words), after)
+        made = data_at(noisy, self._says(self.student, noisy, one.sigma, one.words), one.sigma)
+        loss = _huber(made - target, one.free)
+        return loss, {"consistency": loss.detach()}
+
+    def _matched(self, one: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        assert self.critic is not None
+        noisy = interpolate(one.data, one.noise, one.sigma)
+        made = data_at(noisy, self._says(self.student, noisy, one.sigma, one.words), one.sigma)
+        free = one.free[:, None, :, None, None]
+        made = free * made + (1 - free) * one.data  # b c t h w
+        again = torch.randn(made.shape)  # the loop seeds torch's own generator at every step
+        level = shifted(torch.rand(len(made), 1).clamp(0.02, 0.98), self.config.shift) * one.free  # b t
+        with torch.no_grad():
+            there = interpolate(made, again, level)
+            likely = data_at(there, self._guided(there, level, one), level)
+            own = data_at(there, self._says(self.critic, there, level, one.words), level)
+            size = ((made - likely).abs() * free).mean(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-3)
+            better = made - (own - likely) / size
+        student = (
+            0.5 * ((made - better).square() * free).sum() / (free.sum() * made[0, :, 0].numel()).clamp_min(1)
+        )
+        copied = made.detach()
+        guess = self._says(self.critic, interpolate(copied, again, level), level, one.words)
+        critic = velocity_loss(guess, copied, again, one.free)
+        return student + critic, {"student": student.detach(), "critic": critic.detach()}
+
+    def _guided(self, x: Tensor, sigma: Tensor, one: Step) -> Tensor:
+        """The teacher's velocity under guidance."""
+        asked = self._says(self.teacher, x, sigma, one.words)
+        return cfg(asked, self._says(self.teacher, x, sigma, one.nothing), self.config.guidance)
+
+    @staticmethod
+    def _says(network: Transformer, x: Tensor, sigma: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:
+        dtype = network.head.project.weight.dtype
+        return network(x.to(dtype), 1000 * sigma, words[0].to(dtype), words[1]).float()
+
+    def count(self, batch: Batch) -> tuple[int, int]:
+        b, _, t, h, w = batch.latents.shape
+        return b, b * t * h * w // self.student.config.patch_side**2
+
+    def flops(self, batch: Batch) -> float:
+        b, _, t, h, w = batch.latents.shape
+        tokens = t * h * w // self.student.config.patch_side**2
+        one = forward_flops(self.student.config, tokens=tokens, words=batch.text.shape[1] + 1, times=t)
+        return b * one * (6.0 if self.critic is None else 9.0)
+
+    def sample(self, folder: Path, step: int) -> dict[str, float]:
+        return self._sampler(self.student, folder, step)
+
+    def export(self, folder: Path) -> None:
+        self._exporter(self.student, folder)
+
+
+def _huber(error: Tensor, free: Tensor) -> Tensor:
+    """sqrt(|error|^2 + c^2) - c of what is made of each clip, the mean over clips. Source: Song & Dhariwal 2023,
+    equation 8."""
+    counts = free[:, None, :, None, None]
+    size = error[0, :, 0].numel() * error.shape[2]
+    c = 0.00054 * size**0.5
+    return ((error.square() * counts).sum(dim=(1, 2, 3, 4)) + c**2).sqrt().sub(c).mean() / size**0.5
