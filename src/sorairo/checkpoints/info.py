@@ -19,7 +19,7 @@ class ModelInfo:
     ("frames": any known frames; "first", "last": the frame at that end). needs: what of it must be given.
     vocabulary: the lower-case words of its captions; empty if not known.
     low_noise_guidance: the second of two transformers' own scale; None: default_guidance serves both.
-    times: the timesteps of a model of few steps, which is asked for the data at each; none: it is solved along its path.
+    times: the timesteps of a model of few steps, which is asked for the data at each; none: its path is solved.
     guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or text.
     """
 

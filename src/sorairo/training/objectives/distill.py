@@ -47,9 +47,9 @@ STREAM = 3  # of random numbers; others belong to the loop, the loader and the p
 class DistillConfig:
     """How a student learns.
 
-    guidance: of the teacher, which the student needs no more. levels: of the teacher's path, whose neighbours are to agree
-    (consistency). times: the timesteps at which the student will be asked, falling (dmd learns at these). shift: of
-    the levels. known: the share of clips with given frames, whose noise is at most known_sigma.
+    guidance: of the teacher, which the student needs no more. levels: of the teacher's path, whose neighbours are to
+    agree (consistency). times: the timesteps at which the student will be asked, falling (dmd learns at these).
+    shift: of the levels. known: the share of clips with given frames, whose noise is at most known_sigma.
     """
 
     way: Literal["consistency", "dmd"] = "consistency"
