@@ -180,7 +180,7 @@ def trained(arm: Arm, latents: Path, lists: Path, empty: Tensor, seconds: float)
     model.init_weights()
     tokens = LoaderConfig(tokens=1152, maps=True, stills=0.0, captions=arm.captions)
     loader = Loader(latents, lists, tokens, empty)
-    config = DiffusionConfig(times=arm.times, align=arm.align, compile=False)
+    config = DiffusionConfig(times=arm.times, align=arm.align)
     plain = partial(Diffusion, sampler=lambda *_: {}, exporter=lambda *_: None)
     objective = (SelfAligned if arm.self_align else plain)(model, loader, config)
     named = [(f"{k}.{name}", p) for k, m in objective.models.items() for name, p in m.named_parameters()]

@@ -29,12 +29,13 @@ from sorairo.data.recaption import recaption as rewrite_captions
 from sorairo.flow.times import TimesConfig
 from sorairo.prompts.studio import studio_recaption
 from sorairo.text.encoder import TextEncoder
-from sorairo.training.loop import TrainConfig, working_dtype
+from sorairo.training.loop import TrainConfig
 from sorairo.training.objectives.alignment import AlignmentConfig
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.objectives.sheets import SheetConfig, sheet_sampler
 from sorairo.training.optim.optimizer import OptimConfig
 from sorairo.training.optim.schedule import Schedule
+from sorairo.training.parallel.placement import working_dtype
 from sorairo.training.state import newest_step
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS

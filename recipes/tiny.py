@@ -58,12 +58,13 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     objective = Diffusion(
         transformer,
         loader,
-        DiffusionConfig(compile=False),
+        DiffusionConfig(),
         sampler=lambda model, folder, step: {},
         exporter=lambda model, folder: save_file(model.state_dict(), folder / "transformer.safetensors"),
     )
     config = TrainConfig(
         steps=150,
+        compile=False,
         optim=OptimConfig(muon_lr=5e-3, lr=5e-3),
         schedule=Schedule(warmup=10),
         ema_decay=0.98,

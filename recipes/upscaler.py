@@ -17,10 +17,11 @@ import torch
 from sorairo.checkpoints.folder import find_folder, load_codec
 from sorairo.codec.model import Codec
 from sorairo.data.shards import write_shard
-from sorairo.training.loop import TrainConfig, working_dtype
+from sorairo.training.loop import TrainConfig
 from sorairo.training.objectives.upscaler import UpscalerObjective, UpscalerObjectiveConfig
 from sorairo.training.optim.optimizer import OptimConfig
 from sorairo.training.optim.schedule import Schedule
+from sorairo.training.parallel.placement import working_dtype
 from sorairo.upscale.network import Upscaler, UpscalerConfig, halved
 from sorairo.worlds import get_world, render_clips
 

@@ -139,10 +139,10 @@ def test_losses_that_are_not_finite_end_the_run(tmp_path):
 
 def test_an_error_in_a_batch_reaches_the_caller(tmp_path):
     class Broken(Toy):
-        def batch(self, step):
+        def batch(self, step, share):
             if step == 3:
                 raise UserError("no shards left")
-            return super().batch(step)
+            return super().batch(step, share)
 
     with pytest.raises(UserError, match="no shards left"):
         train(Broken(), CONFIG, tmp_path)

@@ -28,23 +28,24 @@ class Toy:
     def settings(self):
         return {"seed": self.seed, "width": self.width}
 
-    def batch(self, step):
+    def batch(self, step, share=ALONE):
         x = torch.randn(8, 16, generator=torch_rng(self.seed, step, 1))
-        return x, x.flip(-1)
+        return x[share.rows(8)], x.flip(-1)[share.rows(8)]
 
     def loss(self, batch, step, share=ALONE):
         time.sleep(self.pause)
         x, y = (tensor.to(self.net[0].weight.dtype) for tensor in batch)
-        x = x + 0.01 * torch.randn(x.shape).to(x)  # the global generator, seeded per step by the loop
-        x, y = (tensor[share.rows(8)] for tensor in (x, y))
+        x = x + 0.01 * torch.randn(8, 16)[share.rows(8)].to(
+            x
+        )  # the global generator, seeded per step by the loop
         loss = (self.net(x) - y).float().square().mean()
         return loss, {"mse": loss.detach()}
 
     def count(self, batch):
-        return 8, 8 * 16
+        return len(batch[0]), batch[0].numel()
 
     def flops(self, batch):
-        return 6.0 * 8 * 16 * self.width * 2
+        return 6.0 * batch[0].numel() * self.width * 2
 
     def sample(self, folder, step):
         (folder / "weight.txt").write_text(str(float(self.net[0].weight.float().sum())))

@@ -46,6 +46,12 @@ def train(
     processes: Annotated[
         int, typer.Option(help="Share every batch among so many processes; on a CPU, one for each core.")
     ] = 1,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Train on this device of torch: cpu, cuda, cuda:1; auto is CUDA where there is one."
+        ),
+    ] = "auto",
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Continue although settings differ.")
     ] = False,
@@ -86,11 +92,12 @@ def train(
         return
     if export is not None:
         objective, config = found.build(run)
-        Trainer(objective, config, run).export(export)
+        Trainer(objective, replace(config, device=device), run).export(export)
         return
     first = begin_decay(run, to) if to is not None else 0
     with teammates(processes):
         objective, config = found.build(to or run)
+        config = replace(config, device=device)
         if start is not None:
             warm_start(objective, start)
         if decay is not None and to is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +25,21 @@ __all__ = ["Batch", "Loader", "LoaderConfig"]
 
 log = logging.getLogger(__name__)
 Shape = tuple[int, int, int]  # t h w of latents
+Rows = Callable[[int], slice]  # how many clips a batch has -> which of them are wanted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """latents: (b c t h w). text: (b l d), zeros behind the words. lengths: (b). map: uint8 (b k t h w), or None."""
+    """latents: (b c t h w). text: (b l d), zeros behind the words. lengths: (b). map: uint8 (n k t h w), or None.
+
+    b: the clips that were asked for, of the n clips (`total`) of the step. Maps are of all n, since they decide how
+    much each clip counts.
+    """
 
     latents: Tensor
     text: Tensor
     lengths: Tensor
+    total: int
     map: Tensor | None = None
 
 
@@ -73,8 +80,11 @@ class Loader:
         self._stretch: tuple[int, dict[Shape, list[Shard]]] = (-1, {})
         self._lock = threading.Lock()
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step. Raises UserError when the folder holds no shard."""
+    def batch(self, step: int, share: Rows = slice) -> Batch:
+        """The batch of a step, or the rows that `share` takes of it: only those are read.
+
+        Raises UserError when the folder holds no shard.
+        """
         config, rng = self.config, np.random.default_rng((self.config.seed, step, 7))
         buckets = self._buckets(step // config.refresh)
         shape, still = self._draw_shape(buckets, rng)
@@ -86,10 +96,11 @@ class Loader:
             (shards[i], int(pick - (ends[i - 1] if i else 0))) for pick in picks for i in [_place(ends, pick)]
         ]
         end = 1 if still else shape[0]
-        latents = torch.stack([shard["latents"][row, :, :end] for shard, row in rows])  # b c t h w
+        wanted = share(len(rows))
+        latents = torch.stack([shard["latents"][row, :, :end] for shard, row in rows[wanted]])  # b c t h w
         there = torch.stack([shard["map"][row, :, :end] for shard, row in rows]) if config.maps else None
-        text, lengths = self._words(rows, rng)
-        return Batch(latents=latents, text=text, lengths=lengths, map=there)
+        text, lengths = self._words(rows, rng, wanted)
+        return Batch(latents=latents, text=text, lengths=lengths, total=len(rows), map=there)
 
     def _batch_size(self, shape: Shape) -> int:
         t, h, w = shape
@@ -113,21 +124,26 @@ class Loader:
             weights.append(share * sum(len(shard) for shard in buckets[shape]) / size)
         return choices[rng.choice(len(choices), p=np.array(weights) / sum(weights))]
 
-    def _words(self, rows: list[tuple[Shard, int]], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _words(
+        self, rows: list[tuple[Shard, int]], rng: np.random.Generator, wanted: slice
+    ) -> tuple[Tensor, Tensor]:
+        """The wanted rows' states (b l d) and lengths (b); l is that of the whole batch."""
         shares = np.array(self.config.captions) / sum(self.config.captions)
         kinds = rng.choice(len(KINDS), size=len(rows), p=shares)
         dropped = rng.random(len(rows)) < self.config.drop
-        states = []
-        for (shard, row), kind, drop in zip(rows, kinds, dropped, strict=True):
-            length = int(shard["text_lengths"][row, kind])
-            states.append(self.empty if drop else shard[f"text_{KINDS[kind]}"][row, :length])
-        lengths = torch.tensor([len(state) for state in states])
-        unit = self.config.round_words
-        text = torch.zeros(
-            len(rows), -(-int(lengths.max()) // unit) * unit, self.empty.shape[-1], dtype=torch.bfloat16
+        lengths = torch.tensor(
+            [
+                len(self.empty) if drop else int(shard["text_lengths"][row, kind])
+                for (shard, row), kind, drop in zip(rows, kinds, dropped, strict=True)
+            ]
         )
-        for index, state in enumerate(states):
-            text[index, : len(state)] = state
+        unit = self.config.round_words
+        longest = -(-int(lengths.max()) // unit) * unit
+        lengths = lengths[wanted]
+        text = torch.zeros(len(lengths), longest, self.empty.shape[-1], dtype=torch.bfloat16)
+        chosen = zip(rows[wanted], kinds[wanted], dropped[wanted], lengths.tolist(), strict=True)
+        for index, ((shard, row), kind, drop, length) in enumerate(chosen):
+            text[index, :length] = self.empty if drop else shard[f"text_{KINDS[kind]}"][row, :length]
         return text, lengths
 
     def _buckets(self, stretch: int) -> dict[Shape, list[Shard]]:

@@ -14,13 +14,12 @@ from typing import Literal
 import torch
 
 from sorairo.files import whole_folder
-from sorairo.nn.precision import bf16_pays
 from sorairo.training.metrics import MetricsLog
 from sorairo.training.objective import Objective
 from sorairo.training.optim.ema import Ema
 from sorairo.training.optim.optimizer import OptimConfig, Optimizer
 from sorairo.training.optim.schedule import Schedule
-from sorairo.training.parallel.processes import Team
+from sorairo.training.parallel.placement import Placement
 from sorairo.training.prefetch import Prefetch
 from sorairo.training.progress import Progress
 from sorairo.training.recorder import Books
@@ -35,22 +34,40 @@ log = logging.getLogger(__name__)
 
 MAY_CHANGE = frozenset(
     f"train.{key}"
-    for key in ("steps", "threads", "checkpoint_minutes", "sample_every", "tensorboard", "patience")
-)
+    for key in (
+        "steps",
+        "device",
+        "compile",
+        "checkpointing",
+        "threads",
+        "checkpoint_minutes",
+        "sample_every",
+        "tensorboard",
+        "patience",
+    )
+) | {  # where runs that began before `train.compile` have it
+    "objective.diffusion.compile",
+    "objective.diffusion.dynamic",
+    "objective.codec_loss.compiled",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A run's settings, whatever is trained.
 
-    steps: where it ends (None: by --hours or by hand). dtype: of the working weights; auto is bf16 where the
-    processor multiplies it natively. threads: 0 takes torch's choice. sample_every: steps, 0 for never.
+    steps: where it ends (None: by --hours or by hand). device: a name of torch's, auto is CUDA where there is some.
+    dtype: of the working weights; auto is bf16 where the device multiplies it natively. compile, checkpointing: see
+    Placement. threads: 0 takes torch's choice. sample_every: steps, 0 for never.
     patience: how many steps in a row may have a loss or gradient that is not finite (they change nothing).
     """
 
     seed: int = 0
     steps: int | None = None
+    device: str = "auto"
     dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    compile: bool = True
+    checkpointing: bool = False
     threads: int = 0
     ema_decay: float = 0.999
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -92,16 +109,24 @@ def train(
     Writes checkpoints/, metrics.jsonl, tensorboard/, samples/ and, at the end, export/. Raises UserError when the
     settings differ from those the run began with, when another process trains there, or when it cannot be written.
     """
-    team = Team()
-    with only_process(run_dir) if team.leads else nullcontext():
-        if team.leads:
+    placement = placed(config)
+    leads = placement.team.leads
+    with only_process(run_dir) if leads else nullcontext():
+        if leads:
             now = {"train": asdict(config), "objective": objective.settings()}
             check_settings(run_dir / "settings.json", now, MAY_CHANGE, accept_changes)
-        trainer = Trainer(objective, config, run_dir, team)
+        trainer = Trainer(objective, config, run_dir, placement)
         outcome = trainer.run(hours)
-        if outcome.reason == "done" and team.leads:
+        if outcome.reason == "done" and leads:
             trainer.export(run_dir / "export")
         return outcome
+
+
+def placed(config: TrainConfig) -> Placement:
+    """Where a run with these settings is trained. Raises UserError when there is no such device."""
+    return Placement.choose(
+        config.device, config.dtype, compile=config.compile, checkpointing=config.checkpointing
+    )
 
 
 class Trainer:
@@ -112,18 +137,16 @@ class Trainer:
         objective: Objective,
         config: TrainConfig,
         run_dir: Path,
-        team: Team | None = None,
+        placement: Placement | None = None,
     ):
         self.objective, self.config, self.run_dir = objective, config, run_dir
-        self.team = team or Team()
+        self.placement = placement or placed(config)
+        self.team = self.placement.team
         if config.threads:
             torch.set_num_threads(config.threads)
-        named = [
-            (f"{model}.{name}", parameter)
-            for model, module in objective.models.items()
-            for name, parameter in module.named_parameters()
-        ]
-        self.optimizer = Optimizer(named, config.optim, working_dtype(config.dtype), self.team)
+        self.placement.place(objective.models)
+        named = self.placement.parameters(objective.models)
+        self.optimizer = Optimizer(named, config.optim, self.placement.dtype, self.team)
         self.ema = Ema(self.optimizer.weights, config.ema_decay)
         self.step, self.seconds, self.bad = 0, 0.0, 0
         state = latest_state(run_dir / "checkpoints")
@@ -134,7 +157,7 @@ class Trainer:
     def run(self, hours: float | None = None) -> Outcome:
         """Step until the end; a checkpoint at the end, every few minutes and at a signal (to any process)."""
         stop, limit = StopFlag(), math.inf if hours is None else hours * 3600
-        batches = Prefetch(self.objective.batch, self.step)
+        batches = Prefetch(self.batch, self.step)
         stopped, ended = False, self.seconds >= limit
         try:
             with stop.watching(), Books(self) if self.team.leads else nullcontext() as books:
@@ -150,6 +173,10 @@ class Trainer:
             return Outcome(step=self.step, reason="stopped", signal=stop.signal or signal.SIGTERM)
         return Outcome(step=self.step, reason="done")
 
+    def batch(self, step: int) -> object:
+        """This process's share of the batch of a step, on its device."""
+        return self.placement.put(self.objective.batch(step, self.team.share))
+
     def one(self, batch: object, limit: float = math.inf, stop: bool = False) -> News:
         """One update of the whole team. limit: the seconds of training after which the run ends. stop: whether this
         process was told to stop."""
@@ -157,7 +184,7 @@ class Trainer:
         torch.manual_seed(torch_rng(config.seed, step).initial_seed())
         loss, parts = self.objective.loss(batch, step, self.team.share)
         loss.backward()
-        value, stopped, ended = self.team.average(
+        value, stopped, ended = self.placement.average(
             self.optimizer.working.values(), float(loss.detach()), float(stop), float(self.seconds >= limit)
         )
         scale = config.schedule(step)
@@ -176,6 +203,7 @@ class Trainer:
         spent = time.perf_counter() - began
         self.seconds += spent
         clips, tokens = self.objective.count(batch)
+        everyone = self.team.share.of
         progress = Progress(
             step=step,
             steps=config.steps,
@@ -184,9 +212,9 @@ class Trainer:
             lr=scale * config.optim.lr,
             norm=norm,
             seconds=spent,
-            clips=clips,
-            tokens=tokens,
-            flops=self.objective.flops(batch),
+            clips=clips * everyone,
+            tokens=tokens * everyone,
+            flops=self.objective.flops(batch) * everyone,
             left=limit - self.seconds,
         )
         return News(progress=progress, stopped=stopped > 0, ended=ended > 0)
@@ -240,11 +268,3 @@ class Trainer:
             for name, _ in module.named_buffers()
             if name in module.state_dict()
         }
-
-
-def working_dtype(name: str) -> torch.dtype:
-    """The dtype of a dtype's name; auto is bf16 where that is the faster one."""
-    if name == "auto":
-        pays = torch.cuda.is_available() or bf16_pays()
-        return torch.bfloat16 if pays else torch.float32
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[name]

@@ -17,29 +17,35 @@ class Objective(Protocol):
 
     @property
     def models(self) -> dict[str, nn.Module]:
-        """The networks that are trained, by name. The loop turns their parameters into working copies in place."""
+        """The networks that are trained, by name. The loop moves them to its device and turns their parameters into
+        working copies, in place.
+        """
         ...
 
     def settings(self) -> dict[str, Any]:
         """JSON values that decide the losses (model sizes, seed, ...); a resumed run must have the same."""
         ...
 
-    def batch(self, step: int) -> Any:
-        """The batch of a step: a pure function of the seed and the step. Called in another thread, ahead of time."""
+    def batch(self, step: int, share: Share) -> Any:
+        """A share of the batch of a step, on the CPU: a pure function of the seed, the step and the share.
+
+        A tensor, or a tuple, a mapping or a dataclass of tensors. Called in another thread, ahead of time; the loop
+        moves it to its device. What is drawn is drawn for the whole batch, so the team's size changes nothing.
+        """
         ...
 
     def loss(self, batch: Any, step: int, share: Share) -> tuple[Tensor, dict[str, Tensor]]:
-        """(the scalar to minimise, its named parts for the log) of a share of the batch; the mean over all shares is
-        the whole batch's. torch's global generator is seeded per step before.
+        """(the scalar to minimise, its named parts for the log) of that share; the mean over all shares is the whole
+        batch's. The batch and the networks are on one device. torch's global generator is seeded per step before.
         """
         ...
 
     def count(self, batch: Any) -> tuple[int, int]:
-        """(clips, tokens or pixels) in a batch, for the live view."""
+        """(clips, tokens or pixels) in this share of a batch, for the live view."""
         ...
 
     def flops(self, batch: Any) -> float:
-        """Floating-point operations of the forward and backward passes over the batch."""
+        """Floating-point operations of the forward and backward passes over this share of a batch."""
         ...
 
     def sample(self, folder: Path, step: int) -> dict[str, float]:

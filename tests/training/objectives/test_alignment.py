@@ -104,7 +104,7 @@ def make(tmp_path, align: AlignmentConfig | None, maps: bool = True, predicts="v
         LoaderConfig(tokens=64, maps=maps, word_cost=0.0),
         torch.zeros(1, config.text_dim),
     )
-    settings = DiffusionConfig(align=align, predicts=predicts, compile=False)
+    settings = DiffusionConfig(align=align, predicts=predicts)
     return Diffusion(network, loader, settings, lambda *_: {}, lambda *_: None)
 
 
@@ -127,7 +127,8 @@ def test_an_aligned_loss_teaches_both_networks_and_shares_add_up(tmp_path, objec
     first, last = objective.transformer.blocks[0], objective.transformer.blocks[-1]
     assert objective.map_head.project.weight.grad.abs().sum() > 0
     assert all(block.feed_forward.down.weight.grad.abs().sum() > 0 for block in (first, last))
-    halves = [objective.loss(batch, 0, Share(index=index, of=2))[0] for index in range(2)]
+    shares = [Share(index=index, of=2) for index in range(2)]
+    halves = [objective.loss(objective.batch(0, share), 0, share)[0] for share in shares]
     assert torch.isclose(sum(halves) / 2, loss, rtol=1e-5)
 
 

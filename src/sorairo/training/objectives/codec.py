@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from sorairo.checkpoints.adapters.wan_codec import config_to_wan, state_to_wan
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.losses import charbonnier, edges, psnr
 from sorairo.codec.model import Codec, CodecConfig
-from sorairo.codec.norm import compile_norms
 from sorairo.training.objectives.codec_data import Crops, CropShape, as_model_video
 from sorairo.training.objectives.codec_sheet import side_by_side
 from sorairo.training.parallel.processes import ALONE, Share
@@ -42,8 +42,15 @@ class CodecObjectiveConfig:
     noise: float = 0.1
     noise_ramp: int = 1500
     edges: float = 0.25
-    compiled: bool = True
     held_out: int = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecBatch:
+    """clips: uint8 (b t h w 3), a share of the `total` clips of a step."""
+
+    clips: Tensor
+    total: int
 
 
 @dataclass
@@ -62,8 +69,6 @@ class CodecObjective:
         self.models = {"codec": self.codec}
         for module in (self.codec.encoder, self.codec.quant):
             module.requires_grad_(False)
-        if self.config.compiled:
-            compile_norms(self.codec)
 
     def settings(self) -> dict[str, Any]:
         """What decides the losses."""
@@ -73,17 +78,18 @@ class CodecObjective:
             "shards": [path.name for path in self.train_shards],
         }
 
-    def batch(self, step: int) -> Tensor:
-        """uint8 b t h w 3"""
-        return self.crops.batch(step)
+    def batch(self, step: int, share: Share = ALONE) -> CodecBatch:
+        """Crops of training clips."""
+        clips = self.crops.batch(step)
+        return CodecBatch(clips=clips[share.rows(len(clips))], total=len(clips))
 
-    def loss(self, batch: Tensor, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: CodecBatch, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
         """Pixels and edges of what the decoder makes of the space's latents, slightly noised."""
-        video = as_model_video(batch, torch.float32)  # b 3 t h w
+        video = as_model_video(batch.clips, torch.float32)  # b 3 t h w
         with torch.no_grad():
-            z = self.noisy(self.space.encode(video), step).to(self.codec.post_quant.weight.dtype)
-        rows = share.rows(len(video))
-        z, video = z[rows], video[rows]
+            z = self.space.to(video.device).encode(video)
+            noise = self.noise(batch.total, z.shape[1:], step)[share.rows(batch.total)]
+            z = (z + noise.to(z)).to(self.codec.post_quant.weight.dtype)
         made = self.codec.pixels(z).float()
         error = made - video
         parts = {"pixels": charbonnier(error), "edges": edges(error)}
@@ -91,33 +97,34 @@ class CodecObjective:
         parts["psnr"] = 10 * torch.log10(4 / error.square().mean())
         return total, {name: part.detach() for name, part in parts.items()}
 
-    def noisy(self, z: Tensor, step: int) -> Tensor:
-        """Latents with noise of a size drawn per clip."""
+    def noise(self, clips: int, shape: Sequence[int], step: int) -> Tensor:
+        """Noise for that many clips' latents, of a size drawn per clip; from torch's global generator, on the CPU."""
         ramp = min(1.0, (step + 1) / self.config.noise_ramp)
-        return z + torch.randn(z.shape) * torch.rand(len(z), 1, 1, 1, 1) * self.config.noise * ramp
+        return torch.randn(clips, *shape) * torch.rand(clips, 1, 1, 1, 1) * self.config.noise * ramp
 
-    def count(self, batch: Tensor) -> tuple[int, int]:
+    def count(self, batch: CodecBatch) -> tuple[int, int]:
         """Clips and pixels."""
-        return batch.shape[0], batch[..., 0].numel()
+        return len(batch.clips), batch.clips[..., 0].numel()
 
-    def flops(self, batch: Tensor) -> float:
+    def flops(self, batch: CodecBatch) -> float:
         """Three passes' worth of the decoder's convolutions."""
-        b, t, h, w, _ = batch.shape
+        b, t, h, w, _ = batch.clips.shape
         return 3 * b * forward_flops(self.codec.config, t, h, w)
 
     def sample(self, folder: Path, step: int) -> dict[str, float]:
         """PSNR on held-out clips, whole; and originals over reconstructions."""
         scores: dict[str, list[Tensor]] = {"psnr": [], "psnr_noisy": [], "psnr_linear": []}
-        pairs, dtype = [], self.codec.post_quant.weight.dtype
+        weight = self.codec.post_quant.weight
+        pairs, dtype, space = [], weight.dtype, self.space.to(weight.device)
         for clip in self.crops.whole(self.held_out_shards, self.config.held_out):
-            video = as_model_video(clip[None], torch.float32)
+            video = as_model_video(clip[None].to(weight.device), torch.float32)
             z, _ = self.codec.moments(video.to(self.codec.quant.weight.dtype))
-            noised = z + 0.1 * torch.randn(z.shape)
+            noised = z + 0.1 * torch.randn(z.shape).to(z)
             back, rough = (self.codec.pixels(x.to(dtype)).clamp(-1, 1) for x in (z, noised))
             scores["psnr"].append(psnr(back, video))
             scores["psnr_noisy"].append(psnr(rough, video))
-            scores["psnr_linear"].append(psnr(self.space.decode(z), video))
-            pairs.append((video[0], back[0]))
+            scores["psnr_linear"].append(psnr(space.decode(z), video))
+            pairs.append((video[0].cpu(), back[0].cpu()))
         side_by_side(pairs[:6], folder / "held_out.png")
         return {name: float(torch.cat(values).mean()) for name, values in scores.items()}
 

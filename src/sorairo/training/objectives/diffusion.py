@@ -38,16 +38,13 @@ class DiffusionConfig:
     """times: which noise levels are drawn; half of the clips have one for all frames, half one per frame.
 
     align: to the clips' state maps (alignment.py), None: not. predicts: what the transformer gives, the velocity or the
-    data; the loss is the velocity's either way. compile: whether blocks are compiled, dynamic: once for
-    all shapes.
+    data; the loss is the velocity's either way.
     """
 
     seed: int = 0
     times: TimesConfig = field(default_factory=lambda: TimesConfig(per_frame=0.5, known=0.3, shift=1.5))
     align: AlignmentConfig | None = None
     predicts: Literal["velocity", "data"] = "velocity"
-    compile: bool = True
-    dynamic: bool = True
 
 
 class Diffusion:
@@ -69,9 +66,6 @@ class Diffusion:
             )
         shape = transformer.config
         self.map_head = MapHead(shape.width, shape.patch_side) if config.align else None
-        if config.compile:
-            for block in transformer.blocks:
-                block.compile(dynamic=config.dynamic)
 
     @property
     def models(self) -> dict[str, nn.Module]:
@@ -85,25 +79,25 @@ class Diffusion:
             "diffusion": asdict(self.config),
         }
 
-    def batch(self, step: int) -> Batch:
-        return self.loader.batch(step)
+    def batch(self, step: int, share: Share = ALONE) -> Batch:
+        return self.loader.batch(step, share.rows)
 
     def loss(self, batch: Batch, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
         generator = torch_rng(self.config.seed, step, NOISE)
         data = batch.latents.float()  # b c t h w
-        b, _, t = data.shape[:3]
-        times = draw_times(b, t, self.config.times, generator)  # b t, b t
-        noise = torch.randn(data.shape, generator=generator)  # b c t h w
-        weights = times.weight  # b t, or b 1 t h w
-        there = None if batch.map is None else batch.map.float() / 255  # b k t h w
+        n, (b, _, t), device = batch.total, data.shape[:3], data.device
+        rows = share.rows(n)  # whatever is drawn is drawn for all n clips: a share does not change it
+        times = draw_times(n, t, self.config.times, generator)  # n t, n t
+        noise = torch.randn((n, *data.shape[1:]), generator=generator)[rows].to(device)  # b c t h w
+        sigma, weights = times.sigma.to(device), times.weight.to(device)  # n t
+        there = None if batch.map is None else batch.map.float() / 255  # n k t h w
         if self.config.align and self.config.align.objects and there is not None:
-            more = object_weight(there, times.sigma, self.config.align.objects)
-            weights = more * weights[:, None, :, None, None]
-        rows = share.rows(b)  # whatever is drawn is drawn for the whole batch: a share does not change it
-        data, noise, sigma, weight = data[rows], noise[rows], times.sigma[rows], weights[rows]
+            more = object_weight(there, sigma, self.config.align.objects)
+            weights = more * weights[:, None, :, None, None]  # n 1 t h w
+        sigma, weight = sigma[rows], weights[rows]
         noisy = interpolate(data, noise, sigma)
         dtype = self.transformer.head.project.weight.dtype
-        words, lengths = batch.text[rows].to(dtype), batch.lengths[rows]
+        words, lengths = batch.text.to(dtype), batch.lengths
         maps: list[Tensor] = []
 
         def watch(block: int, tokens: Tensor) -> None:
@@ -118,7 +112,7 @@ class Diffusion:
         loss = part * velocity_loss(velocity, data, noise, weight)
         if not maps or self.config.align is None:
             return loss, {}
-        clips = share.of * len(data) / b
+        clips = share.of * b / n
         return loss + self.config.align.weight * clips * maps[0], {
             "velocity": loss.detach(),
             "maps": maps[0].detach(),

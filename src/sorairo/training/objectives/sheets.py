@@ -5,6 +5,7 @@ Legend: b prompts, c channels, t h w latent grid, l words, d width.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,15 +56,17 @@ def sheet_sampler(
         b, (w, h) = len(prompts), config.size
         t = 1 + (config.frames - 1) // codec.time_factor
         shape = (transformer.config.channels, t, h // codec.space_factor, w // codec.space_factor)  # c t h w
+        weight = next(transformer.parameters())
+        device, dtype = weight.device, weight.dtype
         x = torch.stack([torch.randn(shape, generator=torch_rng(0, i, 9)) for i in range(b)])  # b c t h w
         states = torch.cat([asked.states, empty.states.expand(b, -1, -1)])  # 2b l d
         lengths = torch.cat([asked.lengths, empty.lengths.expand(b)])  # 2b
-        states = states[:, : int(lengths.max())]
-        dtype = next(transformer.parameters()).dtype
+        states = states[:, : int(lengths.max())].to(device, dtype)
+        x, lengths = x.to(device), lengths.to(device)
 
         def velocity(x: Tensor, sigma: float) -> Tensor:
-            times = torch.full((2 * b, x.shape[2]), 1000 * sigma)  # 2b t
-            both = transformer(torch.cat([x, x]).to(dtype), times, states.to(dtype), lengths).float()
+            times = torch.full((2 * b, x.shape[2]), 1000 * sigma, device=device)  # 2b t
+            both = transformer(torch.cat([x, x]).to(dtype), times, states, lengths).float()
             if config.predicts == "data":
                 both = towards(torch.cat([x, x]), both, sigma)
             with_words, without = both.chunk(2)
@@ -81,7 +84,7 @@ def sheet_sampler(
 
 def decoded(codec: Codec | LatentSpace, latents: Tensor, fps: float) -> Video:
     """Normalised latents (c t h w) -> the Video."""
-    dtype = next(codec.parameters(), latents).dtype
-    pixels = codec.decode(latents[None].to(dtype))[0].float()  # 3 t h w
+    weight = next(itertools.chain(codec.parameters(), codec.buffers()))
+    pixels = codec.decode(latents[None].to(weight.device, weight.dtype))[0].float()  # 3 t h w
     frames = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0)  # t h w 3
     return Video(frames=frames.cpu().numpy(), fps=fps)

@@ -119,16 +119,17 @@ class UpscalerObjective:
             "shards": [path.name for path in self.train_shards],
         }
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, share: Share = ALONE) -> tuple[Tensor, Tensor]:
         """See Pairs.batch."""
-        return self.pairs.batch(step)
+        small, large = self.pairs.batch(step)
+        rows = share.rows(len(small))
+        return small[rows], large[rows]
 
     def loss(
         self, batch: tuple[Tensor, Tensor], step: int, share: Share = ALONE
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Charbonnier's distance; the parts say what it and bicubic reach on the crops, in dB."""
-        rows = share.rows(len(batch[0]))
-        small, large = (part[rows].float() / 127.5 - 1 for part in batch)
+        small, large = (part.float() / 127.5 - 1 for part in batch)
         error = self.network(small) - large
         with torch.no_grad():
             plain = bicubic(small[:, 3:6]) - large
@@ -150,13 +151,13 @@ class UpscalerObjective:
     def sample(self, folder: Path, step: int) -> dict[str, float]:
         """PSNR in dB over held-out clips by this network and by bicubic; and bicubic, network, truth as a picture."""
         scores: dict[str, list[float]] = {}
-        rows = []
+        rows, device = [], next(self.network.parameters()).device
         for path in self.held_out_shards:
             shard = read_shard(path)
             for index in range(min(self.config.held_out, len(shard))):
-                truth = as_model_frames(shard["frames"][index].numpy())
+                truth = as_model_frames(shard["frames"][index].numpy()).to(device)
                 for kind in ("halves", "decoded"):
-                    small = as_model_frames(shard[kind][index].numpy())
+                    small = as_model_frames(shard[kind][index].numpy()).to(device)
                     made, plain = self.network(with_neighbours(small)), bicubic(small)
                     for name, frames in ((kind, made), (f"{kind}_bicubic", plain)):
                         level = psnr(frames.clamp(-1, 1)[None], truth[None])
@@ -165,7 +166,7 @@ class UpscalerObjective:
                     middle = len(truth) // 2
                     rows.append(torch.cat([plain[middle], made[middle], truth[middle]], dim=-1))
         if rows:
-            Image.fromarray(as_levels(torch.cat(rows, dim=-2)[None])[0]).save(folder / "held_out.png")
+            Image.fromarray(as_levels(torch.cat(rows, dim=-2)[None].cpu())[0]).save(folder / "held_out.png")
         return {name: float(np.mean(values)) for name, values in scores.items()}
 
     def export(self, folder: Path) -> None:

@@ -7,6 +7,7 @@ rest: embeddings, norms, biases, tables and heads. Weights *stored* in bf16 lose
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -93,18 +94,23 @@ class Optimizer:
 
         A gradient that is not finite changes nothing (the caller sees the norm).
         """
-        grads = {name: p.grad for name, p in self.working.items() if p.grad is not None}
-        norms = torch._foreach_norm(list(grads.values()), dtype=torch.float32)
+        grads = [p.grad for p in self.working.values() if p.grad is not None]
+        norms = torch._foreach_norm(grads, dtype=torch.float32)
         norm = float(torch.stack(list(norms)).norm())
-        if norm == norm and norm != float("inf"):
-            self.steps += 1
-            shrink = min(1.0, self.config.clip / (norm + 1e-6))
-            self._adamw([n for n in self.by_adam if n in grads], grads, shrink, scale)
-            self._muon([n for n in self.by_muon if n in grads], grads, shrink, scale)
-            self.publish()
+        if math.isfinite(norm):
+            self.update(min(1.0, self.config.clip / (norm + 1e-6)), scale)
         for p in self.working.values():
             p.grad = None
         return norm
+
+    @torch.no_grad()
+    def update(self, shrink: float, scale: float) -> None:
+        """One update by gradients times `shrink`, at learning rates times `scale`. Waits for no device."""
+        grads = {name: p.grad for name, p in self.working.items() if p.grad is not None}
+        self.steps += 1
+        self._adamw([n for n in self.by_adam if n in grads], grads, shrink, scale)
+        self._muon([n for n in self.by_muon if n in grads], grads, shrink, scale)
+        self.publish()
 
     def _takes_muon(self, name: str) -> bool:
         if self.config.name == "adamw" or self.weights[name].ndim < 2:

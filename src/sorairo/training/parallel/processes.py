@@ -12,12 +12,12 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from sorairo.types import UserError
 
@@ -44,31 +44,17 @@ ALONE = Share()
 class Team:
     """The processes of a run, seen from one of them. It is alone where the environment does not say otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | None = None) -> None:
+        """device: where this process computes (None: the CPU); decides how the processes talk to each other."""
         self.share = Share(index=int(os.environ.get("RANK", 0)), of=int(os.environ.get("WORLD_SIZE", 1)))
         if self.share.of > 1 and not distributed.is_initialized():
-            distributed.init_process_group("gloo")
+            cuda = device is not None and device.type == "cuda"
+            distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
 
     @property
     def leads(self) -> bool:
         """Whether this process is the one that writes: checkpoints, logs, samples, the export."""
         return self.share.index == 0
-
-    @torch.no_grad()
-    def average(self, parameters: Iterable[nn.Parameter], *numbers: float) -> list[float]:
-        """Every gradient becomes its mean over the team; returns the means of `numbers`. Sums in float32.
-
-        All processes get the same bits, so that their copies of the weights stay the same.
-        """
-        if self.share.of == 1:
-            return list(numbers)
-        grads = [p.grad for p in parameters if p.grad is not None]
-        flat = self.sum(torch.cat([*(g.flatten().float() for g in grads), torch.tensor(numbers)]))
-        flat /= self.share.of
-        *means, rest = flat.split([*(g.numel() for g in grads), len(numbers)])
-        for grad, mean in zip(grads, means, strict=True):
-            grad.copy_(mean.view_as(grad))
-        return rest.tolist()
 
     def sum(self, numbers: Tensor) -> Tensor:
         """The sum of everyone's `numbers`, which have the same shape everywhere; in their own memory."""
@@ -106,12 +92,14 @@ def teammates(count: int) -> Iterator[None]:
         "OMP_NUM_THREADS": str(threads),
     }
     others = [
-        subprocess.Popen(command_line(), env={**os.environ, **shared, "RANK": str(rank)})
+        subprocess.Popen(
+            command_line(), env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        )
         for rank in range(1, count)
     ]
     torch.set_num_threads(threads)
     before = dict(os.environ)
-    os.environ.update(shared, RANK="0")
+    os.environ.update(shared, RANK="0", LOCAL_RANK="0")
     try:
         yield
         for other in others:
