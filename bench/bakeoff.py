@@ -97,9 +97,7 @@ def objective_of(arm: Arm, shards: Path, lists: Path, text: TextEncoder) -> Diff
         empty.states[0, : int(empty.lengths[0])],
     )
     times = TimesConfig(per_frame=0.2, known=0.2, shift=2.0)
-    config = DiffusionConfig(
-        times=times, align=AlignmentConfig(block=3), predicts=arm.predicts, compile=False
-    )
+    config = DiffusionConfig(times=times, align=AlignmentConfig(block=3), predicts=arm.predicts)
     objective = Diffusion(transformer, loader, config, sampler=lambda *_: {}, exporter=lambda *_: None)
     if arm.start:
         warm_start(objective, arm.start)
