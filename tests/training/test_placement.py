@@ -81,9 +81,7 @@ def codec(folder: Path) -> CodecObjective:
     return CodecObjective(
         codec=Codec(CodecConfig(base_dim=32, z_dim=8, dim_mult=(1, 1), halve_time=(True,))),
         space=LatentSpace.fit([torch.rand(4, 3, 9, 32, 32)], z=8, shared=4),
-        config=CodecObjectiveConfig(
-            shapes=(CropShape(frames=5, size=(16, 32), batch=4, weight=1),), adversary=0.1
-        ),
+        config=CodecObjectiveConfig(shapes=(CropShape(frames=5, size=(16, 32), batch=4, weight=1),)),
         train_shards=[folder / "a.safetensors"],
         held_out_shards=[],
     )

@@ -45,10 +45,11 @@ MAY_CHANGE = frozenset(
         "tensorboard",
         "patience",
     )
-) | {  # where runs that began before `train.compile` have it
+) | {  # settings that this version once wrote
     "objective.diffusion.compile",
     "objective.diffusion.dynamic",
     "objective.codec_loss.compiled",
+    "objective.codec_loss.adversary",
 }
 
 
