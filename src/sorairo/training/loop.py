@@ -53,6 +53,13 @@ MAY_CHANGE = frozenset(
 }
 
 
+EARLIER = {  # what runs did that began before these settings existed
+    "objective.diffusion.predicts": "velocity",
+    "objective.transformer.local": 0,
+    "objective.transformer.local_width": 64,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A run's settings, whatever is trained.
@@ -115,7 +122,7 @@ def train(
     with only_process(run_dir) if leads else nullcontext():
         if leads:
             now = {"train": asdict(config), "objective": objective.settings()}
-            check_settings(run_dir / "settings.json", now, MAY_CHANGE, accept_changes)
+            check_settings(run_dir / "settings.json", now, MAY_CHANGE, accept_changes, EARLIER)
         trainer = Trainer(objective, config, run_dir, placement)
         outcome = trainer.run(hours)
         if outcome.reason == "done" and leads:

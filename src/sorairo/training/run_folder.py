@@ -62,12 +62,16 @@ def only_process(run_dir: Path) -> Iterator[None]:
 
 
 def check_settings(
-    path: Path, settings: Mapping[str, Any], free: frozenset[str], accept: bool = False
+    path: Path,
+    settings: Mapping[str, Any],
+    free: frozenset[str],
+    accept: bool = False,
+    earlier: Mapping[str, Any] | None = None,
 ) -> None:
     """Compare with those that the run began with, and record them.
 
-    free: dotted keys that may change. accept: take the new ones. Raises UserError that names the first key that
-    differs.
+    free: dotted keys that may change. accept: take the new ones. earlier: the values of keys in runs that began before
+    these keys existed. Raises UserError that names the first key that differs.
     """
     now = json.loads(json.dumps(settings))
     if path.exists() and not accept:
@@ -75,8 +79,8 @@ def check_settings(
             before = json.loads(path.read_text())
         except json.JSONDecodeError as error:
             raise UserError(f"{path} is damaged: choose another --run folder.") from error
-        old, new = _flat(before), _flat(now)
-        for key in sorted(set(old) | set(new)):
+        old, new = {**(earlier or {}), **_flat(before)}, _flat(now)
+        for key in sorted(set(_flat(before)) | set(new)):
             if key not in free and old.get(key) != new.get(key):
                 raise UserError(
                     f"{path.parent} was trained with {key} = {old.get(key)}, now it is {new.get(key)}: set it back, "
