@@ -15,26 +15,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from sorairo.codec.model import Codec
+from sorairo.codec.through import through
 from sorairo.evaluation.evaluate import psnr
 from sorairo.evaluation.suites import Suite
 from sorairo.jobs.request import parsed_size
-from sorairo.types import Video
 from sorairo.upscale.apply import by_bicubic, enlarged, halved_video, load_upscaler
 
 SUITE = 77  # of held-out clips, which nothing else is measured or trained on
-
-
-@torch.inference_mode()
-def through(codec: Codec, video: Video) -> Video:
-    """Encoded and decoded."""
-    weight = next(codec.parameters())
-    clip = torch.from_numpy(video.frames).permute(3, 0, 1, 2)[None].to(weight) / 127.5 - 1  # 1 3 t h w
-    back = codec.decode(codec.encode(clip))[0].float().clamp(-1, 1)
-    return Video(frames=((back.permute(1, 2, 3, 0) + 1) * 127.5).round().byte().numpy(), fps=video.fps)
 
 
 def around(frames: list[np.ndarray], side: int = 64) -> list[np.ndarray]:

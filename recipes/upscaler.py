@@ -17,6 +17,7 @@ import torch
 from sorairo.checkpoints.folder import find_folder, load_codec
 from sorairo.codec.model import Codec
 from sorairo.data.shards import write_shard
+from sorairo.pixels import from_levels, to_levels
 from sorairo.training.loop import TrainConfig
 from sorairo.training.objectives.upscaler import UpscalerObjective, UpscalerObjectiveConfig
 from sorairo.training.optim.optimizer import OptimConfig
@@ -62,9 +63,8 @@ def data(run_dir: Path, everything: bool = True) -> None:
 def through(codec: Codec, clip: torch.Tensor) -> torch.Tensor:
     """A clip uint8 (t h w 3) encoded and decoded."""
     weight = next(codec.parameters())
-    video = (clip.permute(3, 0, 1, 2)[None].float() / 127.5 - 1).to(weight.dtype)  # 1 3 t h w
-    back = codec.decode(codec.encode(video))[0].float().clamp(-1, 1)
-    return ((back.permute(1, 2, 3, 0) + 1) * 127.5).round().byte()
+    video = from_levels(clip.permute(3, 0, 1, 2)[None]).to(weight.dtype)  # 1 3 t h w
+    return to_levels(codec.decode(codec.encode(video))[0]).permute(1, 2, 3, 0)
 
 
 def build(run_dir: Path) -> tuple[UpscalerObjective, TrainConfig]:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "src" / "sorairo"
 # A file imports from rows above its own and from its own package; nothing else of ours.
 ORDER = [
     ["types", "version"],
-    ["config", "files"],
+    ["config", "files", "pixels"],
     ["video", "nn", "flow"],
     ["codec", "transformer", "text", "tasks", "worlds", "safety", "upscale"],
     ["prompts"],

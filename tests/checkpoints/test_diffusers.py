@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import sorairo
-from sorairo.generation.generate import generate, noise_for
+from sorairo.generation.denoise import noise_for
+from sorairo.generation.generate import generate
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 

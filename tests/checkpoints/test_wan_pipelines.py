@@ -15,7 +15,9 @@ from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.layouts import info_of
 from sorairo.checkpoints.lora import apply_loras
 from sorairo.config import to_json
-from sorairo.generation.generate import Film, encode_texts, generate, noise_for, to_frames
+from sorairo.generation.denoise import noise_for
+from sorairo.generation.generate import Denoising, encode_texts, generate
+from sorairo.pixels import to_frames
 from sorairo.types import Known, Plan, Span, UserError, Video
 from tests.checkpoints.wan_folders import FAMILIES, FRAMES, SIZE, saved
 
@@ -89,10 +91,10 @@ def no_ftfy(monkeypatch):
 
 
 @torch.inference_mode()
-def filmed(plan, model):
-    film = Film(plan, model, encode_texts([plan], model))
-    film.shoot(lambda step: None)
-    return film
+def denoised(plan, model):
+    one = Denoising(plan, model, encode_texts([plan], model))
+    one.run(lambda step, data: None)
+    return one
 
 
 @torch.inference_mode()
@@ -101,7 +103,7 @@ def test_same_frames(family):
     name, pipe, model = family
     plan = plan_for(model)
     want = theirs(pipe, plan, model)
-    made = to_frames(model.codec.decode(filmed(plan, model).latents))[0]
+    made = to_frames(model.codec.decode(denoised(plan, model).latents))[0]
     assert made.shape == want.shape and want.std() > 0.02, name
     assert np.abs(made / 255 - want).max() <= 0.5 / 255 + 1e-4
 
@@ -115,7 +117,7 @@ def test_a_scale_for_each_of_two_transformers(tmp_path):
     want = theirs(pipe, plan_for(model, guidance=None), model, output_type="latent")
     scale = want.abs().max()
     for guidance, same in ((None, True), (30.0, False), (2.0, False)):  # said, it is of both
-        film = filmed(plan_for(model, guidance=guidance), model)
+        film = denoised(plan_for(model, guidance=guidance), model)
         error = (film.latents[0] - want).abs().max() / scale
         assert (error < 1e-4) if same else (error > 1e-3), (guidance, error)
 
@@ -233,7 +235,7 @@ def test_few_steps_with_fresh_noise_at_each(tmp_path):
     model = few_steps("wan2.1-t2v", tmp_path / "m")
     assert (model.info.default_steps, model.info.default_guidance) == (3, 1.0)
     plan = plan_for(model, guidance=None)
-    latents = [filmed(one, model).latents for one in (plan, plan, replace(plan, seed=6))]
+    latents = [denoised(one, model).latents for one in (plan, plan, replace(plan, seed=6))]
     assert torch.equal(latents[0], latents[1]) and not torch.allclose(latents[0], latents[2])
 
     noises = torch.Generator().manual_seed(plan.seed)
@@ -252,7 +254,7 @@ def test_few_steps_with_fresh_noise_at_each(tmp_path):
 def test_few_steps_keep_the_first_frame(tmp_path):
     model = few_steps("wan2.2-ti2v", tmp_path / "m")
     plan = plan_for(model, guidance=None)
-    timeline = filmed(plan, model)
+    timeline = denoised(plan, model)
     known = timeline._known(timeline.windows[0]).latents
     assert torch.allclose(timeline.latents[:, :, 0], known[:, :, 0], atol=1e-4)
     assert not torch.allclose(timeline.latents[:, :, 1], known[:, :, 1], atol=0.1)
@@ -262,11 +264,11 @@ def test_few_steps_in_the_other_layout(tmp_path):
     model = few_steps("wan2.1-t2v", tmp_path / "m")
     export(tmp_path / "m", tmp_path / "original", "original")
     export(tmp_path / "original", tmp_path / "back", "diffusers")
-    want = filmed(plan_for(model), model).latents
+    want = denoised(plan_for(model), model).latents
     for name in ("original", "back"):
         other = sorairo.load(tmp_path / name, "fp32")
         assert other.times == (1000, 757, 522)
-        assert torch.equal(filmed(plan_for(other), other).latents, want)
+        assert torch.equal(denoised(plan_for(other), other).latents, want)
 
 
 def test_sparse_attention_is_named(tmp_path):
@@ -300,5 +302,5 @@ def test_loras_of_two_transformers(tmp_path):
         want = theirs(pipe, plan, changed, output_type="latent")
         assert (want - plain).abs().max() > 0.01 * want.abs().max()
         for _ in range(2):
-            error = (filmed(plan, changed).latents[0] - want).abs().max()
+            error = (denoised(plan, changed).latents[0] - want).abs().max()
             assert error < 1e-4 * want.abs().max(), how

@@ -6,8 +6,10 @@ import torch
 
 import sorairo
 from sorairo.flow.backward import backward
-from sorairo.generation.generate import generate, noise_for, to_frames
+from sorairo.generation.denoise import noise_for
+from sorairo.generation.generate import generate
 from sorairo.generation.timeline import Timeline
+from sorairo.pixels import to_frames
 from sorairo.tasks.ask import Ask, frames_for
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.types import Known, Span, UserError, Video

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from sorairo.generation.generate import generate, samples, to_frames
+from sorairo.generation.generate import generate, samples
 from sorairo.jobs.models import Models
 from sorairo.jobs.request import Request
 from sorairo.jobs.run import run
+from sorairo.pixels import to_frames
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.types import Cancelled, UserError

@@ -167,20 +167,11 @@ def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float 
 
 def _through(loaded: Any) -> Callable[[Any], Any]:
     """clip -> clip, encoded and decoded by a checkpoint's codec."""
-    import torch
+    from functools import partial
 
-    from sorairo.types import Video
+    from sorairo.codec.through import through
 
-    codec = loaded.codec
-
-    @torch.inference_mode()
-    def through(video: Video) -> Video:
-        weight = next(codec.parameters())
-        x = torch.from_numpy(video.frames).permute(3, 0, 1, 2)[None].to(weight) / 127.5 - 1  # b c t h w
-        y = codec.decode(codec.encode(x)).float().clamp(-1, 1)
-        return Video(frames=((y[0].permute(1, 2, 3, 0) + 1) * 127.5).round().byte().numpy(), fps=video.fps)
-
-    return through
+    return partial(through, loaded.codec)
 
 
 def _fingerprint(loaded: Any) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sorairo.pixels import from_levels
+
 if TYPE_CHECKING:
     from sorairo.codec.latent_space import LatentSpace
     from sorairo.codec.model import Codec
@@ -25,7 +27,7 @@ def clip_encoder(codec: Codec | LatentSpace) -> Callable[[np.ndarray], Tensor]:
     @torch.inference_mode()
     def encode(frames: np.ndarray) -> Tensor:
         video = torch.from_numpy(frames).permute(0, 4, 1, 2, 3).to(weight.device)  # n 3 t h w
-        return codec.encode((video.float() / 127.5 - 1).to(weight.dtype)).float().cpu()
+        return codec.encode(from_levels(video).to(weight.dtype)).float().cpu()
 
     return encode
 

@@ -1,4 +1,4 @@
-"""What image-to-video transformers are told of the frames that a plan gives: a mask, latents, and a CLIP's tokens."""
+"""Inputs of image-to-video transformers from a plan's known frames: a mask, latents, and a CLIP's tokens."""
 
 # Letters: b batch (1), c channels, t h w latent grid, f frames of the clip, m tokens of given pictures, d their width
 
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sorairo.pixels import from_frames
 from sorairo.types import Known, UserError
 
 if TYPE_CHECKING:
     from sorairo.checkpoints.folder import Checkpoint
 
-__all__ = ["frame_mask", "given_frames"]
+__all__ = ["condition_tensors", "frame_mask"]
 
 
-def given_frames(
+def condition_tensors(
     model: Checkpoint, size: tuple[int, int], frames: int, known: Sequence[Known]
 ) -> dict[str, torch.Tensor]:
     """The keyword arguments `condition` (1 c' t h w) and `image` (1 m d) of a transformer that takes them, else none.
@@ -36,7 +37,7 @@ def given_frames(
     given = torch.zeros(frames, dtype=torch.bool)
     for clip in known:
         place = slice(clip.at, clip.at + len(clip.video))
-        pixels[0, :, place] = torch.from_numpy(clip.video.frames).permute(3, 0, 1, 2) / 127.5 - 1
+        pixels[0, :, place] = from_frames(clip.video.frames)[0]
         given[place] = True
     latents = model.codec.encode(pixels.to(model.device, model.dtype)).float()  # 1 c t h w
     mask = frame_mask(given, model.codec.config.time_factor).to(latents)  # 1 p t 1 1

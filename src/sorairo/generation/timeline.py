@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from sorairo.codec.model import Codec
 from sorairo.flow.backward import backward
 from sorairo.flow.windows import Window, plan_windows
+from sorairo.pixels import from_frames
 from sorairo.types import Plan
 
 __all__ = ["KnownLatents", "Timeline"]
@@ -46,7 +47,7 @@ class Timeline:
 
     given: (frames,) bool, whether there are pixels at all. inside: (frames h w) float, where a frame may
     change, or None where no plan has regions. mends: whether what the codec loses of known frames is put back beside
-    them; not for models whose makers show their frames as the codec gives them.
+    them; off for models whose reference output is the raw decode.
     """
 
     def __init__(self, plan: Plan, step: int, mends: bool = True) -> None:
@@ -112,7 +113,7 @@ class Timeline:
         cap = _groups(level, self.step, np.max)  # t
         known = np.flatnonzero(_groups(given, self.step, np.all))
         seen = self.frames[places[_nearest(given)]][: 1 + self.step * (known[-1] if len(known) else 0)]
-        pixels = torch.from_numpy(seen).to(device).permute(3, 0, 1, 2)[None] / 127.5 - 1  # 1 3 n h w
+        pixels = from_frames(seen).to(device)  # 1 3 n h w
         latents = codec.encode(pixels.to(dtype)).float()
         latents = F.pad(latents, (0, 0, 0, 0, 0, len(cap) - latents.shape[2]))  # 1 c t h w
         for group in known[known > 0]:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sorairo.config import from_dict, to_dict
+from sorairo.pixels import from_levels, to_levels
 from sorairo.types import UserError, Video
 from sorairo.upscale.network import Upscaler, UpscalerConfig, bicubic, halved, with_neighbours
 
@@ -55,13 +56,12 @@ def halved_video(video: Video) -> Video:
 
 def as_model_frames(frames: np.ndarray) -> torch.Tensor:
     """uint8 (t h w 3) -> t 3 h w in [-1, 1]"""
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return from_levels(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2))
 
 
 def as_levels(frames: torch.Tensor) -> np.ndarray:
     """t 3 h w in [-1, 1] -> uint8 (t h w 3)"""
-    levels = ((frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).numpy()
+    return to_levels(frames).permute(0, 2, 3, 1).numpy()
 
 
 @cache

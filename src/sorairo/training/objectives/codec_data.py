@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sorairo.data.shards import read_shard
+from sorairo.pixels import from_levels
 from sorairo.types import UserError
 
 __all__ = ["CropShape", "Crops", "as_model_video"]
@@ -86,4 +87,4 @@ def fits(shape: CropShape, frames: Tensor) -> bool:
 
 def as_model_video(clips: Tensor, dtype: torch.dtype) -> Tensor:
     """uint8 b t h w 3 -> b 3 t h w in [-1, 1]"""
-    return clips.to(torch.float32).div(127.5).sub(1).to(dtype).permute(0, 4, 1, 2, 3)
+    return from_levels(clips).to(dtype).permute(0, 4, 1, 2, 3)

@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sorairo.pixels import to_levels
+
 __all__ = ["side_by_side"]
 
 
@@ -21,5 +23,5 @@ def side_by_side(pairs: Sequence[tuple[Tensor, Tensor]], path: Path, columns: in
             rows.append(torch.cat(list(video[:, picks].unbind(1)), dim=-1))  # 3 h (columns w)
     width = max(row.shape[-1] for row in rows)
     rows = [torch.nn.functional.pad(row.float(), (0, width - row.shape[-1]), value=-1.0) for row in rows]
-    sheet = torch.cat(rows, dim=-2).add(1).mul(127.5).round().clamp(0, 255).byte()
+    sheet = to_levels(torch.cat(rows, dim=-2))
     Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(path)

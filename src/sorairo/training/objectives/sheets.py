@@ -18,6 +18,7 @@ from sorairo.flow.guidance import cfg
 from sorairo.flow.path import towards
 from sorairo.flow.schedule import unipc_sigmas
 from sorairo.flow.solvers import unipc
+from sorairo.pixels import to_frames
 from sorairo.training.rng import torch_rng
 from sorairo.transformer.model import Transformer
 from sorairo.types import Video
@@ -85,6 +86,5 @@ def sheet_sampler(
 def decoded(codec: Codec | LatentSpace, latents: Tensor, fps: float) -> Video:
     """Normalised latents (c t h w) -> the Video."""
     weight = next(itertools.chain(codec.parameters(), codec.buffers()))
-    pixels = codec.decode(latents[None].to(weight.device, weight.dtype))[0].float()  # 3 t h w
-    frames = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0)  # t h w 3
-    return Video(frames=frames.cpu().numpy(), fps=fps)
+    pixels = codec.decode(latents[None].to(weight.device, weight.dtype))  # 1 3 t h w
+    return Video(frames=to_frames(pixels)[0], fps=fps)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sorairo.codec.losses import charbonnier, psnr
 from sorairo.data.shards import read_shard
+from sorairo.pixels import from_levels
 from sorairo.training.parallel.processes import ALONE, Share
 from sorairo.training.rng import numpy_rng
 from sorairo.types import UserError
@@ -129,7 +130,7 @@ class UpscalerObjective:
         self, batch: tuple[Tensor, Tensor], step: int, share: Share = ALONE
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Charbonnier's distance; the parts say what it and bicubic reach on the crops, in dB."""
-        small, large = (part.float() / 127.5 - 1 for part in batch)
+        small, large = (from_levels(part) for part in batch)
         error = self.network(small) - large
         with torch.no_grad():
             plain = bicubic(small[:, 3:6]) - large
