@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -151,6 +154,51 @@ def test_same_frames_same_file(tmp_path: Path) -> None:
         write_video(clip(), one, METADATA)
         write_video(clip(), two, METADATA)
         assert one.read_bytes() == two.read_bytes()
+
+
+CODE = """
+import hashlib, sys
+import numpy as np
+from sorairo.types import Video
+from sorairo.video.write import write_mp4, write_video
+from tests.video.clips import blocks
+t = np.arange(48_000 * 2) / 48_000
+track = np.stack([np.sin(2 * np.pi * 440 * t), np.sin(2 * np.pi * 660 * t)]).astype(np.float32) / 2
+noise = np.random.default_rng(1).normal(0, 6, (17, 48, 64, 3))
+clip = (np.linspace(0, 200, 64)[:, None] + 8 * np.sin(np.arange(17))[:, None, None, None] + noise).clip(0, 255)
+video = Video(frames=clip.astype(np.uint8), fps=8.0)
+for round in range(int(sys.argv[2])):
+    for kind in ("mp4", "gif", "webp", "sound.mp4"):
+        path = f"{sys.argv[1]}/a.{kind}"
+        write_video(video, path, {"prompt": "a ball"}, track=track if "sound" in kind else None)
+        print(kind, hashlib.sha256(open(path, "rb").read()).hexdigest())
+"""
+
+
+def written_in_processes(folder: Path, processes: int, rounds: int) -> dict[str, set[str]]:
+    """The hashes of the same clip in every format, by processes whose fresh memory holds other bytes."""
+    found: dict[str, set[str]] = {}
+    for index in range(processes):
+        byte = ("0", "165", "90", "255")[index % 4]
+        here = {**os.environ, "MALLOC_PERTURB_": byte, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", CODE, str(folder), str(rounds)]
+        done = subprocess.run(command, env=here, capture_output=True, text=True, check=True)
+        for line in done.stdout.splitlines():
+            kind, value = line.split()
+            found.setdefault(kind, set()).add(value)
+    return found
+
+
+def test_same_frames_same_file_in_other_memory(tmp_path: Path) -> None:
+    assert {kind: len(values) for kind, values in written_in_processes(tmp_path, 3, 2).items()} == ONE_EACH
+
+
+@pytest.mark.slow
+def test_twenty_of_twenty_files_are_equal(tmp_path: Path) -> None:
+    assert {kind: len(values) for kind, values in written_in_processes(tmp_path, 20, 1).items()} == ONE_EACH
+
+
+ONE_EACH = {"mp4": 1, "gif": 1, "webp": 1, "sound.mp4": 1}
 
 
 def test_resize() -> None:

@@ -17,9 +17,6 @@ __all__ = [
     "check_extent",
     "checked",
     "decoding",
-    "first_bytes",
-    "is_gif",
-    "is_picture",
 ]
 
 MAX_FRAMES = 3600
@@ -43,23 +40,6 @@ def checked(path: Path) -> Path:
     if not os.access(path, os.R_OK):
         raise UserError(f"{path} may not be read; change its rights.")
     return path
-
-
-def is_picture(path: Path) -> bool:
-    """True for PNG, JPEG and WebP, by the first bytes."""
-    head = first_bytes(path)
-    return head.startswith((b"\x89PNG", b"\xff\xd8\xff")) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
-
-
-def is_gif(path: Path) -> bool:
-    """True for GIF, by the first bytes."""
-    return first_bytes(path).startswith(b"GIF8")
-
-
-def first_bytes(path: Path) -> bytes:
-    """The twelve that tell the formats apart."""
-    with path.open("rb") as file:
-        return file.read(12)
 
 
 def check_extent(path: Path, width: int, height: int, frames: int = 1, most: int = MAX_FRAMES) -> None:

@@ -1,4 +1,4 @@
-"""PNG, JPEG and WebP, still or animated, as moments, through Pillow."""
+"""PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP and JPEG 2000, still or animated, as moments, through Pillow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageOps, features
 
 from sorairo.types import UserError
+from sorairo.video.formats import format_of
 from sorairo.video.guards import check_extent
 from sorairo.video.moments import Moment
+from sorairo.video.whole import check_whole
 
 __all__ = ["check_colour", "flattened", "picture_comment", "picture_moments"]
 
@@ -26,19 +28,47 @@ def check_colour(colour: str) -> None:
 
 def image_of(path: Path) -> Image.Image:
     """Pillow's image, not yet decoded; its own warning of large ones is left to `check_extent`."""
+    kind = format_of(path).name
+    if kind == "HEIC":
+        register_heic(path)
+    if kind == "AVIF" and not features.check("avif"):
+        raise UserError(
+            f"{path} is an AVIF picture; this Pillow cannot read it: pip install --upgrade pillow."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(path)
 
 
+def register_heic(path: Path) -> None:
+    """Teach Pillow to read HEIC. Raises UserError with the remedy where the extra is missing."""
+    try:
+        try:
+            from pi_heif import register_heif_opener
+        except ImportError:
+            from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise UserError(
+            f'{path} is a HEIC picture; reading it needs: pip install "sorairo[heic]".'
+        ) from error
+    register_heif_opener()
+
+
 def picture_moments(path: Path, background: str, most: int) -> Iterator[Moment]:
     """The frames of a picture file, turned as its EXIF says. Raises UserError and what Pillow raises."""
+    check_whole(path, format_of(path))
     with image_of(path) as image:
-        # A phone's MPO is a JPEG with a second view behind it, not a clip.
-        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        # A phone's MPO is a JPEG with a second view behind it; a HEIC file names one of its pictures as the main one.
+        primary = image.tell() if image.format == "HEIF" else 0
+        count = 1 if image.format in ("MPO", "HEIF") else getattr(image, "n_frames", 1)
         check_extent(path, *image.size, count, most)
-        time = 0.0
-        for index in range(count):
+        if count > 1 and image.format == "TIFF":  # pages follow on nothing
+            raise UserError(f"{path} holds {count} pictures; save the one that you want to a file.")
+        # The picture that an animated PNG shows where animations are not known is no part of it.
+        hidden = 1 if count > 1 and getattr(image, "default_image", False) else 0
+        first, time = primary + hidden, 0.0
+        count -= hidden
+        for index in range(first, first + count):
             image.seek(index)
             image.load()
             # An animation goes on in the same image, so each frame is taken out of it at once.

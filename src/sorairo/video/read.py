@@ -1,29 +1,30 @@
-"""Files into frames: MP4, WebM, MOV, GIF, PNG, JPEG and WebP, by what their first bytes say."""
+"""Files into frames, by the format that their first bytes name (formats.py)."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from sorairo.types import UserError, Video
-from sorairo.video.clips import clip_comment, clip_moments
-from sorairo.video.guards import MAX_FRAMES, checked, decoding, is_gif, is_picture
+from sorairo.video.clips import clip_comment, clip_moments, clip_notes
+from sorairo.video.formats import format_of
+from sorairo.video.guards import MAX_FRAMES, checked, decoding
 from sorairo.video.moments import Moment, at_rate, gathered, mean_rate
 from sorairo.video.pictures import check_colour, picture_comment, picture_moments
 from sorairo.video.resize import check_fit, fitted
 
-__all__ = ["read_clip", "read_given", "read_metadata", "read_size", "read_still", "read_video"]
+__all__ = ["read_clip", "read_given", "read_metadata", "read_notes", "read_size", "read_still", "read_video"]
 
 
 def read_video(path: str | Path, *, background: str = "white", max_frames: int = MAX_FRAMES) -> Video:
     """The frames of a clip or a still as they are, upright, with transparency laid on `background`.
 
-    A still is one frame at 1 frame per second; a variable frame rate becomes its average. What the file is,
-    its first bytes say, not its name. Raises UserError for a file that is missing, broken, empty or too large.
+    A still is one frame at 1 frame per second; a variable frame rate becomes its average. The first bytes tell the
+    format, not the name. Raises UserError for a file that is missing, broken, empty or too large.
     """
     path = checked(Path(path))
     times: list[float] = []
@@ -52,7 +53,9 @@ def read_given(
         raise UserError(f"Frames per second must be more than 0, not {fps:g}.")
     path = checked_ask(path, fit, background)
     with decoding(path):
-        moments = at_rate(moments_of(path, background), fps)
+        moments = iter(moments_of(path, background))
+        begin = list(islice(moments, 2))  # one picture is a still, however long the file shows it
+        moments = begin if len(begin) < 2 else at_rate(chain(begin, moments), fps)
         frames = gathered(path, (fitted(one.picture(), size, fit) for one in moments), MAX_FRAMES)
     return Video(frames=frames, fps=fps)
 
@@ -73,7 +76,7 @@ def read_still(
     """As `read_given`, one frame of a file that holds no more. Raises UserError for a clip too."""
     path = checked_ask(path, fit, background)
     if moves(path, background):
-        raise UserError(f"{path} is a clip; a still picture (PNG, JPEG or WebP) is needed here.")
+        raise UserError(f"{path} is a clip; a still picture (such as PNG or JPEG) is needed here.")
     return read_given(path, size, 1.0, fit, background=background)
 
 
@@ -97,7 +100,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     """What `write_video` was given as metadata; empty when the file holds none. Raises as `read_video`."""
     path = checked(Path(path))
     with decoding(path):
-        text = picture_comment(path) if is_picture(path) or is_gif(path) else clip_comment(path)
+        by_pillow = format_of(path).demuxer in ("", "gif")
+        text = picture_comment(path) if by_pillow else clip_comment(path)
     try:
         values = json.loads(text) if text else {}
     except (json.JSONDecodeError, RecursionError):  # somebody else's comment
@@ -105,8 +109,18 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
+def read_notes(path: str | Path) -> tuple[str, ...]:
+    """Sentences for the user on how a file is read: an end that its format cannot tell, HDR, several sound tracks.
+
+    Raises as `read_video`.
+    """
+    path = checked(Path(path))
+    with decoding(path):
+        return () if format_of(path).picture else tuple(clip_notes(path))
+
+
 def moments_of(path: Path, background: str, most: int = MAX_FRAMES) -> Iterator[Moment]:
-    return (picture_moments if is_picture(path) else clip_moments)(path, background, most)
+    return (picture_moments if format_of(path).picture else clip_moments)(path, background, most)
 
 
 def checked_ask(path: str | Path, fit: str, background: str) -> Path:

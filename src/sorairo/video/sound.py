@@ -14,8 +14,9 @@ import av.container
 import numpy as np
 
 from sorairo.types import UserError
-from sorairo.video.clips import opened
-from sorairo.video.guards import checked, decoding, is_gif, is_picture
+from sorairo.video.clips import opened, sound_tracks
+from sorairo.video.formats import format_of
+from sorairo.video.guards import checked, decoding
 
 __all__ = ["RATE", "Sound", "has_sound", "mixed", "read_sound", "sound_packets"]
 
@@ -49,9 +50,9 @@ class Sound:
 def has_sound(path: str | Path) -> bool:
     """Whether a file has a sound track. Raises UserError for a file that cannot be read."""
     path = checked(Path(path))
-    if is_picture(path) or is_gif(path):
+    if format_of(path).demuxer in ("", "gif"):
         return False
-    with decoding(path), path.open("rb") as file, opened(file) as container:
+    with decoding(path), opened(path) as container:
         return bool(container.streams.audio)
 
 
@@ -84,7 +85,7 @@ def read_sound(path: Path, start: float, stop: float) -> np.ndarray:
     n is less where the file ends before. Time runs as for the frames, from the first of them. Raises UserError.
     """
     parts: list[np.ndarray] = []
-    with decoding(path), path.open("rb") as file, opened(file) as container:
+    with decoding(path), opened(path) as container:
         zero = first_moment(container)
         if start > 2 * LEAD:
             container.seek(round((zero + start - LEAD) * av.time_base))
@@ -116,9 +117,10 @@ def first_moment(container: av.container.InputContainer) -> float:
 
 def at_our_rate(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
     """Decoded sound at RATE, with its times: one channel as it is (made two, it would lose 3 dB), more as stereo."""
-    layout = "mono" if container.streams.audio[0].codec_context.channels == 1 else "stereo"
+    stream = sound_tracks(container)[0]
+    layout = "mono" if stream.codec_context.channels == 1 else "stereo"
     resampler = av.audio.resampler.AudioResampler(format="fltp", layout=layout, rate=RATE)
-    for frame in chain(container.decode(container.streams.audio[0]), [None]):
+    for frame in chain(container.decode(stream), [None]):
         yield from (one for one in resampler.resample(frame) if one.time is not None)
 
 

@@ -18,6 +18,7 @@ from sorairo.files import check_folder, replacing
 from sorairo.types import UserError, Video
 from sorairo.video.sheet import frames_sheet
 from sorairo.video.sound import Sound, mixed, sound_packets
+from sorairo.video.whole import repeat_image
 
 __all__ = ["EXTENSIONS", "check_writable", "write_video"]
 
@@ -72,9 +73,11 @@ def write_mp4(video: Video, path: Path, comment: str, track: np.ndarray | None =
         stream = container.add_stream("libx264", rate=Fraction(video.fps).limit_denominator(1001))
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "14", "preset": "slow", "tune": "animation"}
+        # A constant quantiser: with crf, the look-ahead reads memory that nobody wrote, and on some processors equal
+        # frames gave unequal files (docs/log.md).
+        stream.options = {"qp": "13", "preset": "slow", "tune": "animation"}
         context = stream.codec_context
-        context.thread_count = 1  # with more, equal frames gave unequal files more often (docs/log.md)
+        context.thread_count = 1  # the same files whatever the number of processors
         context.color_primaries = context.color_trc = context.colorspace = BT709
         context.color_range = LIMITED_RANGE
         packets = [] if track is None else sound_packets(container, track)
@@ -114,6 +117,8 @@ def write_gif(video: Video, path: Path, comment: str) -> None:
         for frame in video.frames
     ]
     save_animation(pictures, path, durations(video, unit=10), comment=comment.encode())
+    if len(video) > 1 and frames_in(path) == 1:  # equal frames became one, which would be read as a still
+        path.write_bytes(repeat_image(path.read_bytes()))
 
 
 def write_webp(video: Video, path: Path, comment: str) -> None:
@@ -121,7 +126,35 @@ def write_webp(video: Video, path: Path, comment: str) -> None:
     if comment:
         exif[0x010E] = comment  # ImageDescription
     pictures = [Image.fromarray(frame) for frame in video.frames]
-    save_animation(pictures, path, durations(video, unit=1), quality=92, method=4, exif=exif)
+    lengths = durations(video, unit=1)
+    save_animation(pictures, path, lengths, quality=92, method=4, exif=exif)
+    if len(video) > 1 and frames_in(path) == 1:  # as for GIF
+        pictures[0].save(path, quality=92, method=4)
+        path.write_bytes(animated_webp(path.read_bytes(), video.size, sum(lengths), exif.tobytes()))
+
+
+def frames_in(path: Path) -> int:
+    """How many pictures a file holds that was just written."""
+    with Image.open(path) as image:
+        return getattr(image, "n_frames", 1)
+
+
+def animated_webp(still: bytes, size: tuple[int, int], length: int, exif: bytes) -> bytes:
+    """A WebP that shows one still twice, together `length` milliseconds (RFC 9649)."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return name + len(content).to_bytes(4, "little") + content + b"\0" * (len(content) % 2)
+
+    extent = b"".join((side - 1).to_bytes(3, "little") for side in size)
+    shown = (length // 2, length - length // 2)
+    frames = [bytes(6) + extent + time.to_bytes(3, "little") + b"\2" + still[12:] for time in shown]
+    parts = [
+        chunk(b"VP8X", bytes([0x02 | (0x08 if exif else 0), 0, 0, 0]) + extent),
+        chunk(b"ANIM", b"\xff\xff\xff\xff\0\0"),
+        *(chunk(b"ANMF", frame) for frame in frames),
+        chunk(b"EXIF", exif) if exif else b"",
+    ]
+    return chunk(b"RIFF", b"WEBP" + b"".join(parts))
 
 
 def save_animation(pictures: list[Image.Image], path: Path, lengths: list[int], **options: Any) -> None:
