@@ -78,6 +78,9 @@ def _made(
     say: Say,
 ) -> Iterator[Result]:
     check(stop)
+    for source in want.sources:
+        for note in source.notes:
+            say(note)
     tell("load", 0, 1)
     model = models.get(want.request, say)
     job = job_of(want, model, say)

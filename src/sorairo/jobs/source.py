@@ -9,7 +9,7 @@ from typing import Any
 
 from sorairo.jobs.plans import StoredPlan, file_sha256, stored_plan
 from sorairo.types import Origin, Plan, UserError, Video
-from sorairo.video.read import read_given, read_metadata, read_size
+from sorairo.video.read import read_given, read_metadata, read_notes, read_size
 from sorairo.video.sound import Sound
 
 __all__ = ["Source", "kept_sounds"]
@@ -18,20 +18,22 @@ __all__ = ["Source", "kept_sounds"]
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
     """path: as it was typed; empty for frames that are in no file. facts: the file's metadata, whoever wrote them.
-    size: (width, height) of the first frame, upright."""
+    size: (width, height) of the first frame, upright. notes: sentences on how the file is read (`read_notes`)."""
 
     path: Path
     size: tuple[int, int]
     sha256: str = ""
     facts: dict[str, Any]
     frames: Video | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, path: str | Path) -> Source:
         """What a file says of itself. Raises UserError for one that is missing, broken or too large."""
         path = Path(path)
         size, facts = read_size(path), read_metadata(path)
-        return cls(path=path, size=size, facts=facts, sha256=file_sha256(path))
+        notes = read_notes(path)
+        return cls(path=path, size=size, facts=facts, sha256=file_sha256(path), notes=notes)
 
     @classmethod
     def of(cls, given: str | Path | Video) -> Source:
