@@ -46,7 +46,7 @@ bench: $(VENV)/.installed-dev
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache src/*.egg-info demo.mp4 demo.png
-	find src tests recipes bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find src tests recipes bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # -- set-up, each step once ------------------------------------------------------------------------------------
 
