@@ -3,9 +3,9 @@
     python examples/sample.py "A large red ball rolls across the floor to the right." ball.mp4
 
 A clip is not drawn frame by frame. It begins as noise, all frames at once, in a compressed space. A transformer that
-has read the words looks at the noise and says in which direction the clip lies; a solver takes a few steps that way. Then a
-decoder turns the result into pixels. The package does the same, with known frames, long clips and checks around it:
-src/sorairo/generation/. Time runs from noise, sigma = 1, to data, sigma = 0 (docs/shapes.md).
+has read the words looks at the noise and says in which direction the clip lies; a solver takes a few steps that way.
+Then a decoder turns the result into pixels. The package does the same, with known frames, long clips and checks around
+it: src/sorairo/generation/. Time runs from noise, sigma = 1, to data, sigma = 0 (docs/shapes.md).
 """
 
 # Letters: b batch, c channels, t h w latent grid (time, height, width), l tokens, d their width
