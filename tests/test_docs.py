@@ -102,7 +102,7 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     start += "from pathlib import Path\nimport sorairo.checkpoints.folder as folder\n"
     start += f"folder.models_folder = lambda: Path({str(models)!r})\n"
     scripts = {
-        "sorairo": f"#!{sys.executable}\n{start}from sorairo.cli.main import run\nrun()\n",
+        "sorairo": f"#!{sys.executable}\n{start}from sorairo.__main__ import run\nrun()\n",
         "python": f"#!{sys.executable}\n{start}import runpy; del sys.argv[0]\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n",
         "make": f'#!/bin/sh\nexec /usr/bin/env PATH="$OUTER_PATH" make -C {ROOT} --dry-run "$@" >/dev/null\n',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -83,3 +84,62 @@ def test_signals_end_it_without_a_traceback(signal: int, code: int) -> None:
         out, err = child.communicate(timeout=20)
     assert child.returncode == code
     assert "Traceback" not in err and err.count("\n") <= 1 and not out
+
+
+@pytest.mark.parametrize("words", [("models",), ("models", "list"), ("--help",), ("generate", "--help"), ()])
+def test_help_into_a_closed_pipe(words: tuple[str, ...]) -> None:
+    """`sorairo models | true`: the reader has gone before the first byte."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "sorairo", *words],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(SRC)},
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+INTERRUPTED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.path[:0] = [{src!r}, {folder!r}]
+import sorairo.__main__ as front
+sys.modules["sorairo.cli.main"] = main = type(sys)("main")
+main.run = lambda: __import__("slow_library")
+front.run()
+"""
+
+
+@pytest.mark.parametrize("swallowed", ["", "try: ", "class A:\n    def __del__(self): "])
+def test_ctrl_c_while_a_module_is_imported(tmp_path: Path, swallowed: str) -> None:
+    """Also where the import would swallow the exception, as extension modules do."""
+    body = f"import os, signal\n{swallowed}os.kill(os.getpid(), signal.SIGINT)\n"
+    body += "except BaseException: pass\n" if swallowed == "try: " else "A()\n" if swallowed else ""
+    (tmp_path / "slow_library.py").write_text(body)
+    program = INTERRUPTED.format(src=str(SRC), folder=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "sorairo: stopped.\n")
+
+
+@pytest.mark.parametrize("words", [("expand", "A \udcff ball"), ("generate", "A \udcff ball", "-o", "x.mp4")])
+def test_a_byte_that_is_not_utf_8(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sorairo", *map(os.fsencode, words)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SRC)},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "not UTF-8" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -26,15 +26,18 @@ def guarded(command: Callable[[], object]) -> NoReturn:
     # SIGTERM becomes an exception, so that temporary files are removed then too.
     signal.signal(signal.SIGTERM, terminate)
     try:
-        code = command()
+        try:
+            code = command()
+            if code == INTERRUPTED:  # typer has caught it already
+                said("stopped.", INTERRUPTED)
+        except BaseException as error:
+            known = exit_code(error)
+            if known is None:
+                raise
+            code = known
         sys.stdout.flush()
-        if code == INTERRUPTED:  # typer has caught it already
-            said("stopped.", INTERRUPTED)
-    except BaseException as error:
-        known = exit_code(error)
-        if known is None:
-            raise
-        code = known
+    except BrokenPipeError as error:  # also where what exit_code prints has no reader
+        code = exit_code(error)
     # Threads of the libraries may not hold the process back, and what they say about it may not be seen.
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -46,11 +49,15 @@ def exit_code(error: BaseException) -> int | None:
             return said("stopped.", INTERRUPTED)
         case UserError():
             return said(str(error), USER)
+        case UnicodeEncodeError() if "surrogate" in error.reason:
+            return said("an argument has a byte that is not UTF-8; write it in UTF-8.", USER)
         case TyperException() if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
             print(error.format_message())
             return 0
         case TyperException():
             return said(usage(error), USER)
+        case SystemExit() if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # typer has met a broken pipe
+            return PIPE
         case BrokenPipeError():
             # The reader has gone (`sorairo models list | head -1`). Python flushes at exit: let it flush nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -44,22 +45,31 @@ def storyboard(
 
 
 def read_cards(path: Path) -> list[tuple[float, str | None, Path | None]]:
-    """(second, words, picture) of every card. A strict part of YAML: "SECONDS: WORDS" lines, or "SECONDS:" and,
-    indented under it, "words:" and "picture:"; "#" begins a comment line. A picture's path is from the folder of
-    the cards. Raises UserError that names the line."""
+    """(second, words, picture) of every card.
+
+    The file is a strict part of YAML: lines of "TIME: WORDS", or "TIME:" and, indented under it, "words:" and
+    "picture:". TIME is seconds, minutes:seconds or hours:minutes:seconds. "#" begins a comment line. A picture's path
+    is from the folder of the cards. Raises UserError that names the line.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text; give a file of cards.") from error
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a file of cards.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text in UTF-8; save it in UTF-8.") from error
     cards: list[tuple[float, dict[str, str]]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#") or line.strip() == "---":
             continue
-        key, colon, value = line.strip().partition(":")
+        if line[0] not in " \t" and (found := CARD.fullmatch(line.strip())):
+            value = unquoted(found["words"] or "")
+            cards.append(
+                (seconds(found["time"], f"{path}, line {number}"), {"words": value} if value else {})
+            )
+            continue
+        key, _, value = line.strip().partition(":")
         value = unquoted(value.strip())
-        if line[0] not in " \t" and colon and (second := seconds(key)) is not None:
-            cards.append((second, {"words": value} if value else {}))
-        elif line[0] in " \t" and cards and key in ("words", "picture") and value and key not in cards[-1][1]:
+        if line[0] in " \t" and cards and key in ("words", "picture") and value and key not in cards[-1][1]:
             cards[-1][1][key] = value
         else:
             raise UserError(f"{path}, line {number}: write a card as SECONDS: WORDS, not {line.strip()!r}.")
@@ -72,12 +82,20 @@ def read_cards(path: Path) -> list[tuple[float, str | None, Path | None]]:
     ]
 
 
-def seconds(text: str) -> float | None:
-    """The number that a card begins with, None if it is none."""
-    try:
-        return float(unquoted(text.strip()))
-    except ValueError:
-        return None
+CARD = re.compile(
+    r"""(?P<quote>["']?)(?P<time>(?:\d+:){0,2}\d*\.?\d+|\d+\.)(?P=quote)\s*:(?!\d)\s*(?P<words>.*)"""
+)
+"""A card's line. A digit right after the colon would leave it open whether it belongs to the time."""
+
+
+def seconds(time: str, where: str) -> float:
+    """The seconds of a time such as 2.5, 1:30 or 1:02:03. Raises UserError, which begins with `where`."""
+    first, *rest = (float(part) for part in time.split(":"))
+    if any(part >= 60 for part in rest):
+        raise UserError(f"{where}: {time} is no time; minutes and seconds after a colon are below 60.")
+    for part in rest:
+        first = 60 * first + part
+    return first
 
 
 def unquoted(text: str) -> str:

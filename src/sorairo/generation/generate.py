@@ -15,6 +15,7 @@ from sorairo.flow.schedule import from_level, sigmas_at, unipc_sigmas
 from sorairo.flow.windows import Window
 from sorairo.generation.conditions import condition_tensors
 from sorairo.generation.denoise import denoise, guidance_of, noise_of
+from sorairo.generation.forks import survive_forks
 from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.pixels import to_frames
 from sorairo.text.encoder import TextStates
@@ -54,6 +55,7 @@ def samples(
     predicted data (latents 1 c t h w) of a step, and the step. Raises UserError, before any work, for what the
     model cannot make, and in the work for numbers that are not finite. Raises Cancelled.
     """
+    survive_forks()
     for plan in plans:
         model.abilities.check(plan)
     tell = progress or (lambda stage, done, of: None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from sorairo.prompts.check import differences, words
 from sorairo.prompts.grammar import Facts, Grammar, Thing
 from sorairo.prompts.understand import understand
-from sorairo.text.prompt import clean
+from sorairo.text.prompt import check_text, clean
 from sorairo.types import UserError
 
 __all__ = ["Expansion", "expand", "filled", "rewritten"]
@@ -39,7 +39,7 @@ def expand(
     Nothing that was said is changed, and words that are not understood are kept as they are. Raises UserError for an
     empty prompt, and for a rewrite that says something else than the prompt.
     """
-    prompt = clean(prompt)
+    prompt = clean(check_text(prompt))
     if not prompt:
         raise UserError("The prompt is empty; say what should be seen.")
     text = clean(rewrite(prompt)) if rewrite else rewritten(prompt, grammar, moving=moving)
