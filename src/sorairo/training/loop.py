@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,73 +17,19 @@ from sorairo.files import whole_folder
 from sorairo.training.metrics import MetricsLog
 from sorairo.training.objective import Objective
 from sorairo.training.optim.ema import Ema
-from sorairo.training.optim.optimizer import OptimConfig, Optimizer
-from sorairo.training.optim.schedule import Schedule
+from sorairo.training.optim.optimizer import Optimizer
 from sorairo.training.parallel.placement import Placement
 from sorairo.training.prefetch import Prefetch
-from sorairo.training.progress import Progress
-from sorairo.training.recorder import Books
+from sorairo.training.progress import Progress, View
 from sorairo.training.rng import torch_rng
 from sorairo.training.run_folder import StopFlag, check_settings, only_process
+from sorairo.training.settings import EARLIER, MAY_CHANGE, TrainConfig
 from sorairo.training.state import RunState, latest_state, save_state
 from sorairo.types import UserError
 
 __all__ = ["Objective", "Outcome", "TrainConfig", "Trainer", "train"]
 
 log = logging.getLogger(__name__)
-
-MAY_CHANGE = frozenset(
-    f"train.{key}"
-    for key in (
-        "steps",
-        "device",
-        "compile",
-        "checkpointing",
-        "threads",
-        "checkpoint_minutes",
-        "sample_every",
-        "tensorboard",
-        "patience",
-    )
-) | {  # settings that this version once wrote
-    "objective.diffusion.compile",
-    "objective.diffusion.dynamic",
-    "objective.codec_loss.compiled",
-    "objective.codec_loss.adversary",
-}
-
-
-EARLIER = {  # what runs did that began before these settings existed
-    "objective.diffusion.predicts": "velocity",
-    "objective.transformer.local": 0,
-    "objective.transformer.local_width": 64,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """A run's settings, whatever is trained.
-
-    steps: where it ends (None: by --hours or by hand). device: a name of torch's, auto is CUDA where there is some.
-    dtype: of the working weights; auto is bf16 where the device multiplies it natively. compile, checkpointing: see
-    Placement. threads: 0 takes torch's choice. sample_every: steps, 0 for never.
-    patience: how many steps in a row may have a loss or gradient that is not finite (they change nothing).
-    """
-
-    seed: int = 0
-    steps: int | None = None
-    device: str = "auto"
-    dtype: Literal["auto", "bf16", "fp32"] = "auto"
-    compile: bool = True
-    checkpointing: bool = False
-    threads: int = 0
-    ema_decay: float = 0.999
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    schedule: Schedule = field(default_factory=Schedule)
-    checkpoint_minutes: float = 4.0
-    sample_every: int = 1000
-    tensorboard: bool = True
-    patience: int = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,12 +114,12 @@ class Trainer:
         batches = Prefetch(self.batch, self.step)
         stopped, ended = False, self.seconds >= limit
         try:
-            with stop.watching(), Books(self) if self.team.leads else nullcontext() as books:
+            with stop.watching(), Recorder(self) if self.team.leads else nullcontext() as recorder:
                 while not (stopped or ended or self.step == self.config.steps):
                     news = self.one(batches.get(), limit, bool(stop))
                     stopped, ended = news.stopped, news.ended
-                    if books:
-                        books.enter(news.progress)
+                    if recorder:
+                        recorder.record(news.progress)
         finally:
             batches.close()
         if stopped:
@@ -276,3 +222,44 @@ class Trainer:
             for name, _ in module.named_buffers()
             if name in module.state_dict()
         }
+
+
+class Recorder:
+    """What the leading process writes while the run goes on: the log, the live view, samples and checkpoints.
+
+    Closing it writes the last checkpoint, whatever ended the run without an error.
+    """
+
+    def __init__(self, trainer: Trainer):
+        self.trainer, config = trainer, trainer.config
+        self.metrics = MetricsLog(trainer.run_dir, trainer.step, config.tensorboard)
+        self.view = View()
+        self.saved, self.saved_at = trainer.step, time.monotonic()
+
+    def __enter__(self) -> Recorder:
+        self.view.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.view.__exit__(kind, *rest)
+        try:
+            if kind is None and self.saved != self.trainer.step:
+                self.save()
+        finally:
+            self.metrics.close()
+
+    def record(self, news: Progress) -> None:
+        """One step is done."""
+        trainer, config = self.trainer, self.trainer.config
+        self.metrics.write(news.step, {"loss": news.loss, **news.parts, "norm": news.norm, "lr": news.lr})
+        self.view(news)
+        if config.sample_every and trainer.step % config.sample_every == 0:
+            trainer.sample(self.metrics)
+        if time.monotonic() - self.saved_at > config.checkpoint_minutes * 60:
+            self.save()
+
+    def save(self) -> None:
+        """A checkpoint, after every line of the log that leads to it."""
+        self.metrics.flush()
+        self.trainer.save()
+        self.saved, self.saved_at = self.trainer.step, time.monotonic()
