@@ -23,9 +23,10 @@ from sorairo.checkpoints.save import save_checkpoint
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.model import Codec
 from sorairo.data.encoders import clip_encoder, words_encoder
-from sorairo.data.latents import Bucket, LatentPlan, make_latents, render_with_world, vocabulary
+from sorairo.data.latents import Bucket, LatentPlan, make_latents, vocabulary
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.recaption import recaption as rewrite_captions
+from sorairo.data.sources.worlds import Worlds
 from sorairo.flow.times import TimesConfig
 from sorairo.prompts.studio import studio_recaption
 from sorairo.text.encoder import TextEncoder
@@ -88,7 +89,13 @@ def data(run_dir: Path, everything: bool = False) -> None:
     make_latents(
         plan,
         folder,
-        render=render_with_world(plan, workers=max(1, (os.cpu_count() or 2) - 1)),
+        source=Worlds.of(
+            plan.world,
+            fps=plan.fps,
+            split=plan.split,
+            maps=plan.maps,
+            workers=max(1, (os.cpu_count() or 2) - 1),
+        ),
         encode=clip_encoder(latent_space()),
         words=words_encoder(TextEncoder.load(text_folder())),
     )

@@ -8,6 +8,7 @@ import torch
 from sorairo.data.latents import KINDS, Bucket, LatentPlan, make_latents, shard_name
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.shards import read_shard
+from sorairo.data.sources.worlds import Worlds
 from sorairo.types import UserError, Video
 from sorairo.worlds import Captions, WorldClip
 
@@ -48,7 +49,7 @@ def words(sentences):
 
 @pytest.fixture
 def folder(tmp_path):
-    make_latents(PLAN, tmp_path / "latents", render=render, encode=encode, words=words)
+    make_latents(PLAN, tmp_path / "latents", source=Worlds(render), encode=encode, words=words)
     return tmp_path / "latents"
 
 
@@ -79,12 +80,14 @@ def test_latents_are_made_once_and_whole(folder, caplog):
     (folder / shard_name(2)).write_bytes(b"cut short")
     stamp = (folder / shard_name(0)).stat().st_mtime_ns
     made = make_latents(
-        dataclasses.replace(PLAN, shards=7), folder, render=render, encode=encode, words=words
+        dataclasses.replace(PLAN, shards=7), folder, source=Worlds(render), encode=encode, words=words
     )
     assert (made.written, made.kept) == (2, 5)
     assert (folder / shard_name(0)).stat().st_mtime_ns == stamp
     with pytest.raises(UserError, match="fps"):
-        make_latents(dataclasses.replace(PLAN, fps=4.0), folder, render=render, encode=encode, words=words)
+        make_latents(
+            dataclasses.replace(PLAN, fps=4.0), folder, source=Worlds(render), encode=encode, words=words
+        )
 
 
 def test_an_error_in_the_renderer_is_raised(tmp_path):
@@ -93,7 +96,7 @@ def test_an_error_in_the_renderer_is_raised(tmp_path):
         raise UserError("no OpenGL")
 
     with pytest.raises(UserError, match="no OpenGL"):
-        make_latents(PLAN, tmp_path, render=broken, encode=encode, words=words)
+        make_latents(PLAN, tmp_path, source=Worlds(broken), encode=encode, words=words)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(folder):
@@ -121,7 +124,9 @@ def test_shapes_stills_words_and_drops(folder):
 def test_shards_that_join_later_do_not_change_what_was_drawn(folder):
     running = loader(folder)
     before = [running.batch(step) for step in range(4)]
-    make_latents(dataclasses.replace(PLAN, shards=12), folder, render=render, encode=encode, words=words)
+    make_latents(
+        dataclasses.replace(PLAN, shards=12), folder, source=Worlds(render), encode=encode, words=words
+    )
     after = [running.batch(step) for step in range(4, 40)]
     assert (
         max(int(batch.latents.max()) for batch in before)

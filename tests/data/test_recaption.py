@@ -7,6 +7,7 @@ from sorairo.data.latents import KINDS, Bucket, LatentPlan, make_latents
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.recaption import recaption
 from sorairo.data.shards import read_shard
+from sorairo.data.sources.worlds import Worlds
 from sorairo.prompts.studio import studio_recaption
 from sorairo.worlds import Captions, get_world
 
@@ -35,7 +36,11 @@ def test_words_change_and_pictures_stay(tmp_path):
         s: clip(s, b) for i, b in enumerate(PLAN.bucket_of()) for s in PLAN.seeds(i)
     }  # OpenGL is this thread's
     make_latents(
-        PLAN, tmp_path, render=lambda seeds, _: (ready[seed] for seed in seeds), encode=encode, words=words
+        PLAN,
+        tmp_path,
+        source=Worlds(lambda seeds, _: (ready[seed] for seed in seeds)),
+        encode=encode,
+        words=words,
     )
     paths = sorted(tmp_path.glob("*.safetensors"))
     before = [read_shard(path) for path in paths]
@@ -67,7 +72,11 @@ def test_the_command(tmp_path):
     ready = {seed: clip(seed, BUCKETS[0]) for seed in plan.seeds(0)}
     folder = tmp_path / "latents"
     make_latents(
-        plan, folder, render=lambda seeds, _: (ready[seed] for seed in seeds), encode=encode, words=words
+        plan,
+        folder,
+        source=Worlds(lambda seeds, _: (ready[seed] for seed in seeds)),
+        encode=encode,
+        words=words,
     )
     done = CliRunner().invoke(
         app, ["train", "default", "--run", str(tmp_path / "run"), "--recaption"], catch_exceptions=False

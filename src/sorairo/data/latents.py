@@ -1,4 +1,4 @@
-"""World clips -> shards of latents and words' states, ready to train on: rendered in processes, encoded here.
+"""Clips of a source -> shards of latents and words' states, ready to train on.
 
 Legend: n clips, t h w frames or latent grid, c channels, l words, d width of a word's state.
 """
@@ -21,22 +21,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sorairo.data.maps import state_map
 from sorairo.data.shards import ShardError, read_shard, write_shard
+from sorairo.data.sources.base import KINDS, Bucket, Source, SourceClip
 from sorairo.files import write_text
 from sorairo.types import UserError
-from sorairo.worlds import WorldClip, get_world, render_clips
-from sorairo.worlds.captions import Captions
 
 __all__ = [
     "KINDS",
     "Bucket",
     "LatentPlan",
     "Made",
-    "caption_lines",
     "encoded_words",
     "make_latents",
-    "render_with_world",
     "shard_name",
     "vocabulary",
 ]
@@ -44,33 +40,10 @@ __all__ = [
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-KINDS = (
-    "long",
-    "short",
-    "paraphrase",
-    "paraphrase2",
-)  # one tensor text_<kind> and a column of text_lengths each
+OLD = {"maps": False}  # defaults for plans written before these keys existed
 
-OLD = {"maps": False}  # what plans were that do not say
-
-Render = Callable[[Iterable[int], "Bucket"], Iterator[WorldClip]]
 Encode = Callable[[np.ndarray], Tensor]  # uint8 (n t h w 3) -> normalised latents (n c t h w)
 Words = Callable[[list[str]], tuple[Tensor, Tensor]]  # n sentences -> states (n l d), lengths (n)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bucket:
-    """Clips of one shape.
-
-    size: (width, height). share: of all shards. circle: of the world's circles. leaves: what rolls goes on out of the
-    picture.
-    """
-
-    size: tuple[int, int]
-    frames: int
-    share: float
-    circle: int = 0
-    leaves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +86,7 @@ class LatentPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What a call did: shards written, shards that were there, clips left out because they were not finite."""
+    """What a call did: shards written, shards that were there, clips left out as not finite or not to be read."""
 
     written: int
     kept: int
@@ -125,22 +98,8 @@ def shard_name(index: int) -> str:
     return f"latents-{index:05d}.safetensors"
 
 
-def render_with_world(plan: LatentPlan, workers: int) -> Render:
-    """A renderer of the plan's world on that many processes."""
-    world = get_world(plan.world)
-
-    def render(seeds: Iterable[int], bucket: Bucket) -> Iterator[WorldClip]:
-        facts: dict[str, Any] = {"size": bucket.size, "frames": bucket.frames, "circle": bucket.circle}
-        facts["masks"] = plan.maps
-        if bucket.leaves:
-            facts["leaves"] = True
-        return render_clips(world, seeds, workers=workers, fps=plan.fps, split=plan.split, **facts)
-
-    return render
-
-
 def make_latents(
-    plan: LatentPlan, folder: Path, *, render: Render, encode: Encode, words: Words, batch: int = 8
+    plan: LatentPlan, folder: Path, *, source: Source, encode: Encode, words: Words, batch: int = 8
 ) -> Made:
     """Write every shard of the plan that the folder lacks. The same call again goes on where it ended.
 
@@ -149,20 +108,21 @@ def make_latents(
     _check_plan(plan, folder)
     buckets = plan.bucket_of()
     todo = [index for index in range(plan.shards) if not _whole(folder / shard_name(index))]
-    left_out, began = 0, time.monotonic()
-    clips = ahead(_clips(plan, todo, buckets, render), 2 * plan.clips)
+    written, left_out, began = 0, 0, time.monotonic()
+    clips = ahead(_clips(plan, todo, buckets, source), 2 * plan.clips)
     for done, index in enumerate(todo):
         shard = list(itertools.islice(clips, plan.clips))
-        tensors, records = _encoded(shard, encode, words, batch)
+        tensors, records = _encoded([clip for clip in shard if clip], encode, words, batch)
         left_out += len(shard) - len(records)
         if records:
+            written += 1
             info = {"fps": plan.fps, "size": buckets[index].size, "frames": buckets[index].frames}
             write_shard(folder / shard_name(index), tensors, records, info)
         rate = (done + 1) * plan.clips / (time.monotonic() - began)
         log.info("latents: shard %d of %d, %.1f clips/s", index + 1, plan.shards, rate)
     if left_out:
-        log.warning("latents: %d clips were not finite and are left out", left_out)
-    return Made(written=len(todo), kept=plan.shards - len(todo), left_out=left_out)
+        log.warning("latents: %d clips are left out: not finite, or not to be read", left_out)
+    return Made(written=written, kept=plan.shards - len(todo), left_out=left_out)
 
 
 def _check_plan(plan: LatentPlan, folder: Path) -> None:
@@ -189,27 +149,32 @@ def _whole(path: Path) -> bool:
     return True
 
 
-def _clips(plan: LatentPlan, todo: list[int], buckets: list[Bucket], render: Render) -> Iterator[WorldClip]:
-    """The clips of the shards to do, in order, each run of one bucket in one call of the renderer."""
+def _clips(
+    plan: LatentPlan, todo: list[int], buckets: list[Bucket], source: Source
+) -> Iterator[SourceClip | None]:
+    """The clips of the shards to do, in order, each run of one bucket in one call of the source."""
     for bucket, run in itertools.groupby(todo, key=lambda index: buckets[index]):
-        yield from render((seed for index in run for seed in plan.seeds(index)), bucket)
+        yield from source.clips((number for index in run for number in plan.seeds(index)), bucket)
 
 
 def _encoded(
-    clips: list[WorldClip], encode: Encode, words: Words, batch: int
+    clips: list[SourceClip], encode: Encode, words: Words, batch: int
 ) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    if not clips:
+        return {}, []
     frames = np.stack([clip.video.frames for clip in clips])  # n t h w 3
     latents = torch.cat([encode(frames[i : i + batch]) for i in range(0, len(frames), batch)])  # n c t h w
     good = latents.flatten(1).isfinite().all(dim=1)
     tensors = {"latents": latents[good].bfloat16()}
-    if clips[0].masks is not None:
+    maps = [clip.maps for clip in clips if clip.maps]
+    if len(maps) == len(clips):
         t, h, w = latents.shape[2:]
-        tensors["map"] = torch.stack([state_map(clip, (t, h, w)) for clip in clips])[good]  # n k t h w
-    lines = [caption_lines(clip.captions, clip.seed) for clip in clips]
+        tensors["map"] = torch.stack([known((t, h, w)) for known in maps])[good]  # n k t h w
+    lines = [clip.captions for clip in clips]
     tensors |= {name: tensor[good] for name, tensor in encoded_words(lines, words).items()}
     records = [
-        {"seed": clip.seed, "captions": dict(zip(KINDS, line, strict=True))}
-        for clip, line, keep in zip(clips, lines, good.tolist(), strict=True)
+        {**clip.record, "captions": dict(zip(KINDS, clip.captions, strict=True))}
+        for clip, keep in zip(clips, good.tolist(), strict=True)
         if keep
     ]
     return tensors, records
@@ -223,13 +188,6 @@ def encoded_words(lines: Sequence[tuple[str, ...]], words: Words) -> dict[str, T
         tensors[f"text_{kind}"] = states[:, : int(length.max())].bfloat16()  # n l d
         lengths.append(length)
     return tensors | {"text_lengths": torch.stack(lengths, dim=1).to(torch.int32)}
-
-
-def caption_lines(captions: Captions, seed: int) -> tuple[str, str, str, str]:
-    """The captions that are stored, in the order of KINDS; two of the paraphrases, drawn by the clip's seed."""
-    others = list(captions.paraphrases) or [captions.short]
-    first = int(np.random.default_rng(seed).integers(len(others)))
-    return captions.long, captions.short, others[first], others[(first + 1) % len(others)]
 
 
 def ahead(items: Iterable[T], size: int) -> Iterator[T]:

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from sorairo.data.latents import KINDS, Words, caption_lines, encoded_words
+from sorairo.data.latents import KINDS, Words, encoded_words
 from sorairo.data.shards import read_shard, write_shard
+from sorairo.data.sources.worlds import caption_lines
 from sorairo.types import UserError
 from sorairo.worlds.captions import Captions
 

@@ -9,6 +9,7 @@ import torch
 from sorairo.data.latents import Bucket, LatentPlan, make_latents
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.maps import KINDS_MAPPED, state_map
+from sorairo.data.sources.worlds import Worlds
 from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, object_weight
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.parallel.processes import Share
@@ -91,7 +92,7 @@ def make(tmp_path, align: AlignmentConfig | None, maps: bool = True, predicts="v
     make_latents(
         plan,
         tmp_path / "latents",
-        render=lambda seeds, bucket: (clip(seed) for seed in seeds),
+        source=Worlds(lambda seeds, bucket: (clip(seed) for seed in seeds)),
         encode=lambda frames: torch.randn(len(frames), config.channels, 3, 4, 4),
         words=lambda lines: (torch.zeros(len(lines), 3, config.text_dim), torch.full((len(lines),), 2)),
     )
