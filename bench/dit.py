@@ -16,12 +16,12 @@ from dataclasses import replace
 
 import torch
 
-from sorairo.checkpoints.adapters.dit import from_dit, to_dit, to_dit_config
-from sorairo.checkpoints.adapters.kl_image import from_kl_image, to_kl_image_config
-from sorairo.codec import kl_image
-from sorairo.codec.kl_image import KLImage
-from sorairo.transformer import dit
-from sorairo.transformer.dit import DiT
+from sorairo.dit import codec as kl_image
+from sorairo.dit import model as dit
+from sorairo.dit.codec import KLImage
+from sorairo.dit.codec_names import from_kl_image, to_kl_image_config
+from sorairo.dit.model import DiT
+from sorairo.dit.names import from_dit, to_dit, to_dit_config
 
 Call = Callable[[], torch.Tensor]
 

@@ -18,7 +18,7 @@ ORDER = [
     ["codec", "transformer", "text", "tasks", "worlds", "safety", "upscale"],
     ["prompts"],
     ["data", "checkpoints", "diffusers"],
-    ["generation", "class_images", "training"],
+    ["generation", "dit", "training"],
     ["evaluation", "jobs"],
     ["serving"],
     ["cli"],

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from sorairo.checkpoints.estimates import KNOWN, Ask, blueprint
+from sorairo.checkpoints.estimates import KNOWN, Ask
+from sorairo.dit.estimates import KNOWN as DITS
+from sorairo.dit.estimates import blueprint
 from sorairo.types import UserError
 
 
@@ -18,7 +20,7 @@ def test_dit_xl_is_known_before_it_is_pulled():
 
 
 def test_what_cannot_be_told_is_said(tmp_path):
-    plan = KNOWN["facebook/DiT-XL-2-512"]()
+    plan = DITS["facebook/DiT-XL-2-512"]()
     with pytest.raises(UserError, match="single pictures of 512x512 only"):
         plan.needs(Ask(size=(256, 256)), torch.bfloat16)
     with pytest.raises(UserError, match="sorairo models pull a/b"):

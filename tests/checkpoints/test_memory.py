@@ -12,9 +12,9 @@ from sorairo.checkpoints.memory import Part, Stage, folder_parts, needs, working
 MEASURE = """
 import sys, torch
 torch.set_num_threads(1)
-from sorairo.codec.kl_image import KLImage, KLImageConfig
+from sorairo.dit.codec import KLImage, KLImageConfig
 from sorairo.checkpoints.memory import working_memory
-from sorairo.transformer.dit import DiT, DiTConfig
+from sorairo.dit.model import DiT, DiTConfig
 def status(key):
     return next(int(l.split()[1]) * 1024 for l in open("/proc/self/status") if l.startswith(key))
 dtype = getattr(torch, sys.argv[2])

@@ -53,7 +53,3 @@ def test_cache_and_memory(tiny_folder, tmp_path):
     for wrong in (["--cache", "-1"], ["--memory", "much"], ["--memory", "1MB"]):
         done = run(tiny_folder, tmp_path, *wrong)
         assert isinstance(done.exception, ValueError), (wrong, done.exception, done.output)
-    done = CliRunner().invoke(
-        app, ["generate", "--class", "dog", "--cache", "0.2", "--model", str(tiny_folder)]
-    )
-    assert "does not go with --class" in str(done.exception)

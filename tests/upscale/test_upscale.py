@@ -111,5 +111,3 @@ def test_given_frames_are_doubled_and_other_scales_refused(tiny_folder: Path, tm
     for scale in (1, 3):
         refused = run(*words, "--upscale", scale, "-o", tmp_path / "out.mp4")
         assert isinstance(refused.exception, UserError) and "takes 2" in str(refused.exception)
-    refused = run("generate", "--class", "dog", "--upscale", 2)
-    assert "does not go with --class" in str(refused.exception)

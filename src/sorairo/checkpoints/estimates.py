@@ -14,8 +14,6 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from sorairo.checkpoints.adapters.dit import from_dit_config
-from sorairo.checkpoints.adapters.kl_image import from_kl_image_config
 from sorairo.checkpoints.folder import open_layout, read_json
 from sorairo.checkpoints.memory import (
     Part,
@@ -29,18 +27,14 @@ from sorairo.checkpoints.memory import (
 from sorairo.checkpoints.original import is_original, t5_file
 from sorairo.checkpoints.streaming import HELD
 from sorairo.checkpoints.tensors import read_header, weight_entries
-from sorairo.codec import kl_image
-from sorairo.codec.kl_image import KLImage, KLImageConfig
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.codec.streaming import InPieces
-from sorairo.transformer import dit
-from sorairo.transformer.dit import DiT, DiTConfig
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.transformer.presets import PRESETS as TRANSFORMERS
 from sorairo.types import UserError
 
-__all__ = ["KNOWN", "Ask", "Blueprint", "blueprint", "class_blueprint", "video_blueprint"]
+__all__ = ["FAMILIES", "KNOWN", "Ask", "Blueprint", "blueprint", "meta", "video_blueprint"]
 
 
 Built = TypeVar("Built", bound=nn.Module)
@@ -78,74 +72,37 @@ class Blueprint:
         return needs(self.parts, self.stages(ask, dtype), dtype)
 
 
-def blueprint(name: str, folder: Path | None) -> Blueprint:
-    """Of the model in a folder, or, where that is None, of a published one. Raises UserError for another family."""
+def blueprint(
+    name: str,
+    folder: Path | None,
+    *,
+    families: Mapping[str, Callable[[Path], Blueprint]] | None = None,
+    known: Mapping[str, Callable[[], Blueprint]] | None = None,
+) -> Blueprint:
+    """Of the model in a folder, or, where that is None, of a published one.
+
+    families: by the class that model_index.json names; known: by the published name; by default Wan's. Raises UserError
+    for any other.
+    """
+    families, known = families or FAMILIES, known or KNOWN
     if folder is None:
-        if name not in KNOWN:
+        if name not in known:
             raise UserError(f"{name} is not on this machine; get it with: sorairo models pull {name}")
-        return KNOWN[name]()
+        return known[name]()
     if is_original(folder):
         return read_video_folder(folder)
-    kind = read_json(folder / "model_index.json").get("_class_name")
-    if kind not in FAMILIES:
+    kind = str(read_json(folder / "model_index.json").get("_class_name"))
+    if kind not in families:
         raise UserError(
-            f"{folder} is a {kind}; the memory that it needs is known only for {', '.join(FAMILIES)}."
+            f"{folder} is a {kind}; the memory that it needs is known only for {', '.join(families)}."
         )
-    return FAMILIES[kind](folder)
+    return families[kind](folder)
 
 
 def meta(build: Callable[[], Built]) -> Built:
     """A module with shapes and no memory."""
     with torch.device("meta"):
         return build()
-
-
-def class_blueprint(
-    config: DiTConfig, codec: KLImageConfig, saved: Mapping[str, str | None] | None = None
-) -> Blueprint:
-    """Of a DiT with its autoencoder. saved: the dtype of each part's file, if it is here.
-
-    Parameters are counted in the modules: the files hold what all blocks share once for each block.
-    """
-    saved = saved or {}
-    side = config.side * codec.factor
-
-    def stages(ask: Ask, dtype: torch.dtype) -> list[Stage]:
-        if ask.size != (side, side) or ask.frames != 1:
-            raise UserError(f"This model makes single pictures of {side}x{side} only.")
-        shape = (config.channels, config.side, config.side)
-        few = replace(config, layers=min(2, config.layers))  # all blocks need the same
-
-        def denoise(model: DiT) -> torch.Tensor:
-            b = 2 * ask.count  # with guidance
-            label = torch.zeros(b, dtype=torch.long)
-            return model(torch.zeros(b, *shape, dtype=dtype), label, label)
-
-        def decode(model: KLImage) -> torch.Tensor:
-            return model.decode(torch.zeros(ask.count, *shape, dtype=dtype))
-
-        work = working_memory(meta(lambda: DiT(few)), denoise, dtype)
-        last = working_memory(meta(lambda: KLImage(codec)), decode, dtype)
-        return [
-            Stage(name="denoise", parts=("transformer",), working=work),
-            Stage(name="decode", parts=("vae",), working=last),
-        ]
-
-    parts = (
-        module_part("transformer", meta(lambda: DiT(config)), saved.get("transformer")),
-        module_part("vae", meta(lambda: KLImage(codec)), saved.get("vae")),
-    )
-    asks = (Ask(size=(side, side)), Ask(size=(side, side), count=4), Ask(size=(side, side), count=16))
-    return Blueprint(configs=(config, codec), parts=parts, asks=asks, stages=stages)
-
-
-def read_class_folder(folder: Path) -> Blueprint:
-    """Of a DiT's folder, from its config files and the headers of its weights."""
-    where = folder / "transformer" / "config.json"
-    config = from_dit_config(read_json(where), where=str(where))
-    where = folder / "vae" / "config.json"
-    codec = from_kl_image_config(read_json(where), where=str(where))
-    return class_blueprint(config, codec, {part.name: part.dtype for part in folder_parts(folder)})
 
 
 def video_blueprint(
@@ -263,7 +220,6 @@ def text_part(folder: Path) -> Part:
 
 
 FAMILIES: dict[str, Callable[[Path], Blueprint]] = {
-    "DiTPipeline": read_class_folder,
     "WanPipeline": read_video_folder,
     "WanImageToVideoPipeline": read_video_folder,
     "WanDMDPipeline": read_video_folder,
@@ -294,8 +250,6 @@ SEEN = GIVEN | {"image_dim": 1280}
 
 # Published shapes, so that the needs are known before anything is pulled
 KNOWN: dict[str, Callable[[], Blueprint]] = {
-    "facebook/DiT-XL-2-256": lambda: class_blueprint(dit.PRESETS["xl-2-256"], kl_image.PRESETS["sd"]),
-    "facebook/DiT-XL-2-512": lambda: class_blueprint(dit.PRESETS["xl-2-512"], kl_image.PRESETS["sd"]),
     "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": lambda: _wan("wan-1.3b"),
     "Wan-AI/Wan2.1-T2V-14B-Diffusers": lambda: _wan("wan-14b"),
     "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers": lambda: _wan("wan-14b", **SEEN),

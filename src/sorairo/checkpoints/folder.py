@@ -185,9 +185,7 @@ def read_info(folder: Path) -> ModelInfo:
             f"{folder} is no checkpoint: model_index.json is missing; give the folder that has it."
         )
     if read_json(folder / "model_index.json").get("_class_name") == "DiTPipeline":
-        raise UserError(
-            f"{folder.name} makes pictures of classes, not of words: give --class in place of PROMPT."
-        )
+        raise UserError(f"{folder.name} makes pictures of classes, not of words: use sorairo picture CLASS.")
     return info_of(folder)
 
 

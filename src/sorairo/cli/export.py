@@ -24,9 +24,9 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Write a model in another layout, bit for bit, so that it opens elsewhere."""
-    from sorairo.checkpoints.class_folder import is_class_folder
     from sorairo.checkpoints.export import export as export_model
     from sorairo.checkpoints.folder import find_folder
+    from sorairo.dit.folder import is_class_folder
     from sorairo.types import UserError
 
     source = find_folder(model)

@@ -17,6 +17,7 @@ from sorairo.cli import (
     extend,
     loop,
     models,
+    picture,
     recut,
     remix,
     storyboard,
@@ -53,6 +54,7 @@ app.command(epilog=recut.EXAMPLES)(recut.recut)
 app.command(epilog=remix.EXAMPLES)(remix.remix)
 app.command(epilog=storyboard.EXAMPLES)(storyboard.storyboard)
 app.command(epilog=blend.EXAMPLES)(blend.blend)
+app.command(epilog=picture.EXAMPLES)(picture.picture)
 app.command(epilog=EXPAND_EXAMPLES)(expand)
 app.command()(show)
 app.command()(train)

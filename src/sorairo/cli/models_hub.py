@@ -131,9 +131,9 @@ def parsed_ask(size: str | None, frames: int | None, count: int) -> Ask | None:
 
 def needed(repo: str, folder: Path | None, ask: Ask | None, dtype: str) -> dict[str, Any]:
     """Parameters, saved precision and memory as JSON values."""
-    from sorairo.checkpoints.estimates import blueprint
     from sorairo.checkpoints.folder import compute_dtype
     from sorairo.checkpoints.store import check_complete
+    from sorairo.dit.estimates import blueprint
 
     if folder is not None:
         check_complete(folder)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 
 from sorairo.checkpoints.folder import Checkpoint
+from sorairo.checkpoints.memory import short_name
 from sorairo.flow.cache import CacheConfig
 from sorairo.flow.schedule import from_level, sigmas_at, unipc_sigmas
 from sorairo.flow.windows import Window
@@ -95,7 +96,7 @@ def samples(
             video=video,
             plan=one.plan,
             model=model.info.name,
-            dtype={torch.float32: "fp32", torch.bfloat16: "bf16"}.get(model.dtype, str(model.dtype)),
+            dtype=short_name(model.dtype),
             device=str(model.device),
             threads=torch.get_num_threads(),
             timings={

@@ -15,12 +15,12 @@ from typing import Any, TypedDict, Unpack
 from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
 from sorairo.generation.generate import Progress, samples
 from sorairo.jobs.prepare import job_of, wanted
-from sorairo.jobs.record import Clip
+from sorairo.jobs.record import Clip, clip_of
 from sorairo.jobs.request import Request
 from sorairo.jobs.run import clips
 from sorairo.jobs.source import Source
 from sorairo.tasks.storyboard import Card
-from sorairo.types import Plan, Sample, Video
+from sorairo.types import Plan, Video
 
 __all__ = ["Model", "Settings", "load"]
 
@@ -141,10 +141,7 @@ class Model(Checkpoint):
     def make(self, plans: Plan | Iterable[Plan], progress: Progress | None = None) -> list[Clip]:
         """The clips of Plans, in order, without the sound of their inputs."""
         plans = [plans] if isinstance(plans, Plan) else list(plans)
-        return [
-            Clip(**{one.name: getattr(sample, one.name) for one in fields(Sample)})
-            for sample in samples(plans, self, progress=progress)
-        ]
+        return [clip_of(sample) for sample in samples(plans, self, progress=progress)]
 
     def _clip(
         self, verb: str, prompt: str | None, inputs: Sequence[Input], args: dict[str, Any], settings: Settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sorairo.version import VERSION
 from sorairo.video.sheet import check_sheet, contact_sheet
 from sorairo.video.write import check_writable, write_video
 
-__all__ = ["Clip", "check_outputs", "record_of", "words_of", "write", "write_sheet"]
+__all__ = ["Clip", "check_outputs", "clip_of", "record_of", "words_of", "write", "write_sheet"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +31,13 @@ class Clip(Sample):
     def save(self, path: str | Path) -> None:
         """To .mp4, .gif, .webp or .png, with its sound (.mp4) and the record of how it was made. Raises UserError."""
         write(self, Path(path))
+
+
+def clip_of(sample: Sample, upscale: int | None = None, track: np.ndarray | None = None) -> Clip:
+    """A Sample as a Clip."""
+    return Clip(
+        **{one.name: getattr(sample, one.name) for one in fields(Sample)}, upscale=upscale, track=track
+    )
 
 
 def record_of(sample: Sample, outputs: Iterable[Path] = ()) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from sorairo.checkpoints.folder import Checkpoint
 from sorairo.generation.generate import Progress, samples
 from sorairo.jobs.models import Models
 from sorairo.jobs.prepare import Job, Wanted, job_of, wanted
-from sorairo.jobs.record import Clip, check_outputs, write, write_sheet
+from sorairo.jobs.record import Clip, check_outputs, clip_of, write, write_sheet
 from sorairo.jobs.request import Request
 from sorairo.jobs.words import Rewrites
-from sorairo.types import Cancelled, Sample, UserError
+from sorairo.types import Cancelled, UserError
 from sorairo.upscale import upscale
 
 __all__ = ["Result", "clips", "run"]
@@ -123,8 +123,7 @@ def clips(
             tell("upscale", before, total)
             video = upscale(video, scale, partial(_tell_upscaled, tell, before, total))
             timings["upscale"] = time.perf_counter() - start
-        rest = {one.name: getattr(sample, one.name) for one in fields(Sample)}
-        yield Clip(**rest | {"video": video, "timings": timings}, upscale=scale, track=job.track)
+        yield clip_of(replace(sample, video=video, timings=timings), scale, job.track)
 
 
 def _tell_upscaled(tell: Progress, before: int, total: int, frames: int) -> None:

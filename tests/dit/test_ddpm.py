@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sorairo.flow.ddpm import Betas, ddim, ddpm, ddpm_step, guide, timesteps
+from sorairo.dit.ddpm import Betas, ddim, ddpm, ddpm_step, guide, timesteps
 
 
 def model(x, t):

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from sorairo.checkpoints.adapters.betas import from_scheduler_config, to_scheduler_config
-from sorairo.checkpoints.adapters.dit import to_dit_config
-from sorairo.checkpoints.adapters.kl_image import to_kl_image_config
-from sorairo.checkpoints.class_folder import is_class_folder, load_class_model
-from sorairo.checkpoints.estimates import blueprint
-from sorairo.class_images import class_number, denoise, generate_images, per_sample_noise
-from sorairo.codec import kl_image
-from sorairo.flow.ddpm import Betas
-from sorairo.transformer import dit
+from sorairo.dit import codec as kl_image
+from sorairo.dit import model as dit
+from sorairo.dit.betas import from_scheduler_config, to_scheduler_config
+from sorairo.dit.codec_names import to_kl_image_config
+from sorairo.dit.ddpm import Betas
+from sorairo.dit.estimates import blueprint
+from sorairo.dit.folder import is_class_folder, load_class_model
+from sorairo.dit.generate import class_number, denoise, generate_images, per_sample_noise
+from sorairo.dit.names import to_dit_config
 from sorairo.types import UserError
 
 LABELS = {
@@ -143,7 +143,7 @@ def test_bad_asks_are_one_sentence(folder, tmp_path):
         generate_images(model, "tench", [0], sampler="euler")
     assert is_class_folder(folder) and not is_class_folder(tmp_path)
     (tmp_path / "model_index.json").write_text('{"_class_name": "WanPipeline"}')
-    with pytest.raises(UserError, match="leave out --class"):
+    with pytest.raises(UserError, match="sorairo generate"):
         load_class_model(tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         load_class_model(tmp_path / "no")

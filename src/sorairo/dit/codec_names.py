@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sorairo.codec.kl_image import KLImageConfig
+from sorairo.dit.codec import KLImageConfig
 from sorairo.types import UserError
 
 __all__ = ["from_kl_image", "from_kl_image_config", "kl_image_name", "to_kl_image", "to_kl_image_config"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sorairo.transformer.dit import DiTConfig
+from sorairo.dit.model import DiTConfig
 from sorairo.types import UserError
 
 __all__ = ["dit_name", "from_dit", "from_dit_config", "to_dit", "to_dit_config"]

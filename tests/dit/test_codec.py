@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from sorairo.checkpoints.adapters.kl_image import (
+from sorairo.dit.codec import PRESETS, KLImage, KLImageConfig
+from sorairo.dit.codec_names import (
     from_kl_image,
     from_kl_image_config,
     to_kl_image,
     to_kl_image_config,
 )
-from sorairo.codec.kl_image import PRESETS, KLImage, KLImageConfig
 from sorairo.types import UserError
 
 TINY = PRESETS["tiny"]

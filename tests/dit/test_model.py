@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sorairo.checkpoints.adapters.dit import from_dit, from_dit_config, to_dit, to_dit_config
-from sorairo.transformer.dit import PRESETS, DiT, DiTConfig
+from sorairo.dit.model import PRESETS, DiT, DiTConfig
+from sorairo.dit.names import from_dit, from_dit_config, to_dit, to_dit_config
 from sorairo.types import UserError
 
 TINY = PRESETS["tiny"]

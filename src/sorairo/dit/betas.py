@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sorairo.flow.ddpm import Betas
+from sorairo.dit.ddpm import Betas
 from sorairo.types import UserError
 
 __all__ = ["from_scheduler_config", "to_scheduler_config"]

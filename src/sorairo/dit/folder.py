@@ -8,15 +8,15 @@ from pathlib import Path
 
 import torch
 
-from sorairo.checkpoints.adapters.betas import from_scheduler_config
-from sorairo.checkpoints.adapters.dit import from_dit, from_dit_config
-from sorairo.checkpoints.adapters.kl_image import from_kl_image, from_kl_image_config
 from sorairo.checkpoints.folder import read_json
 from sorairo.checkpoints.store import check_complete
 from sorairo.checkpoints.tensors import load_weights
-from sorairo.codec.kl_image import KLImage
-from sorairo.flow.ddpm import Betas
-from sorairo.transformer.dit import DiT
+from sorairo.dit.betas import from_scheduler_config
+from sorairo.dit.codec import KLImage
+from sorairo.dit.codec_names import from_kl_image, from_kl_image_config
+from sorairo.dit.ddpm import Betas
+from sorairo.dit.model import DiT
+from sorairo.dit.names import from_dit, from_dit_config
 from sorairo.types import UserError
 
 __all__ = ["ClassModel", "is_class_folder", "load_class_model"]
@@ -56,7 +56,7 @@ def load_class_model(
     check_complete(folder)
     index = read_json(folder / "model_index.json")
     if index.get("_class_name") != "DiTPipeline":
-        raise UserError(f"{folder} is a {index.get('_class_name')}, which takes words; leave out --class.")
+        raise UserError(f"{folder} is a {index.get('_class_name')}, which takes words: use sorairo generate.")
     where = folder / "transformer" / "config.json"
     dit_config = from_dit_config(read_json(where), where=str(where))
     where = folder / "vae" / "config.json"

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from sorairo.cli.main import app
 from sorairo.types import UserError
-from tests.test_class_images import save_pipeline
+from tests.dit.test_generate import save_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -16,14 +16,14 @@ def folder(tmp_path_factory):
     return str(folder)
 
 
-def generate(*words):
-    return CliRunner().invoke(app, ["generate", *words])
+def run(*words):
+    return CliRunner().invoke(app, ["picture", *words])
 
 
 def test_pictures_of_a_class(folder, tmp_path):
     out, sheet = tmp_path / "dog.png", tmp_path / "sheet.png"
-    words = ["--class", "golden retriever", "-m", folder, "-n", "2", "--seed", "5", "--steps", "2"]
-    done = generate(*words, "-o", str(out), "--sheet", str(sheet), "--json")
+    words = ["golden retriever", "-m", folder, "-n", "2", "--seed", "5", "--steps", "2"]
+    done = run(*words, "-o", str(out), "--sheet", str(sheet), "--json")
     assert done.exit_code == 0, done.output
     values = json.loads(done.stdout)
     assert values["prompt"] == "golden retriever" and [v["seed"] for v in values["videos"]] == [5, 6]
@@ -34,17 +34,18 @@ def test_pictures_of_a_class(folder, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--class", "retriever"], "did you mean golden retriever"),
-        (["--class", "tench", "--frames", "17"], "--frames does not go with --class"),
-        (["--class", "tench", "--sampler", "euler"], "ddim or ddpm"),
-        (["a dog"], "give --class in place of PROMPT"),
+        (["retriever"], "did you mean golden retriever"),
+        (["tench", "-n", "0"], "-n must be"),
+        (["tench", "--sampler", "euler"], "ddim or ddpm"),
     ],
 )
 def test_bad_asks(folder, tmp_path, words, sentence):
-    done = generate(*words, "-m", folder, "-o", str(tmp_path / "x.png"))
+    done = run(*words, "-m", folder, "-o", str(tmp_path / "x.png"))
     assert isinstance(done.exception, UserError) and sentence in str(done.exception)
 
 
-def test_a_class_and_words_do_not_go_together(folder):
-    done = generate("a dog", "--class", "tench", "-m", folder)
-    assert done.exit_code == 2 and "PROMPT" in done.output
+def test_a_dit_and_words_do_not_go_together(folder, tiny_folder):
+    done = CliRunner().invoke(app, ["generate", "a dog", "-m", folder])
+    assert "sorairo picture" in str(done.exception)
+    done = run("tench", "-m", str(tiny_folder))
+    assert "sorairo generate" in str(done.exception)

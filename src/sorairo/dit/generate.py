@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from sorairo.checkpoints.class_folder import ClassModel
-from sorairo.flow.ddpm import Noise, ddim, ddpm, guide
+from sorairo.dit.ddpm import Noise, ddim, ddpm, guide
+from sorairo.dit.folder import ClassModel
+from sorairo.checkpoints.memory import short_name
+from sorairo.pixels import to_levels
 from sorairo.types import Plan, Sample, Span, UserError, Video
 
 __all__ = ["STEPS", "class_number", "denoise", "generate_images"]
@@ -142,7 +144,7 @@ def generate_images(
             progress("decode", first, len(seeds))
         images = model.codec.decode(latents.to(model.codec.unmix.weight.dtype))  # b 3 h w
         timings = {"denoise": denoised - start, "decode": time.perf_counter() - denoised}
-        for seed, frame in zip(part, to_uint8(images), strict=True):
+        for seed, frame in zip(part, to_levels(images).permute(0, 2, 3, 1).cpu().numpy(), strict=True):
             video = Video(frames=frame[None], fps=1.0)
             plan = Plan(
                 size=video.size,
@@ -153,7 +155,17 @@ def generate_images(
                 steps=steps,
                 guidance=guidance,
             )
-            samples.append(Sample(video=video, plan=plan, model=model.name, timings=timings))
+            samples.append(
+                Sample(
+                    video=video,
+                    plan=plan,
+                    model=model.name,
+                    dtype=short_name(images.dtype),
+                    device=str(images.device),
+                    threads=torch.get_num_threads(),
+                    timings=timings,
+                )
+            )
     return samples
 
 
@@ -161,9 +173,3 @@ def per_sample_noise(seeds: Sequence[int]) -> Noise:
     """Normal values (b c h w), each sample's from a generator of its own; on the CPU, so alike on every device."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     return lambda shape: torch.cat([torch.randn((1, *shape[1:]), generator=g) for g in generators])
-
-
-def to_uint8(images: torch.Tensor) -> np.ndarray:
-    """Images (b 3 h w) in [-1, 1] -> uint8 (b h w 3)."""
-    scaled = (images.float() / 2 + 0.5).clamp(0, 1) * 255
-    return scaled.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
