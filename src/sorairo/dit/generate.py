@@ -8,12 +8,11 @@ import difflib
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import torch
 
+from sorairo.checkpoints.memory import short_name
 from sorairo.dit.ddpm import Noise, ddim, ddpm, guide
 from sorairo.dit.folder import ClassModel
-from sorairo.checkpoints.memory import short_name
 from sorairo.pixels import to_levels
 from sorairo.types import Plan, Sample, Span, UserError, Video
 
