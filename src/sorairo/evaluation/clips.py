@@ -22,7 +22,7 @@ class ClipStore:
     def __init__(self, folder: Path, suite: Suite, model: str) -> None:
         """model: what tells this model's weights from any other's. Raises UserError for a folder of another's."""
         self.folder = folder / "clips"
-        owner = {"model": model} | {k: v for k, v in asdict(suite).items() if k != "count"}
+        owner = {"model": model} | {k: v for k, v in asdict(suite).items() if k != "count" and v != ()}
         owner = json.loads(json.dumps(owner))
         card = folder / "suite.json"
         self.folder.mkdir(parents=True, exist_ok=True)

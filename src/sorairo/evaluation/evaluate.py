@@ -19,6 +19,7 @@ from sorairo.evaluation.features import MobileNetV2Features, TransNetV2Features
 from sorairo.evaluation.judge import RIGHT, judge, motion, physics
 from sorairo.evaluation.metrics import Estimate, frechet_estimate, mean_estimate
 from sorairo.evaluation.parse import Parsed, Parser
+from sorairo.evaluation.relations import says_order
 from sorairo.evaluation.suites import Facts, Prompt, Suite, facts_of, prompt_of
 from sorairo.types import Video
 
@@ -88,8 +89,9 @@ def evaluate(
             column.features.setdefault(extract.name, []).append(extract(video))
 
     for index, clip in enumerate(suite.clips()):
-        facts.append(facts_of(clip))
-        prompts.append(prompt_of(clip, suite))
+        prompt, truth = prompt_of(clip, suite), facts_of(clip)
+        prompts.append(prompt)
+        facts.append(truth if says_order(prompt.text) else replace(truth, order=None))
         if index < show:
             first["real"].append(clip.video)
         read("real", clip.video)
@@ -148,6 +150,8 @@ def _judged(suite: Suite, columns: dict[str, Column], facts: list[Facts]) -> Any
             estimate = mean_estimate(np.array([row[question] for row in rows]))
             if estimate:
                 scores.setdefault(question, {})[name] = estimate
+    if len({len(f.objects) for f in facts}) == 1:  # then it is what `count` says
+        scores = {question: row for question, row in scores.items() if not question.startswith("count ")}
     order = [*RIGHT, *PHYSICS]
     return {question: scores[question] for question in order if question in scores}, mistakes
 

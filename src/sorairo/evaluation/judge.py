@@ -8,6 +8,7 @@ import numpy as np
 
 from sorairo.evaluation.laws import motion_errors
 from sorairo.evaluation.parse import Parsed
+from sorairo.evaluation.relations import order, stands
 from sorairo.evaluation.suites import Facts
 from sorairo.evaluation.tracks import Track
 
@@ -22,6 +23,9 @@ RIGHT = {
     "event": "event",
     "camera": "camera",
     "all": "objects, event and camera",
+    **{f"count {number}": f"number of objects, of {number}" for number in (1, 2, 3, 4)},
+    "relations": "relations (left or right of, in front of, behind)",
+    "order": "order in time (which lands first)",
 }
 # Which law is asked of which event; a law that is not listed is asked of all.
 LAWS = {
@@ -34,7 +38,7 @@ EDGE = 1.5  # pixels from the picture's edge, likewise
 
 
 def judge(parsed: Parsed, facts: Facts) -> dict[str, float]:
-    """Right (1) or wrong (0) for every question of RIGHT."""
+    """Right (1) or wrong (0) for every question of RIGHT; NaN where it does not arise."""
     truth, found = sorted(facts.objects), parsed.names()
     right = {
         "count": len(truth) == len(found),
@@ -45,7 +49,10 @@ def judge(parsed: Parsed, facts: Facts) -> dict[str, float]:
         "camera": parsed.camera == facts.camera,
     }
     right["all"] = right["objects"] and right["event"] and right["camera"]
-    return {question: float(value) for question, value in right.items()}
+    scores = {question: float(value) for question, value in right.items()}
+    for number in (1, 2, 3, 4):
+        scores[f"count {number}"] = scores["count"] if number == len(truth) else float("nan")
+    return scores | {"relations": stands(parsed, facts), "order": order(parsed, facts)}
 
 
 def physics(parsed: Parsed, facts: Facts, size: tuple[int, int]) -> dict[str, float]:

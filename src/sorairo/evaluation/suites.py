@@ -20,13 +20,16 @@ REFERENCE = 500_000  # where a suite's second, disjoint set of clips begins
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What is true of a clip. objects: (colour, shape) of each. emerges: whether all that goes behind a wall comes
-    out again; None without a wall.
+    out again; None without a wall. relations: (how, which object, to which other). order: of two objects that fall,
+    which lands first and which second; None where there are no two.
     """
 
     objects: tuple[tuple[str, str], ...]
     event: str
     camera: str
     emerges: bool | None = None
+    relations: tuple[tuple[str, int, int], ...] = ()
+    order: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """`count` held-out clips of a world. Another seed is another, disjoint suite."""
+    """`count` held-out clips of a world. Another seed is another, disjoint suite. events: only these, all if empty."""
 
     world: str = "studio"
     circle: int = 1
@@ -51,6 +54,7 @@ class Suite:
     frames: int = 17
     fps: float = 8.0
     seed: int = 0
+    events: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= REFERENCE:
@@ -75,7 +79,13 @@ class Suite:
         from sorairo.worlds import get_world
 
         return get_world(self.world).clip(
-            seed, size=self.size, frames=self.frames, fps=self.fps, circle=self.circle, split="heldout"
+            seed,
+            size=self.size,
+            frames=self.frames,
+            fps=self.fps,
+            circle=self.circle,
+            split="heldout",
+            events=self.events,
         )
 
     def shuffle(self) -> np.ndarray:
@@ -89,11 +99,17 @@ class Suite:
 def facts_of(clip: Any) -> Facts:
     """The facts of a world's clip, from its state. Cameras have a direction: "pan left", "dolly in", "still"."""
     state = clip.state
+    story = state["story"]
+    actors = [int(actor) for actor in story["actors"]]
+    two = state["event"] == "drop" and len(actors) == 2
+    first = int(story["first"])
     return Facts(
         objects=tuple((str(body["colour"]), str(body["shape"])) for body in state["objects"]),
         event=str(state["event"]),
         camera=str(state["camera_move"]),
-        emerges=str(state["story"]["variant"]).endswith("out") if state["event"] == "hide" else None,
+        emerges=str(story["variant"]).endswith("out") if state["event"] == "hide" else None,
+        relations=tuple((str(how), actors[0], int(other)) for how, other in story["others"]),
+        order=(actors[first], actors[1 - first]) if two else None,
     )
 
 
