@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from sorairo.cli.eval_words import words
+
 app = typer.Typer(help="Score a model on prompts that it never saw.", no_args_is_help=True)
+app.command()(words)
 
 
 @app.command()
@@ -25,6 +28,9 @@ def world(
         int,
         typer.Option(help="How much of the world: 0 is the least (what `default` has learned), 3 all of it."),
     ] = 0,
+    events: Annotated[
+        str, typer.Option(metavar="EVENT,...", help="Only these events, such as `hide`; all if not given.")
+    ] = "",
     out: Annotated[Path, typer.Option(help="Folder for clips, scorecard and contact sheet.")] = Path(
         "runs/eval"
     ),
@@ -47,7 +53,14 @@ def world(
     from sorairo.files import replacing
     from sorairo.jobs.request import parsed_size
 
-    suite = Suite(circle=circle, count=prompts, size=parsed_size(size) or (96, 96), frames=frames, seed=seed)
+    suite = Suite(
+        circle=circle,
+        count=prompts,
+        size=parsed_size(size) or (96, 96),
+        frames=frames,
+        seed=seed,
+        events=tuple(event for event in events.split(",") if event),
+    )
     parser = load_parser()
     model_fn, codec_fn = (None, None) if model == "real" else _wire(model, suite, out, steps, guidance)
     with Stages() as progress:

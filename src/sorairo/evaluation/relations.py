@@ -53,7 +53,7 @@ def says_order(text: str) -> bool:
 
 
 def _find(parsed: Parsed, name: tuple[str, str]) -> Track | None:
-    """The one object of that colour and shape; of its colour, where the shape was misread; None where there is no one."""
+    """The one object of that colour and shape, or of that colour where the shape was misread; None without one."""
     same = [track for track in parsed.objects if (track.colour, track.shape) == name]
     same = same or [track for track in parsed.objects if track.colour == name[0]]
     return same[0] if len(same) == 1 else None
