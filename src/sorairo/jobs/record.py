@@ -12,6 +12,7 @@ import numpy as np
 from sorairo.jobs.plans import SOFTWARE, plan_to_dict
 from sorairo.types import Plan, Sample, UserError
 from sorairo.version import VERSION
+from sorairo.video.fonts import missing_note
 from sorairo.video.sheet import check_sheet, contact_sheet
 from sorairo.video.write import check_writable, write_video
 
@@ -73,8 +74,11 @@ def write(sample: Sample, path: Path, outputs: Iterable[Path] = ()) -> dict[str,
     return record
 
 
-def write_sheet(path: Path, samples: Sequence[Sample], frames_per: int = 6) -> None:
-    """A contact sheet of the samples; seeds are named where there are several. Raises UserError."""
+def write_sheet(path: Path, samples: Sequence[Sample], frames_per: int = 6) -> str:
+    """A contact sheet of the samples; seeds are named where there are several. Raises UserError.
+
+    Returns a sentence for the user on characters that no font has; empty if all are shown.
+    """
     several = len(samples) > 1
     captions = [
         f"{words_of(sample.plan)} (seed {sample.plan.seed})" if several else words_of(sample.plan)
@@ -83,6 +87,7 @@ def write_sheet(path: Path, samples: Sequence[Sample], frames_per: int = 6) -> N
     enlarged = any(isinstance(sample, Clip) and sample.upscale for sample in samples)
     scale = 1 if enlarged or frames_per == 1 else 2
     contact_sheet([sample.video for sample in samples], captions, path, frames_per=frames_per, scale=scale)
+    return missing_note(captions)
 
 
 def words_of(plan: Plan) -> str:

@@ -95,8 +95,8 @@ def _made(
         made.append(clip)
         tell("encode", len(made), len(outputs))
         yield Result(path=path, sample=clip, record=record, rewrites=job.rewrites)
-    if sheet:
-        write_sheet(sheet, made)
+    if sheet and (note := write_sheet(sheet, made)):
+        say(note)
 
 
 def clips(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from sorairo.files import check_folder, replacing
 from sorairo.types import UserError, Video
+from sorairo.video.fonts import SIZE, attached, draw_line, line_length
 from sorairo.video.resize import resize
 
 __all__ = ["check_sheet", "contact_sheet", "frames_sheet", "sheet"]
 
 PAPER, INK = (250, 249, 246), (38, 38, 42)
 MARGIN, GAP, LEADING = 20, 4, 1.35
+WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"  # a line may break beside these
+CLOSING = "\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f\u300d\u300f\u30fc"  # none of these begins a line
 
 
 def contact_sheet(
@@ -94,25 +98,28 @@ def strip(video: Video, caption: str, count: int) -> Image.Image:
     w, h = video.size
     count = min(count, len(video))
     width = max(count * (w + GAP) - GAP, 160)
-    font = ImageFont.load_default(size=15)
-    lines = wrapped(caption, font, width)
-    line_height = round(15 * LEADING)
+    lines = wrapped(caption, width)
+    line_height = round(SIZE * LEADING)
     text_height = len(lines) * line_height + 4 if lines else 0
     image = Image.new("RGB", (width, text_height + h), PAPER)
-    draw = ImageDraw.Draw(image)
     for index, line in enumerate(lines):
-        draw.text((0, index * line_height), line, INK, font)
+        draw_line(image, (0, index * line_height), line, INK)
     for index, frame in enumerate(np.linspace(0, len(video) - 1, count).round().astype(int)):
         image.paste(Image.fromarray(video.frames[frame]), (index * (w + GAP), text_height))
     return image
 
 
-def wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    """`text` in lines that fit `width` pixels."""
+def wrapped(text: str, width: int) -> list[str]:
+    """`text` in lines that fit `width` pixels, broken at spaces, between Chinese or Japanese signs, and inside a
+    word only where the word alone is wider than a line."""
     lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
+    for word in re.findall(rf"\s*(?:[{WIDE}][{CLOSING}]*|[^\s{WIDE}]+)", text.strip()):
+        if lines and line_length(lines[-1] + word) <= width:
+            lines[-1] += word
+            continue
+        lines.append("")
+        for character in word.strip():
+            if lines[-1] and line_length(lines[-1] + character) > width and not attached(character):
+                lines.append("")
+            lines[-1] += character
     return lines
