@@ -19,11 +19,11 @@ Examples:
 """
 
 
-@with_options(size="Width and height in pixels; the model's size nearest to the picture's if not given.")
+@with_options(size="Width and height in pixels. Default: the model's size nearest to IMAGE.")
 def animate(
     options: Options,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The first frame.", show_default=False)],
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What happens.", show_default=False)],
 ) -> None:
-    """Make a picture move; it is the first frame, and kept."""
+    """Make a picture move. It is kept as the first frame."""
     make_videos(options, "animate", prompt, [image])

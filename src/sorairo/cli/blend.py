@@ -20,25 +20,27 @@ Examples:
 
 
 @with_options(
-    size="Width and height in pixels; the model's size nearest to A's if not given.",
+    size="Width and height in pixels. Default: the model's size nearest to A.",
     seconds=None,
     frames=None,
 )
 def blend(
     options: Options,
-    first: Annotated[Path, typer.Argument(metavar="A", help="What it begins like.", show_default=False)],
-    last: Annotated[Path, typer.Argument(metavar="B", help="What it ends like.", show_default=False)],
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="The clip at the beginning.", show_default=False)
+    ],
+    last: Annotated[Path, typer.Argument(metavar="B", help="The clip at the end.", show_default=False)],
     prompt: Annotated[
         str | None,
         typer.Argument(
             metavar="PROMPT",
-            help="What happens; if not given, the words that A was made from, then B's.",
+            help="What happens. Default: the words of A, then those of B.",
             show_default=False,
         ),
     ] = None,
     curve: Annotated[
-        str, typer.Option(metavar="NAME", help="When it turns: linear, smooth, early or late.")
+        str, typer.Option(metavar="NAME", help="When A turns into B: linear, smooth, early or late.")
     ] = "smooth",
 ) -> None:
-    """Turn one clip into another, as long as the shorter of them."""
+    """Turn one clip into another. The output is as long as the shorter one."""
     make_videos(options, "blend", prompt, [first, last], curve=curve)

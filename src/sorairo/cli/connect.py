@@ -20,15 +20,19 @@ Examples:
 
 
 @with_options(
-    size="Width and height in pixels; the model's size nearest to A's if not given.",
-    seconds="How much lies between; the nearest in whole steps of the model.",
-    frames="How many frames lie between, in place of seconds.",
+    size="Width and height in pixels. Default: the model's size nearest to A.",
+    seconds="Seconds between A and B, rounded to whole steps of the model.",
+    frames="Frames between A and B, instead of --seconds.",
 )
 def connect(
     options: Options,
-    first: Annotated[Path, typer.Argument(metavar="A", help="What it begins with.", show_default=False)],
-    last: Annotated[Path, typer.Argument(metavar="B", help="What it ends with.", show_default=False)],
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="The clip or picture at the beginning.", show_default=False)
+    ],
+    last: Annotated[
+        Path, typer.Argument(metavar="B", help="The clip or picture at the end.", show_default=False)
+    ],
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What happens.", show_default=False)],
 ) -> None:
-    """Lead from one clip or picture to another; both are kept untouched."""
+    """Make the frames between two clips or pictures. Both are kept unchanged."""
     make_videos(options, "connect", prompt, [first, last])

@@ -22,7 +22,7 @@ Examples:
 
 
 @with_options(
-    size="Width and height in pixels; the model's size nearest to the clip's if not given.",
+    size="Width and height in pixels. Default: the model's size nearest to CLIP.",
     seconds=None,
     frames=None,
 )
@@ -31,14 +31,14 @@ def edit(
     clip: Annotated[Path, typer.Argument(metavar="CLIP", help="A clip or a picture.", show_default=False)],
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What should be seen.", show_default=False)],
     strength: Annotated[
-        float, typer.Option(metavar="0..1", help="How much may change; 1 leaves nothing of what was there.")
+        float, typer.Option(metavar="0..1", help="How much may change; 1 keeps nothing of CLIP.")
     ] = 0.6,
     region: Annotated[
         str | None,
-        typer.Option(metavar="x,y,w,h", help="Change this part alone, in pixels of what is made."),
+        typer.Option(metavar="x,y,w,h", help="Change only this rectangle, in pixels of the output."),
     ] = None,
 ) -> None:
-    """Change a clip by words; with --region all outside stays untouched."""
+    """Change a clip by words. With --region everything outside it is kept unchanged."""
     make_videos(options, "edit", prompt, [clip], strength=strength, region=parsed_region(region))
 
 

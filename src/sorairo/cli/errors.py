@@ -1,4 +1,4 @@
-"""Whatever goes wrong becomes one line and an exit code: 2 for what the user can mend, 130 for Ctrl-C."""
+"""Every error as one line and an exit code: 2 for what the user can fix, 130 for Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USER, INTERRUPTED, TERMINATED, PIPE = 2, 130, 143, 141
 
 
 def guarded(command: Callable[[], object]) -> NoReturn:
-    """Run `command` and leave the process with its exit code; errors of ours keep their traceback."""
+    """Run `command` and end the process with its exit code. Faults of ours keep their traceback."""
     # SIGTERM becomes an exception, so that temporary files are removed then too.
     signal.signal(signal.SIGTERM, terminate)
     try:
@@ -79,7 +79,7 @@ def said(sentence: str, code: int) -> int:
 
 
 def usage(error: TyperException) -> str:
-    """What was wrong on the command line, and where to read what is right."""
+    """What is wrong on the command line, and which --help to read."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "sorairo"
     return f"{error.format_message().rstrip('.')}; see {command} --help."

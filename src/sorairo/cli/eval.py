@@ -18,15 +18,15 @@ app.command()(words)
 @app.command()
 def world(
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A model's name or folder; `real` for none.")
+        str, typer.Option("--model", "-m", help="Name or folder of the model; `real` scores real clips.")
     ] = "default",
-    prompts: Annotated[int, typer.Option(help="How many held-out prompts.")] = 200,
+    prompts: Annotated[int, typer.Option(help="Number of held-out prompts.")] = 200,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "96x96",
     frames: Annotated[int, typer.Option(help="Frames per clip.")] = 17,
-    seed: Annotated[int, typer.Option(help="Which suite of prompts: another number is another set.")] = 0,
+    seed: Annotated[int, typer.Option(help="The suite of prompts; each number is a set of its own.")] = 0,
     circle: Annotated[
         int,
-        typer.Option(help="How much of the world: 0 is the least (what `default` has learned), 3 all of it."),
+        typer.Option(help="How much of the world, from 0 (what `default` learned) to 3 (all)."),
     ] = 0,
     events: Annotated[
         str, typer.Option(metavar="EVENT,...", help="Only these events, such as `hide`; all if not given.")
@@ -34,13 +34,13 @@ def world(
     out: Annotated[Path, typer.Option(help="Folder for clips, scorecard and contact sheet.")] = Path(
         "runs/eval"
     ),
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance; the model's own if not given.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: the model's.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance. Default: the model's.")] = None,
     distances: Annotated[
-        bool, typer.Option(help="Frechet distances (two thirds of the scoring time).")
+        bool, typer.Option(help="Compute Frechet distances (two thirds of the scoring time).")
     ] = True,
     update: Annotated[
-        Path | None, typer.Option(help="Put the table between the markers of this file.")
+        Path | None, typer.Option(help="Write the table between the markers in this file.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
 ) -> None:
@@ -81,24 +81,22 @@ def world(
 
 @app.command()
 def verbs(
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name or folder.")] = "default",
-    only: Annotated[
-        str, typer.Option(metavar="VERB,...", help="Some of the verbs, by name; all if not given.")
-    ] = "",
-    clips: Annotated[int, typer.Option(help="How many held-out clips.")] = 4,
+    model: Annotated[str, typer.Option("--model", "-m", help="Name or folder of the model.")] = "default",
+    only: Annotated[str, typer.Option(metavar="VERB,...", help="Score only these verbs. Default: all.")] = "",
+    clips: Annotated[int, typer.Option(help="Number of held-out clips.")] = 4,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "96x96",
     frames: Annotated[int, typer.Option(help="Frames per clip.")] = 17,
-    seed: Annotated[int, typer.Option(help="Which suite of clips: another number is another set.")] = 0,
-    circle: Annotated[int, typer.Option(help="How much of the world, 0 to 3.")] = 0,
+    seed: Annotated[int, typer.Option(help="The suite of clips; each number is a set of its own.")] = 0,
+    circle: Annotated[int, typer.Option(help="How much of the world, from 0 to 3 (all).")] = 0,
     long: Annotated[
-        int, typer.Option(help="How many times what the model makes at once the long clip lasts.")
+        int, typer.Option(help="Length of the long clip, in lengths of the model's longest.")
     ] = 10,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance; the model's own if not given.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the numbers into this JSON file too.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: the model's.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance. Default: the model's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the numbers to this JSON file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
-    """Every verb on held-out clips: what is given comes back, seams, loops, edits, spans -> a table."""
+    """Score every verb on held-out clips: kept frames, seams, loops, edits, spans."""
     from dataclasses import asdict
 
     from sorairo import tasks

@@ -20,17 +20,19 @@ Examples:
 
 def expand(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What happens, in words.")],
-    still: Annotated[bool, typer.Option("--still", help="For one picture, not a clip.")] = False,
+    still: Annotated[bool, typer.Option("--still", help="Expand for a picture, not for a clip.")] = False,
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="A chat server to rewrite it (OpenAI's protocol), not the grammar."),
+        typer.Option(
+            metavar="URL", help="Rewrite with this chat server (OpenAI's protocol), not with the grammar."
+        ),
     ] = None,
     chat_model: Annotated[
-        str, typer.Option(metavar="NAME", help="With --url: which of the server's models.")
+        str, typer.Option(metavar="NAME", help="With --url: the name of the server's model.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Rewrite short words as a long caption, without changing what they say."""
+    """Rewrite a short prompt as a long caption that says the same and more."""
     from sorairo.jobs.words import expanded
 
     made = expanded(prompt, moving=not still, url=url, chat_model=chat_model)

@@ -12,18 +12,18 @@ __all__ = ["export"]
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name or its folder.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or folder of the model.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
     layout: Annotated[
         str,
         typer.Option(
             metavar="diffusers|original",
-            help="diffusers: for WanPipeline. original: the names of Wan's authors, for ComfyUI and others.",
+            help="diffusers: for WanPipeline. original: Wan's own tensor names, for ComfyUI and others.",
         ),
     ] = "diffusers",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Write a model in another layout, bit for bit, so that it opens elsewhere."""
+    """Write a model in another layout, so that it opens in other software. The weights stay the same."""
     from sorairo.checkpoints.export import export as export_model
     from sorairo.checkpoints.folder import find_folder
     from sorairo.dit.folder import is_class_folder

@@ -20,22 +20,22 @@ Examples:
 
 
 @with_options(
-    size="Width and height in pixels; the model's size nearest to the clip's if not given.",
-    seconds="How much to add; the nearest in whole steps of the model.",
-    frames="How many frames to add, in place of seconds.",
+    size="Width and height in pixels. Default: the model's size nearest to CLIP.",
+    seconds="Seconds to add, rounded to whole steps of the model.",
+    frames="Frames to add, instead of --seconds.",
 )
 def extend(
     options: Options,
-    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="What is kept.", show_default=False)],
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="The clip to extend.", show_default=False)],
     prompt: Annotated[
         str | None,
         typer.Argument(
             metavar="PROMPT",
-            help="What happens; if not given, the words that CLIP was made from.",
+            help="What happens. Default: the words of CLIP.",
             show_default=False,
         ),
     ] = None,
     before: Annotated[bool, typer.Option("--before", help="Add at the beginning.")] = False,
 ) -> None:
-    """Make a clip longer; its frames are kept untouched."""
+    """Make a clip longer. Its frames are kept unchanged."""
     make_videos(options, "extend", prompt, [clip], before=before)

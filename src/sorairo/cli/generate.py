@@ -21,7 +21,7 @@ Examples:
 
 
 @with_options(
-    seconds="Length; the nearest that can be made. What is longer than the model makes at once is made in windows.",
+    seconds="Length in seconds, rounded. Clips longer than the model's longest are made in windows.",
     fit=None,
 )
 def generate(

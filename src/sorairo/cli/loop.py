@@ -21,28 +21,29 @@ Examples:
 
 
 @with_options(
-    seconds="Length of the loop, or of the way back that is added to a clip.",
-    frames="Length in frames, in place of seconds.",
+    seconds="Length of the loop, or of the way back that is added to CLIP.",
+    frames="Length in frames, instead of --seconds.",
 )
 def loop(
     options: Options,
     subject: Annotated[
-        str, typer.Argument(metavar="CLIP|PROMPT", help="A file, or what happens.", show_default=False)
+        str,
+        typer.Argument(metavar="CLIP|PROMPT", help="A clip, or what happens in words.", show_default=False),
     ],
     prompt: Annotated[
         str | None,
         typer.Argument(
             metavar="PROMPT",
-            help="With CLIP: what happens; if not given, the words that it was made from.",
+            help="With CLIP: what happens. Default: the words of CLIP.",
             show_default=False,
         ),
     ] = None,
     free: Annotated[
         bool,
-        typer.Option("--free", help="Make the way back out of nothing, not of the way there in reverse."),
+        typer.Option("--free", help="Make the way back freely, not from the clip played in reverse."),
     ] = False,
 ) -> None:
-    """Make a loop from words, or lead a clip back to its beginning."""
+    """Make a loop from words, or add frames that lead a clip back to its beginning."""
     from sorairo.jobs.request import looks_like_file
 
     if prompt is not None or looks_like_file(subject) or is_there(subject):

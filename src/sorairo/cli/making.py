@@ -1,4 +1,4 @@
-"""What all verbs do once they know what is wanted: a Request, its run, and the report."""
+"""The common path of all verbs: options -> Request, its run, the report."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from sorairo.cli import models_hub
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="The models here and on a hub, and what a model knows and needs.", no_args_is_help=True
+    help="Models on this machine and on a hub: what each can make and needs.", no_args_is_help=True
 )
 models_hub.register(app)
 
@@ -22,7 +22,7 @@ models_hub.register(app)
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """The models that ship in the package, those that were pulled, and those that can be."""
+    """List the models that ship in the package, those that were pulled, and those that can be."""
     from sorairo.checkpoints.folder import find_folder, model_names
     from sorairo.checkpoints.store import SHORT_NAMES, pulled
 
@@ -60,16 +60,16 @@ def list_models(
 @app.command()
 def info(
     model: Annotated[
-        str, typer.Argument(metavar="NAME|FOLDER", help="A model's name or its folder.")
+        str, typer.Argument(metavar="NAME|FOLDER", help="Name or folder of the model.")
     ] = "default",
-    memory: Annotated[bool, typer.Option("--memory", help="Say too how much memory it needs.")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Also print how much memory it needs.")] = False,
     size: models_hub.Size = None,
     frames: models_hub.Frames = None,
     count: models_hub.Count = 1,
     dtype: models_hub.Dtype = "bf16",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """What a model can make, which words it knows, how it scores, and what it needs; nothing is loaded."""
+    """Show what a model can make, its words, scores and needs. Nothing is loaded."""
     from sorairo.checkpoints.store import SHORT_NAMES
 
     folder = models_hub.folder_or_none(model)

@@ -19,10 +19,15 @@ Repo = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
-Size = Annotated[str | None, typer.Option(metavar="WxH", help="Memory for this size.", show_default=False)]
-Frames = Annotated[int | None, typer.Option(metavar="N", help="Memory for this length.", show_default=False)]
-Count = Annotated[int, typer.Option(metavar="K", help="Memory for this many pictures at once.")]
-Dtype = Annotated[str, typer.Option(metavar="bf16|fp32", help="Memory in this precision.")]
+Size = Annotated[
+    str | None, typer.Option(metavar="WxH", help="Estimate memory for this size.", show_default=False)
+]
+Frames = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Estimate memory for this number of frames.", show_default=False),
+]
+Count = Annotated[int, typer.Option(metavar="K", help="Estimate memory for this many pictures at once.")]
+Dtype = Annotated[str, typer.Option(metavar="bf16|fp32", help="Estimate memory in this precision.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,15 +39,17 @@ def register(app: typer.Typer) -> None:
 def pull(
     repo: Repo,
     revision: Annotated[
-        str, typer.Option(metavar="REV", help="A branch, a tag, a commit or refs/pr/N.")
+        str, typer.Option(metavar="REV", help="A branch, tag, commit or refs/pr/N.")
     ] = "main",
     endpoint: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Another hub; HF_ENDPOINT sets it too.", show_default=False),
+        typer.Option(
+            metavar="URL", help="The address of another hub. Default: HF_ENDPOINT.", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a model, or finish fetching it: only what is needed, checked by its hashes, never a pickle."""
+    """Download a model, or finish a download: only the files that are needed, checked by hash, no pickles."""
     from sorairo.checkpoints.hub import pull as pull_model
 
     with _Bytes("pull") as bar:
@@ -57,7 +64,7 @@ def pull(
 
 
 def verify(model: Repo, as_json: AsJson = False) -> None:
-    """Read a pulled model again and compare it with the hashes that the hub gave."""
+    """Check a pulled model against the hub's hashes."""
     from sorairo.checkpoints.store import folder_of, read_manifest
     from sorairo.checkpoints.store import verify as verify_folder
     from sorairo.types import UserError
@@ -159,7 +166,7 @@ def print_needed(known: dict[str, Any]) -> None:
 
 
 class _Bytes:
-    """A bar of bytes on stderr: live in a terminal, nothing in a log."""
+    """A progress bar of bytes on stderr; only in a terminal."""
 
     def __init__(self, verb: str) -> None:
         from rich.console import Console

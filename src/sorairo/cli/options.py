@@ -1,4 +1,4 @@
-"""The options that all verbs share, declared once: a verb takes `options: Options` and gets them all."""
+"""The options that all verbs share, declared once. A verb takes `options: Options` and gets them all."""
 
 from __future__ import annotations
 
@@ -20,97 +20,112 @@ __all__ = ["Options", "with_options"]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What every verb can be told besides its own subject; each field is an option."""
+    """The settings of every verb besides its own; each field is an option."""
 
     model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="A model's name or its folder.")
+        str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Name or folder of the model.")
     ] = "default"
     size: Annotated[
         str | None,
-        typer.Option(metavar="WxH", help="Width and height in pixels; the model's own if not given."),
+        typer.Option(metavar="WxH", help="Width and height in pixels. Default: the model's first size."),
     ] = None
     seconds: Annotated[
-        float | None, typer.Option(metavar="S", help="Length; the nearest that the model can make.")
+        float | None,
+        typer.Option(metavar="S", help="Length in seconds, rounded to one that the model can make."),
     ] = None
     frames: Annotated[
-        int | None, typer.Option(metavar="N", help="Length in frames, in place of seconds.")
+        int | None, typer.Option(metavar="N", help="Length in frames, instead of --seconds.")
     ] = None
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="The same seed gives the same video; random if not given.")
+        int | None, typer.Option(metavar="N", help="The same seed gives the same video. Default: random.")
     ] = None
     number: Annotated[
-        int, typer.Option("-n", metavar="K", help="Make K videos, with seeds from --seed on: out-1.mp4, ...")
+        int,
+        typer.Option(
+            "-n", metavar="K", help="Make K videos with consecutive seeds: out-1.mp4, out-2.mp4, ..."
+        ),
     ] = 1
-    steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Denoising steps; the model's own if not given.")
-    ] = None
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Denoising steps. Default: the model's.")] = (
+        None
+    )
     guidance: Annotated[
         float | None,
-        typer.Option(metavar="G", help="How closely to follow the words; the model's own if not given."),
+        typer.Option(metavar="G", help="How closely to follow the words. Default: the model's."),
     ] = None
-    negative: Annotated[str, typer.Option(metavar="WORDS", help="What to keep away from.")] = ""
+    negative: Annotated[
+        str, typer.Option(metavar="WORDS", help="Things that should not be seen, such as: blur, second ball.")
+    ] = ""
     style: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A preset of words and settings; see sorairo styles.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A preset of words and settings; `sorairo styles list` shows them."
+        ),
     ] = None
     expand: Annotated[
-        bool, typer.Option("--expand", help="Rewrite the words as the long captions that the model knows.")
+        bool, typer.Option("--expand", help="Rewrite the prompt as a long caption, like those of training.")
     ] = False
     expand_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Expand by a chat server (OpenAI's protocol), not by the grammar."),
+        typer.Option(
+            metavar="URL", help="Expand with this chat server (OpenAI's protocol), not with the grammar."
+        ),
     ] = None
     expand_model: Annotated[
-        str, typer.Option(metavar="NAME", help="With --expand-url: which of the server's models.")
+        str, typer.Option(metavar="NAME", help="With --expand-url: the name of the server's model.")
     ] = ""
     fit: Annotated[
         str,
-        typer.Option(
-            metavar="crop|letterbox|stretch", help="How what is given comes to the size of what is made."
-        ),
+        typer.Option(metavar="crop|letterbox|stretch", help="How inputs are fitted to the output size."),
     ] = "crop"
     background: Annotated[
-        str, typer.Option(metavar="COLOUR", help="What is behind the transparent parts of what is given.")
+        str, typer.Option(metavar="COLOUR", help="Background colour for transparent inputs.")
     ] = "white"
     upscale: Annotated[
         int | None,
-        typer.Option(metavar="2", help="Double the width and height of all frames, given ones too."),
+        typer.Option(metavar="2", help="Double the width and height of the output."),
     ] = None
     lora: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FILE[:WEIGHT]",
-            help="A LoRA for this model, with how much of it; may be given again. Of two transformers"
-            " high=FILE and low=FILE name one.",
+            help="Apply a LoRA at this weight; repeatable. Prefix high= or low= applies it to one of two"
+            " transformers.",
         ),
     ] = None
-    loose: Annotated[
-        bool, typer.Option("--lora-loose", help="Leave out what of a LoRA fits no part of the model.")
-    ] = False
+    loose: Annotated[bool, typer.Option("--lora-loose", help="Ignore LoRA tensors that match no layer.")] = (
+        False
+    )
     cache: Annotated[
         float | None,
-        typer.Option(metavar="T", help="Foretell steps up to this error; 0.2 leaves out about half."),
+        typer.Option(
+            metavar="T", help="Skip steps that can be predicted within this error; 0.2 skips about half."
+        ),
     ] = None
     compile: Annotated[
         bool | None,
         typer.Option(
             "--compile/--no-compile",
-            help="Compile the model's blocks, for a minute; done for large ones if not said.",
+            help="Compile the model's blocks, which takes a minute. Default: large models only.",
             show_default=False,
         ),
     ] = None
     memory: Annotated[
-        str | None, typer.Option(metavar="8GB", help="Hold the model so that it fits, and say how.")
+        str | None, typer.Option(metavar="8GB", help="Limit memory; the chosen strategy is printed.")
     ] = None
     dtype: Annotated[
-        str, typer.Option(metavar="auto|bf16|fp32", help="Precision; auto is what this machine is fast in.")
+        str, typer.Option(metavar="auto|bf16|fp32", help="Precision; auto is the fastest on this machine.")
     ] = "auto"
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="Ends in .mp4, .gif, .webp or .png.", show_default="out.mp4"
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="The output: .mp4, .gif, .webp or .png.",
+            show_default="out.mp4",
         ),
     ] = None
-    sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a contact sheet too.")] = None
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Also write a contact sheet.")] = None
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
 
     def request(
@@ -128,7 +143,7 @@ class Options:
 def with_options(**helps: str | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator: the verb's parameter `options` becomes the options of Options.
 
-    helps: other words for an option of this verb, None to leave it out.
+    helps: option name -> this verb's help text, or None to leave the option out.
     """
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
@@ -158,7 +173,7 @@ def _hints() -> list[tuple[str, Any]]:
 
 
 def _parameter(name: str, hint: Any, words: str | None) -> inspect.Parameter:
-    """A field of Options as a parameter for typer, with other words of help where there are any."""
+    """A field of Options as a parameter for typer. words: replaces its help text."""
     if words:
         kind, option = get_args(hint)
         option = copy.copy(option)

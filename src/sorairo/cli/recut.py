@@ -22,12 +22,12 @@ Examples:
 
 
 @with_options(
-    size="Width and height in pixels; the model's size nearest to the clip's if not given.",
-    seconds="Length of the whole; the clip's own if not given.",
+    size="Width and height in pixels. Default: the model's size nearest to CLIP.",
+    seconds="Length of the output. Default: that of CLIP.",
 )
 def recut(
     options: Options,
-    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="Where the span is.", show_default=False)],
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="The clip with the span.", show_default=False)],
     keep: Annotated[
         str, typer.Option(metavar="A-B", help="The span to keep, in seconds of CLIP.", show_default=False)
     ],
@@ -35,12 +35,12 @@ def recut(
         str | None,
         typer.Argument(
             metavar="PROMPT",
-            help="What happens; if not given, the words that CLIP was made from.",
+            help="What happens. Default: the words of CLIP.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Keep a span of a clip untouched, and make what is around it anew."""
+    """Keep a span of a clip unchanged, and replace the rest."""
     make_videos(options, "recut", prompt, [clip], keep=parsed_span(keep))
 
 

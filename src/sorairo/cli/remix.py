@@ -20,22 +20,22 @@ Examples:
 
 
 @with_options(
-    size="Width and height in pixels; the clip's own if not given.",
+    size="Width and height in pixels. Default: those of CLIP.",
     seconds=None,
     frames=None,
-    seed="The same seed gives the same video; that of CLIP if not given.",
+    seed="The same seed gives the same video. Default: the seed of CLIP.",
 )
 def remix(
     options: Options,
     clip: Annotated[
-        Path, typer.Argument(metavar="CLIP", help="A clip that was made here.", show_default=False)
+        Path, typer.Argument(metavar="CLIP", help="A clip that Sorairo made.", show_default=False)
     ],
     change: Annotated[
-        str, typer.Argument(metavar="CHANGE", help="What is different now.", show_default=False)
+        str, typer.Argument(metavar="CHANGE", help="What is different now, in words.", show_default=False)
     ],
     strength: Annotated[
-        float, typer.Option(metavar="0..1", help="How much may change; 1 leaves nothing of what was there.")
+        float, typer.Option(metavar="0..1", help="How much may change; 1 keeps nothing of CLIP.")
     ] = 0.9,
 ) -> None:
-    """Change one thing about a clip; what is not mentioned stays."""
+    """Change one thing about a clip. Its other words stay."""
     make_videos(options, "remix", change, [clip], strength=strength)

@@ -17,10 +17,10 @@ __all__ = ["show"]
 
 
 def show(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video or a picture that was made here.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video or picture that Sorairo made.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """How a file was made: its words, seed, size, model and plan."""
+    """Show how a file was made: words, seed, size, model and plan."""
     from sorairo.jobs.plans import plan_to_dict, read_plan, written
 
     stored = read_plan(file)

@@ -15,7 +15,8 @@ from sorairo.types import UserError
 __all__ = ["EXAMPLES", "read_cards", "storyboard"]
 
 EXAMPLES = """\b
-cards.yaml has a card a line, by the second at which it begins: words, a picture, or both.
+cards.yaml has one card a line: the time at which it begins, in seconds or as minutes:seconds, then words.
+A card can have a picture too, which becomes the frame at that time.
   0: A red ball drops onto the floor and bounces.
   2.0: The red ball rolls to the left.
   4.0:
@@ -28,12 +29,12 @@ Examples:
 """
 
 
-@with_options(seconds="Length of the whole; the last card has the model's own length if not given.")
+@with_options(seconds="Length of the output. Default: the last card has the model's usual length.")
 def storyboard(
     options: Options,
-    cards: Annotated[Path, typer.Argument(metavar="CARDS.yaml", help="The cards.", show_default=False)],
+    cards: Annotated[Path, typer.Argument(metavar="CARDS.yaml", help="A file of cards.", show_default=False)],
 ) -> None:
-    """Make a video from cards: what happens from which second on, and pictures to come by."""
+    """Make a video from cards: words and pictures, each at its time."""
     said = read_cards(cards)
     pictures = [picture for _, _, picture in said if picture]
     numbers = iter(range(len(pictures)))

@@ -16,7 +16,7 @@ app = typer.Typer(help="Presets of words and settings for --style.", no_args_is_
 def list_styles(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """The styles that ship, and your own."""
+    """List the styles that ship, and your own."""
     from dataclasses import asdict
 
     from sorairo.prompts.styles import styles, user_file
@@ -32,10 +32,10 @@ def list_styles(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A style of the list.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The style's name.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """The words and settings of one style."""
+    """Show the words and settings of a style."""
     from dataclasses import asdict
 
     from sorairo.prompts.styles import find_style

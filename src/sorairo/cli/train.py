@@ -14,37 +14,38 @@ __all__ = ["train"]
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A name in recipes/, or a .py file.")],
+    recipe: Annotated[str, typer.Argument(help="A name in recipes/, or the path of a .py file.")],
     run: Annotated[
-        Path, typer.Option("--run", help="Where the run lives; the same folder again continues it.")
+        Path, typer.Option("--run", help="The folder of the run. The same folder again continues the run.")
     ],
     hours: Annotated[
-        float | None, typer.Option(help="Stop after this many hours of training in all.")
+        float | None, typer.Option(help="Stop after this many hours of training in total.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Stop at this step, in place of the recipe's own end.")
+        int | None, typer.Option(help="Stop at this step. Default: the recipe's last step.")
     ] = None,
-    decay: Annotated[int | None, typer.Option(help="Let the rate fall to zero over so many steps.")] = None,
-    to: Annotated[Path | None, typer.Option(help="With --decay: the folder of the decayed copy.")] = None,
+    decay: Annotated[int | None, typer.Option(help="Decay the learning rate to zero over N steps.")] = None,
+    to: Annotated[Path | None, typer.Option(help="With --decay: the folder for the decayed copy.")] = None,
     linear: Annotated[
-        bool, typer.Option("--linear", help="With --decay: a straight fall, not 1-sqrt.")
+        bool, typer.Option("--linear", help="With --decay: a linear decay, not 1-sqrt.")
     ] = False,
-    data_only: Annotated[
-        bool, typer.Option("--data-only", help="Make all that it learns from, and stop.")
-    ] = False,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Make the training data, and stop.")] = False,
     recaption: Annotated[
         bool,
         typer.Option(
-            "--recaption", help="Write its clips' captions anew, in the world's present sentences, and stop."
+            "--recaption",
+            help="Rewrite the captions of its clips in the world's present sentences, and stop.",
         ),
     ] = False,
-    export: Annotated[Path | None, typer.Option(help="Write the averaged weights here, and stop.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Export the averaged weights to this folder, and stop.")
+    ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Begin a new run with this model's weights (a name or a folder)."),
+        typer.Option("--from", help="Start a new run from the weights of this model (name or folder)."),
     ] = None,
     processes: Annotated[
-        int, typer.Option(help="Share every batch among so many processes; on a CPU, one for each core.")
+        int, typer.Option(help="Split every batch among N processes; on a CPU, one for each core.")
     ] = 1,
     device: Annotated[
         str,
@@ -53,10 +54,10 @@ def train(
         ),
     ] = "auto",
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Continue although settings differ.")
+        bool, typer.Option("--accept-changes", help="Continue the run with changed settings.")
     ] = False,
 ) -> None:
-    """Train RECIPE in the folder --run. Killed at any moment, the same command continues it, bit for bit."""
+    """Train a recipe in the folder --run. After a stop or a crash the same command continues it, bit for bit."""
     import logging
     import os
 

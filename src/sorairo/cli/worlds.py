@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Simulated worlds that models learn from.", no_args_is_help=True)
+app = typer.Typer(help="Simulated worlds, the source of training data.", no_args_is_help=True)
 
 Save = Callable[[list["WorldClip"], Path], None]
 
@@ -27,7 +27,7 @@ Save = Callable[[list["WorldClip"], Path], None]
 def list_worlds(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """What each world can show, circle by circle."""
+    """Show what each world contains, circle by circle."""
     from dataclasses import asdict
 
     from sorairo.worlds import WORLDS
@@ -47,32 +47,36 @@ def list_worlds(
 
 @app.command()
 def render(
-    world: Annotated[str, typer.Option(metavar="NAME", help="Which world.")] = "studio",
+    world: Annotated[str, typer.Option(metavar="NAME", help="Name of the world.")] = "studio",
     seeds: Annotated[
         str, typer.Option(metavar="A:B", help="Seeds from A up to, not including, B; or one seed.")
     ] = "0:64",
     size: Annotated[str, typer.Option(metavar="WxH", help="Width and height in pixels.")] = "96x96",
     frames: Annotated[int, typer.Option(metavar="N", help="1 for a still, or at least 13.")] = 17,
-    fps: Annotated[float, typer.Option(metavar="F", help="Frames a second.")] = 8.0,
-    circle: Annotated[int, typer.Option(metavar="C", help="How much of the world; see the list.")] = 1,
-    split: Annotated[str, typer.Option(metavar="train|heldout", help="Which combinations.")] = "train",
-    events: Annotated[
-        str, typer.Option(metavar="E,E", help="Only these of the circle's events, as in drop,roll.")
-    ] = "",
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path(
+    fps: Annotated[float, typer.Option(metavar="F", help="Frames per second.")] = 8.0,
+    circle: Annotated[
+        int, typer.Option(metavar="C", help="How much of the world; see `sorairo worlds list`.")
+    ] = 1,
+    split: Annotated[
+        str, typer.Option(metavar="train|heldout", help="Combinations for training, or those kept out of it.")
+    ] = "train",
+    events: Annotated[str, typer.Option(metavar="E,E", help="Only these events, such as drop,roll.")] = "",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files.")] = Path(
         "clips"
     ),
     form: Annotated[
         str,
-        typer.Option("--format", metavar="shard|mp4", help="Shards to train on, or MP4 with JSON beside it."),
+        typer.Option(
+            "--format", metavar="shard|mp4", help="Shards for training, or MP4 files with JSON beside them."
+        ),
     ] = "shard",
-    per_shard: Annotated[int, typer.Option(metavar="K", help="Clips in one shard.")] = 64,
+    per_shard: Annotated[int, typer.Option(metavar="K", help="Clips per shard.")] = 64,
     workers: Annotated[
-        int, typer.Option(metavar="N", help="Processes that render; 0 renders in this one.")
+        int, typer.Option(metavar="N", help="Processes that render; 0 renders in the main process.")
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Clips with captions and exact state. The same command again makes only what is missing."""
+    """Render clips with captions and exact state. The same command again renders only what is missing."""
     from sorairo.cli.progress import Stages
     from sorairo.worlds import get_world, render_clips
 
