@@ -78,7 +78,7 @@ def section(name: str, command: Any, common: dict[str, Any]) -> str:
     context = context_of(command, name)
     note = " ".join((command.help or "").split())
     own = {one.name: one for one in command.get_params(context)}
-    if {"sheet", "as_json", "seed"} <= own.keys():
+    if {"style", "lora"} <= own.keys():
         lacks = [f"`{one.opts[0]}`" for key, one in common.items() if key not in own]
         note += f" Also the [options of every verb](#options-of-every-verb){' but ' if lacks else ''}"
         note += f"{', '.join(lacks)}."

@@ -25,38 +25,40 @@ Examples:
 
 def picture(
     label: Annotated[
-        str, typer.Argument(metavar="CLASS", help="A class's name or number.", show_default=False)
+        str, typer.Argument(metavar="CLASS", help="Name or number of the class.", show_default=False)
     ],
     model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="A DiT's name or its folder.")
+        str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Name or folder of a DiT.")
     ] = "dit-xl-2-256",
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="The same seed gives the same picture; random by default.")
+        int | None, typer.Option(metavar="N", help="The same seed gives the same picture. Default: random.")
     ] = None,
     number: Annotated[
         int,
-        typer.Option("-n", metavar="K", help="Make K pictures, with seeds from --seed on: out-1.png, ..."),
+        typer.Option("-n", metavar="K", help="Make K pictures with consecutive seeds: out-1.png, ..."),
     ] = 1,
     steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Denoising steps; 50 with ddim, 250 with ddpm by default.")
+        int | None, typer.Option(metavar="N", help="Denoising steps. Default: 50 with ddim, 250 with ddpm.")
     ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(metavar="G", help="How closely to follow the class; 4 by default, 1 is off."),
+        typer.Option(metavar="G", help="How closely to follow the class; 1 is off. Default: 4."),
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(metavar="ddim|ddpm", help="The model's own by default.")
+        str | None, typer.Option(metavar="ddim|ddpm", help="The sampler. Default: the model's.")
     ] = None,
     dtype: Annotated[
-        str, typer.Option(metavar="auto|bf16|fp32", help="Precision; auto is what this machine is fast in.")
+        str, typer.Option(metavar="auto|bf16|fp32", help="Precision; auto is the fastest on this machine.")
     ] = "auto",
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="Ends in .png, .webp, .gif or .mp4.")
+        Path, typer.Option("--out", "-o", metavar="FILE", help="The output: .png, .webp, .gif or .mp4.")
     ] = Path("out.png"),
-    sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a contact sheet too.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Also write a contact sheet.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Make a picture of a named class, by a DiT."""
+    """Make a picture of a named class with a DiT."""
     from sorairo.cli.progress import Stages
     from sorairo.jobs.record import check_outputs
 
