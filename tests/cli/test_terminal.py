@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,24 @@ def test_words_of_all_scripts_stay(text: str) -> None:
 def test_what_moves_a_terminal_is_written_out() -> None:
     assert safe(EVIL) == r"\x1b[2J\x1b]0;owned\x07A \x9b31mred\u202e ball\r\nnow\u2028."
     assert safe("\ud800") == r"\ud800"
+
+
+def test_models_and_styles_of_others(
+    tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    facts = json.loads((folder / "sorairo.json").read_text()) | {
+        "licence": EVIL,
+        "name": EVIL,
+        "vocabulary": [EVIL],
+    }
+    (folder / "sorairo.json").write_text(json.dumps(facts))
+    (tmp_path / "styles.toml").write_text(f"[evil]\nwords = {json.dumps(EVIL)}\n")
+    monkeypatch.setenv("SORAIRO_STYLES", str(tmp_path / "styles.toml"))
+    for command in (["models", "info", str(folder)], ["styles", "list"], ["styles", "show", "evil"]):
+        done = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert done.exit_code == 0 and r"\x1b[2J" in done.stdout
+        assert not any(mark in done.stdout for mark in "\x1b\x07\x9b\u202e\r\u2028")
 
 
 def test_show_and_errors_and_notes(

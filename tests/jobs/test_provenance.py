@@ -145,6 +145,17 @@ def test_an_output_over_its_own_input(command: Callable[..., Done], tmp_path: Pa
     assert command("extend", "out-1.mp4", WORDS, "--frames", "4", *QUICK, "-o", "./../x.mp4").code in (0, 2)
 
 
+def test_an_input_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    source = Source.open(still_with_click(tmp_path / "a.mp4", 0.5, 1.0))
+    source.check_unchanged()
+    still_with_click(tmp_path / "a.mp4", 0.2, 1.0, colour=30)
+    with pytest.raises(UserError, match="was changed while it was read"):
+        source.check_unchanged()
+    (tmp_path / "a.mp4").unlink()
+    with pytest.raises(UserError, match="put it back"):
+        source.check_unchanged()
+
+
 def test_a_link_to_the_input_is_the_input(tmp_path: Path) -> None:
     clip = still_with_click(tmp_path / "a.mp4", 0.5, 1.0)
     (tmp_path / "b.mp4").symlink_to(clip)

@@ -58,6 +58,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"verb": "storyboard", "args": {"cards": [{"at": 0, "words": "a", "picture": 0}]}},
         "picture 0, which is not there",
     ),
+    "a file for a card's words": (
+        {"verb": "storyboard", "args": {"cards": [{"at": 0, "words": "ball.png"}]}},
+        "give it as the card's picture",
+    ),
+    "a file for negative words": ({"verb": "generate", "negative": "a.jpg"}, "--negative takes words"),
     "a file for words": ({"verb": "generate", "prompt": "My Clip.MP4 "}, "name of a file"),
 }
 

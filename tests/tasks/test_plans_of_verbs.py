@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sorairo import tasks
-from sorairo.tasks.given import at_rate, fitted, size_for
+from sorairo.tasks.inputs import at_rate, fitted, size_for
 from sorairo.tasks.remix import remixed
 from sorairo.types import Plan, UserError, Video
 

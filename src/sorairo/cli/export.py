@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from sorairo.cli.terminal import safe
+
 __all__ = ["export"]
 
 
@@ -37,4 +39,4 @@ def export(
     if as_json:
         print(json.dumps({"folder": str(folder), "layout": layout, "bytes": size}))
     else:
-        print(f"{folder}: {size / 1e6:.0f} MB in the {layout} layout")
+        print(f"{safe(folder)}: {size / 1e6:.0f} MB in the {layout} layout")

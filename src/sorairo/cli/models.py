@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sorairo.cli import models_hub
+from sorairo.cli.terminal import safe
 
 __all__ = ["app"]
 
@@ -46,12 +47,12 @@ def list_models(
     for model in models:
         width, height = model["sizes"][0]
         print(
-            f"{model['name']:<12} {width}x{height}, up to {model['seconds']:g} s, "
-            f"{model['megabytes']:.0f} MB, {model['licence']}"
+            f"{safe(model['name']):<12} {width}x{height}, up to {model['seconds']:g} s, "
+            f"{model['megabytes']:.0f} MB, {safe(model['licence'])}"
         )
     for model in here:
         state = "pulled" if model["complete"] else "half pulled"
-        print(f"{model['name']}  {model['megabytes']:.0f} MB, {state}")
+        print(f"{safe(model['name'])}  {model['megabytes']:.0f} MB, {state}")
     print("To be had by `sorairo models pull NAME`:")
     for name, repo in others.items():
         print(f"  {name:<22} {repo}")
@@ -106,7 +107,7 @@ def print_facts(known: dict[str, Any]) -> None:
         "words": " ".join(known["vocabulary"]) or "not listed",
     }
     for name, text in lines.items():
-        print(paragraph(name, text))
+        print(paragraph(name, safe(text)))
 
 
 def facts(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sorairo.cli.terminal import safe
+
 if TYPE_CHECKING:
     from sorairo.checkpoints.estimates import Ask
 
@@ -58,9 +60,9 @@ def pull(
         values = {"repo": done.manifest.repo, "folder": str(done.folder), "bytes": done.manifest.size}
         print(json.dumps(values | {"fetched": done.fetched, "left_out": list(done.left_out)}))
         return
-    print(f"{done.manifest.repo}: {done.manifest.size / 1e9:.2f} GB in {done.folder}")
+    print(f"{safe(done.manifest.repo)}: {done.manifest.size / 1e9:.2f} GB in {safe(done.folder)}")
     if done.left_out:
-        print(f"left out, as pickles: {', '.join(done.left_out)}")
+        print(f"left out, as pickles: {safe(', '.join(done.left_out))}")
 
 
 def verify(model: Repo, as_json: AsJson = False) -> None:
@@ -89,7 +91,7 @@ def verify(model: Repo, as_json: AsJson = False) -> None:
             f"{' '.join(faults)} Mend it with: sorairo models rm {model}; sorairo models pull {model}"
         )
     if not as_json:
-        print(f"{folder}: all {len(manifest.files) if manifest else 0} files are as they were pulled.")
+        print(f"{safe(folder)}: all {len(manifest.files) if manifest else 0} files are as they were pulled.")
 
 
 def rm(
@@ -156,7 +158,7 @@ def needed(repo: str, folder: Path | None, ask: Ask | None, dtype: str) -> dict[
 
 def print_needed(known: dict[str, Any]) -> None:
     """The same for people."""
-    print(f"{known['repo']} ({known.get('folder', 'not on this machine')})")
+    print(f"{safe(known['repo'])} ({safe(known.get('folder', 'not on this machine'))})")
     for part in known["parts"]:
         saved = f", saved in {part['saved_in']}" if part["saved_in"] else ""
         print(f"  {part['name']:<14} {part['parameters'] / 1e6:9.1f}M parameters{saved}")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sorairo.cli.terminal import safe
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Presets of words and settings for --style.", no_args_is_help=True)
@@ -26,7 +28,7 @@ def list_styles(
         print(json.dumps({"styles": [asdict(style) for style in known.values()], "file": str(user_file())}))
         return
     for style in known.values():
-        print(f"{style.name:<12} {style.about or style.words}")
+        print(f"{safe(style.name):<12} {safe(style.about or style.words)}")
     print(f"Your own go into {user_file()} (SORAIRO_STYLES names another file).")
 
 
@@ -46,4 +48,4 @@ def show(
         return
     for key, value in values.items():
         if value not in ("", None):
-            print(f"{key:<9} {value}")
+            print(f"{key:<9} {safe(value)}")

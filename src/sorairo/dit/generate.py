@@ -13,6 +13,7 @@ import torch
 from sorairo.checkpoints.memory import short_name
 from sorairo.dit.ddpm import Noise, ddim, ddpm, guide
 from sorairo.dit.folder import ClassModel
+from sorairo.nn.precision import device_name
 from sorairo.pixels import to_levels
 from sorairo.types import Plan, Sample, Span, UserError, Video
 
@@ -160,7 +161,7 @@ def generate_images(
                     plan=plan,
                     model=model.name,
                     dtype=short_name(images.dtype),
-                    device=str(images.device),
+                    device=device_name(images.device),
                     threads=torch.get_num_threads(),
                     timings=timings,
                 )

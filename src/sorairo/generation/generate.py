@@ -18,6 +18,7 @@ from sorairo.generation.conditions import condition_tensors
 from sorairo.generation.denoise import denoise, guidance_of, noise_of
 from sorairo.generation.forks import survive_forks
 from sorairo.generation.timeline import KnownLatents, Timeline
+from sorairo.nn.precision import device_name
 from sorairo.pixels import to_frames
 from sorairo.text.encoder import TextStates
 from sorairo.types import Cancelled, Plan, Sample, UserError, Video
@@ -97,7 +98,7 @@ def samples(
             plan=one.plan,
             model=model.info.name,
             dtype=short_name(model.dtype),
-            device=str(model.device),
+            device=device_name(model.device),
             threads=torch.get_num_threads(),
             timings={
                 "text": shared,

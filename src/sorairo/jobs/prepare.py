@@ -17,7 +17,7 @@ from sorairo.jobs.source import Source, kept_sounds
 from sorairo.jobs.words import Rewrites, settings, texts, warn_of_words, with_words
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
-from sorairo.tasks.given import nearest_size
+from sorairo.tasks.inputs import nearest_size
 from sorairo.types import Plan, Video
 from sorairo.upscale import check_scale
 from sorairo.video.pictures import check_colour
@@ -78,7 +78,10 @@ def job_of(want: Wanted, model: Checkpoint, say: Callable[[str], None]) -> Job:
     for one in plans:
         abilities.check(one)
     warn_of_words(plan, model, request.model, say)
-    return Job(plans=plans, rewrites=rewrites, track=mixed(kept_sounds(plan), plan.frames / plan.fps))
+    track = mixed(kept_sounds(plan), plan.frames / plan.fps)
+    for source in want.sources:
+        source.check_unchanged()
+    return Job(plans=plans, rewrites=rewrites, track=track)
 
 
 def plan_of(

@@ -237,12 +237,19 @@ class Request(Schema):
         if not least <= len(self.sources) <= most:
             count = f"{least}" if least == most else f"{least} to {most}"
             raise UserError(f"{self.verb} takes {count} input files, not {len(self.sources)}.")
+        if SUFFIX.search(self.negative):
+            raise UserError(f"{self.negative.strip()!r} is the name of a file, and --negative takes words.")
         if self.prompt and SUFFIX.search(self.prompt):
             raise UserError(
                 f"{self.prompt.strip()!r} is the name of a file, and {self.verb} takes words there; say what happens."
             )
         if isinstance(self.args, Storyboard):
             for card in self.args.cards:
+                if card.words and SUFFIX.search(card.words):
+                    raise UserError(
+                        f"The card at {card.at:g} s has the name of a file for words, {card.words.strip()!r}; "
+                        "give it as the card's picture."
+                    )
                 if card.picture is not None and not 0 <= card.picture < len(self.sources):
                     raise UserError(
                         f"The card at {card.at:g} s names picture {card.picture}, which is not there."

@@ -86,14 +86,15 @@ def _made(
     job = job_of(want, model, say)
     tell("load", 1, 1)
     targets = [*outputs, *([sheet] if sheet else [])]
-    made: list[Clip] = []
-    for clip in clips(want, job, model, tell, stop, preview, say):
+    made: list[Clip] = []  # for the sheet alone
+    for done, clip in enumerate(clips(want, job, model, tell, stop, preview, say)):
         check(stop)
-        path = outputs[len(made)]
-        tell("encode", len(made), len(outputs))
+        path = outputs[done]
+        tell("encode", done, len(outputs))
         record = write(clip, path, targets)
-        made.append(clip)
-        tell("encode", len(made), len(outputs))
+        if sheet:
+            made.append(clip)
+        tell("encode", done + 1, len(outputs))
         yield Result(path=path, sample=clip, record=record, rewrites=job.rewrites)
     if sheet and (note := write_sheet(sheet, made)):
         say(note)

@@ -56,6 +56,13 @@ class Source:
             video, origin=Origin(path=self.path, sha256=self.sha256, fit=fit, background=background)
         )
 
+    def check_unchanged(self) -> None:
+        """Raise UserError if the file is no longer the one that was opened."""
+        if self.frames is None and stamp_of(self.path) != self.stamp:
+            raise UserError(
+                f"{self.path} was changed while it was read; try again when nothing writes to it."
+            )
+
     def words(self, part: slice = slice(None)) -> str:
         """The words that the file was made from. part: which of them, where there are several in turn.
 
@@ -67,6 +74,15 @@ class Source:
             )
         spans = self.stored.plan.spans[part]
         return " ".join(dict.fromkeys(span.text for span in spans))
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """(bytes, nanoseconds of the last change) of a file."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); put it back.") from error
+    return stat.st_size, stat.st_mtime_ns
 
 
 def kept_sounds(plan: Plan) -> list[Sound]:

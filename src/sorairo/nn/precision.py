@@ -1,10 +1,10 @@
-"""Which dtype a processor computes fastest in."""
+"""What a processor is: its name, and which dtype it computes fastest in."""
 
 from __future__ import annotations
 
 import torch
 
-__all__ = ["bf16_pays"]
+__all__ = ["bf16_pays", "device_name"]
 
 
 def bf16_pays(device: torch.device | None = None) -> bool:
@@ -23,3 +23,12 @@ def bf16_pays(device: torch.device | None = None) -> bool:
     if has.get("amx_bf16"):
         return True
     return bool(has.get("avx512_bf16")) and not has.get("avx512_fp16")
+
+
+def device_name(device: torch.device) -> str:
+    """What the last digits of a computation depend on: the device, and of a CPU its vector instructions."""
+    if device.type == "cpu":
+        return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    return str(device)

@@ -8,7 +8,7 @@ import numpy as np
 
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
-from sorairo.tasks.given import fitted, need_clip, size_for
+from sorairo.tasks.inputs import fitted, need_clip, size_for
 from sorairo.types import Known, Plan, Span, UserError, Video
 
 __all__ = ["CURVES", "blend"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
-from sorairo.tasks.given import fitted, size_for
+from sorairo.tasks.inputs import fitted, size_for
 from sorairo.types import Known, Plan, Video
 
 __all__ = ["connect"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sorairo.flow.backward import backward
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
-from sorairo.tasks.given import fitted, need_clip, size_for
+from sorairo.tasks.inputs import fitted, need_clip, size_for
 from sorairo.types import Known, Plan, Video
 
 __all__ = ["loop"]

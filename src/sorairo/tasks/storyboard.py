@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
-from sorairo.tasks.given import fitted, size_for
+from sorairo.tasks.inputs import fitted, size_for
 from sorairo.types import Known, Plan, Span, UserError, Video
 
 __all__ = ["Card", "storyboard"]
