@@ -18,7 +18,8 @@ __all__ = ["Source", "kept_sounds"]
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
     """path: as it was typed; empty for frames that are in no file. facts: the file's metadata, whoever wrote them.
-    size: (width, height) of the first frame, upright. notes: sentences on how the file is read (`read_notes`)."""
+    size: (width, height) of the first frame, upright. notes: sentences on how the file is read (`read_notes`).
+    stamp: the file's size and time of change when it was opened."""
 
     path: Path
     size: tuple[int, int]
@@ -26,14 +27,15 @@ class Source:
     facts: dict[str, Any]
     frames: Video | None = None
     notes: tuple[str, ...] = ()
+    stamp: tuple[int, int] = (0, 0)
 
     @classmethod
     def open(cls, path: str | Path) -> Source:
         """What a file says of itself. Raises UserError for one that is missing, broken or too large."""
         path = Path(path)
-        size, facts = read_size(path), read_metadata(path)
-        notes = read_notes(path)
-        return cls(path=path, size=size, facts=facts, sha256=file_sha256(path), notes=notes)
+        size, stamp = read_size(path), stamp_of(path)
+        facts, notes = read_metadata(path), read_notes(path)
+        return cls(path=path, size=size, facts=facts, sha256=file_sha256(path), notes=notes, stamp=stamp)
 
     @classmethod
     def of(cls, given: str | Path | Video) -> Source:
