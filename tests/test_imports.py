@@ -1,4 +1,4 @@
-"""Imports point one way, those inside functions too."""
+"""Imports point one way, between packages and inside each, those inside functions and for types alone too."""
 
 from __future__ import annotations
 
@@ -55,9 +55,63 @@ def test_imports_point_one_way(path: Path) -> None:
         ours = name.split(".")
         if ours[0] == "recipes" or ours[0] == "bench":
             pytest.fail(f"{path}:{line} imports {name}; recipes and bench are never imported")
+        if ours == ["sorairo"] and parts != ("__init__",):
+            pytest.fail(f"{path}:{line} imports the whole package, which imports everything; name the module")
         if ours[0] != "sorairo" or len(ours) == 1 or ours[1] not in RANK or ours[1] == own:
             continue
         assert RANK[ours[1]] < rank, f"{path}:{line} imports {name}, which is not above it"
+
+
+def modules() -> dict[str, set[str]]:
+    """Each module of the package and the modules that it imports anywhere in its file."""
+    names = {".".join(("sorairo", *path.relative_to(ROOT).with_suffix("").parts)): path for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        package = name.rpartition(".")[0]
+        graph[name] = set()
+        for _, target in imported(ast.parse(path.read_text()), package):
+            for found in (target, target.rpartition(".")[0]):  # a module, or a name in one
+                found = found if found in names else f"{found}.__init__"
+                if found in names and found != name:
+                    graph[name].add(found)
+                    break
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """One circle of imports that begins at each module which is in one."""
+    found = []
+    for start in graph:
+        trail: list[list[str]] = [[start]]
+        seen: set[str] = set()
+        while trail:
+            way = trail.pop()
+            for following in graph.get(way[-1], ()):
+                if following == start:
+                    found.append(" -> ".join([*way, start]))
+                    trail.clear()
+                    break
+                if following not in seen:
+                    seen.add(following)
+                    trail.append([*way, following])
+    return found
+
+
+def test_no_module_is_imported_by_what_it_imports() -> None:
+    assert not circles(modules())
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b -> c -> b", "c -> b -> c"]
+
+
+def test_the_front_door_is_not_imported_from_inside() -> None:
+    tree = ast.parse("def f():\n    import sorairo\n    from sorairo import tasks\n    from . import x")
+    assert [name for _, name in imported(tree, "sorairo.cli")] == [
+        "sorairo",
+        "sorairo.tasks",
+        "sorairo.cli.x",
+    ]
 
 
 def test_nothing_but_core_is_imported_at_the_top() -> None:

@@ -10,7 +10,7 @@ def frames():
     ys, xs = torch.meshgrid(torch.linspace(-0.4, 0.4, 40), torch.linspace(-0.4, 0.4, 56), indexing="ij")
     clip = torch.stack([ys, xs, ys * xs]).expand(5, 3, 40, 56).clone()
     clip[:, 0, 12:24, 20:34] = 0.45
-    return clip
+    return torch.stack([frame.roll(3 * t, dims=2) for t, frame in enumerate(clip)])  # moves: blending shows
 
 
 @pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
@@ -18,7 +18,7 @@ def test_a_damaged_clip_still_looks_much_the_same(frames, harm):
     for seed in range(8):
         damaged = harm(frames, np.random.default_rng(seed))
         assert damaged.shape == frames.shape
-        assert (damaged - frames).square().mean().sqrt() < 0.1
+        assert 0.002 < (damaged - frames).square().mean().sqrt() < 0.1
 
 
 def test_damage_is_decided_by_its_generator_and_may_be_none(frames):

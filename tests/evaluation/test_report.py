@@ -18,7 +18,7 @@ def card():
 
 def test_the_table_has_a_row_per_question_and_only_columns_that_exist(card):
     table = markdown(card)
-    assert "| | this model | real clips (floor) |" in table
+    assert "| | this model | real clips (reference) |" in table
     assert "| right event, % | 50.0 [42, 58] | 50.0 [42, 58] |" in table
     assert "| FD-TransNetV2, clips |  | 0.500 [0.420, 0.580] |" in table
     assert "frozen" not in table

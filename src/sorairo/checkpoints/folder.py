@@ -19,7 +19,6 @@ from pathlib import Path
 
 import torch
 
-import sorairo
 from sorairo.checkpoints import store
 from sorairo.checkpoints.index import Predicts, read_json
 from sorairo.checkpoints.info import ModelInfo
@@ -149,7 +148,7 @@ def _share_memory(checkpoint: Checkpoint, layout: Layout, free: int | None, keep
 
 
 def models_folder() -> Path:
-    return Path(sorairo.__file__).parent / "models"
+    return Path(__file__).parents[1] / "models"
 
 
 def model_names() -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sorairo.cli.eval_words import words
+
+if TYPE_CHECKING:
+    from sorairo.evaluation.evaluate import Evaluation
 
 app = typer.Typer(help="Score a model on prompts that it never saw.", no_args_is_help=True)
 app.command()(words)
@@ -44,7 +46,7 @@ def world(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard as JSON.")] = False,
 ) -> None:
-    """Held-out prompts -> clips -> read back from pixels -> a scorecard beside its floor and ceiling."""
+    """Held-out prompts -> clips -> read back from pixels -> a scorecard beside reference and chance."""
     from sorairo.cli.progress import Stages
     from sorairo.evaluation.evaluate import evaluate
     from sorairo.evaluation.parse import load_parser
@@ -62,7 +64,14 @@ def world(
         events=tuple(event for event in events.split(",") if event),
     )
     parser = load_parser()
-    model_fn, codec_fn = (None, None) if model == "real" else _wire(model, suite, out, steps, guidance)
+    model_fn = codec_fn = None
+    if model != "real":
+        from sorairo.checkpoints.folder import load_checkpoint
+        from sorairo.evaluation.makers import clip_maker, codec_maker
+
+        loaded = load_checkpoint(model)
+        model_fn = clip_maker(model, loaded, suite, out, steps, guidance)
+        codec_fn = codec_maker(loaded)
     with Stages() as progress:
         evaluation = evaluate(
             suite, parser, model_fn=model_fn, codec_fn=codec_fn, distances=distances, progress=progress
@@ -118,13 +127,14 @@ def verbs(
     with Stages() as progress:
         progress("load")
         from sorairo.checkpoints.folder import load_checkpoint
+        from sorairo.evaluation.makers import codec_maker
         from sorairo.generation.generate import generate
 
         loaded = load_checkpoint(model)
         bench = measured.Bench(
             model=loaded.abilities,
             make=lambda plan: generate(plan, loaded)[0].video,
-            through=_through(loaded),
+            through=codec_maker(loaded),
             parser=load_parser(),
             ask=tasks.Ask(steps=steps, guidance=guidance),
             long=long,
@@ -150,55 +160,7 @@ def verbs(
     typer.echo(json.dumps(card) if as_json else table(found), nl=as_json)
 
 
-def _wire(model: str, suite: Any, out: Path, steps: int | None, guidance: float | None) -> tuple[Any, Any]:
-    """(prompts -> clips, clip -> clip through the codec) of a checkpoint, both from its one loaded copy."""
-    import sorairo
-    from sorairo.evaluation.clips import ClipStore
-    from sorairo.evaluation.suites import Prompt
-    from sorairo.generation.generate import generate
-    from sorairo.types import Plan, Span, Video
-
-    loaded = sorairo.load(model)
-
-    def make(prompts: Sequence[Prompt]) -> list[Video]:
-        plans = [
-            Plan(size=p.size, frames=p.frames, fps=p.fps, spans=(Span(text=p.text),), seed=p.seed, steps=steps,
-                 guidance=guidance)
-            for p in prompts
-        ]  # fmt: skip
-        return [sample.video for sample in generate(plans, loaded)]
-
-    store = ClipStore(out, suite, f"{model} {_fingerprint(loaded)} steps={steps} guidance={guidance}")
-
-    def clips(prompts: Sequence[Prompt]) -> Iterable[Video]:
-        return store.fill(prompts, make)
-
-    return clips, _through(loaded)
-
-
-def _through(loaded: Any) -> Callable[[Any], Any]:
-    """clip -> clip, encoded and decoded by a checkpoint's codec."""
-    from functools import partial
-
-    from sorairo.codec.through import through
-
-    return partial(through, loaded.codec)
-
-
-def _fingerprint(loaded: Any) -> str:
-    """Sixteen hex digits that change when any weight of the transformer or the codec does."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for part in (loaded.transformer, loaded.codec):
-        for name, tensor in sorted(part.state_dict().items()):
-            digest.update(
-                f"{name} {tensor.double().sum().item():.12g} {tensor.double().norm().item():.12g}".encode()
-            )
-    return digest.hexdigest()[:16]
-
-
-def _sheet(evaluation: Any, path: Path) -> None:
+def _sheet(evaluation: Evaluation, path: Path) -> None:
     """The first seeds, not chosen ones: the generated clips, or the real ones where there is no model."""
     from sorairo.video import contact_sheet
 

@@ -1,9 +1,9 @@
-"""The scorecard of a model on a suite: its clips, and beside them what the best and the worst possible score is.
+"""The scorecard of a model on a suite: its clips, and beside them the best and the worst possible scores.
 
-Columns: `model`, the generated clips; `real`, the floor: the world's own clips of the same prompts; `codec`, the same
-through the model's codec; `shuffled`, the ceiling: the model's clips (the real ones if there is no model) held against
-other prompts, their motion with the frames in random order; `frozen`, the distances' ceiling: real clips whose first
-frame stands still.
+Columns: `model`, the generated clips; `real`, the reference: the world's own clips of the same prompts; `codec`, the
+same through the model's codec; `shuffled`, chance: the model's clips (the real ones if there is no model) held against
+other prompts, their motion with the frames in random order; `frozen`, for the distances: real clips whose first frame
+stands still.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -128,8 +127,10 @@ def evaluate(
     return Evaluation(suite=suite, scores=scores, mistakes=mistakes, prompts=prompts, first=first)
 
 
-def _judged(suite: Suite, columns: dict[str, Column], facts: list[Facts]) -> Any:
-    """(scores, mistakes) of every column that was parsed, and of the ceiling."""
+def _judged(
+    suite: Suite, columns: dict[str, Column], facts: list[Facts]
+) -> tuple[dict[str, dict[str, Estimate]], dict[str, dict[str, int]]]:
+    """(scores, mistakes) of every column that was parsed, and of chance."""
     asked = {name: (column.parsed, facts) for name, column in columns.items() if column.parsed}
     worst = columns.get("model", columns["real"])
     asked["shuffled"] = (worst.parsed, [facts[other] for other in suite.shuffle()])

@@ -17,9 +17,9 @@ __all__ = ["END", "START", "markdown", "scorecard", "splice"]
 START, END = "<!-- scorecard:start -->", "<!-- scorecard:end -->"
 COLUMNS = {
     "model": "this model",
-    "real": "real clips (floor)",
+    "real": "real clips (reference)",
     "codec": "through the codec",
-    "shuffled": "shuffled (ceiling)",
+    "shuffled": "other prompts (chance)",
     "frozen": "frozen frame",
 }
 DISTANCES = {"FD-MobileNetV2": "FD-MobileNetV2, frames", "FD-TransNetV2": "FD-TransNetV2, clips"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from sorairo.types import UserError
+from sorairo.worlds import WorldClip, get_world
 
 __all__ = ["Facts", "Prompt", "Suite", "facts_of", "prompt_of"]
 
@@ -62,22 +62,20 @@ class Suite:
         if self.frames < 13:
             raise UserError(f"{self.frames} frames are too few to show an event; score at least 13.")
 
-    def clips(self) -> Iterator[Any]:
+    def clips(self) -> Iterator[WorldClip]:
         """The clips that prompts and facts are taken from, in order."""
         return self._render(self.seed * SPACING)
 
-    def reference(self) -> Iterator[Any]:
+    def reference(self) -> Iterator[WorldClip]:
         """As many other clips of the same kind: what Frechet distances are measured to."""
         return self._render(self.seed * SPACING + REFERENCE)
 
-    def _render(self, first: int) -> Iterator[Any]:
+    def _render(self, first: int) -> Iterator[WorldClip]:
         for seed in range(first, first + self.count):
             yield self.clip(seed)
 
-    def clip(self, seed: int) -> Any:
+    def clip(self, seed: int) -> WorldClip:
         """One held-out clip of this kind."""
-        from sorairo.worlds import get_world
-
         return get_world(self.world).clip(
             seed,
             size=self.size,
@@ -89,14 +87,14 @@ class Suite:
         )
 
     def shuffle(self) -> np.ndarray:
-        """For each clip the index of another one (count,): the prompts that give the ceiling."""
+        """For each clip the index of another one (count,): the prompts of the chance column."""
         order = np.random.default_rng(self.seed).permutation(self.count)
         other = np.empty(self.count, dtype=int)
         other[order] = np.roll(order, 1)  # one cycle, so no prompt meets its own clip
         return other
 
 
-def facts_of(clip: Any) -> Facts:
+def facts_of(clip: WorldClip) -> Facts:
     """The facts of a world's clip, from its state. Cameras have a direction: "pan left", "dolly in", "still"."""
     state = clip.state
     story = state["story"]
@@ -113,7 +111,7 @@ def facts_of(clip: Any) -> Facts:
     )
 
 
-def prompt_of(clip: Any, suite: Suite) -> Prompt:
+def prompt_of(clip: WorldClip, suite: Suite) -> Prompt:
     """The question for a clip: a wording that training never saw, and one for the camera, chosen by its seed.
 
     Only wordings that name every object are fair questions ("a tower of three cubes" leaves the colours open);
