@@ -32,9 +32,9 @@ def words(
     """A hundred prompts as five people would write them -> clips -> read back from pixels -> a table."""
     from dataclasses import asdict
 
-    import sorairo
+    from sorairo.checkpoints.folder import load_checkpoint
     from sorairo.cli.progress import Stages
-    from sorairo.evaluation.clips import ClipStore
+    from sorairo.evaluation.makers import clip_maker
     from sorairo.evaluation.own_words import QUESTIONS, own_words, score_own_words
     from sorairo.evaluation.parse import load_parser
     from sorairo.evaluation.suites import Suite
@@ -47,23 +47,12 @@ def words(
     asked = own_words(size=pixels, most=most)
     if not asked:
         raise UserError(f"No prompt has {most} objects or fewer; --most is 1 or more.")
-    loaded = sorairo.load(model)
-    store = ClipStore(
-        out, Suite(count=len(asked), size=pixels), f"own words, {model} steps={steps} guidance={guidance}"
-    )
-
-    def make(prompts: Sequence[Prompt]) -> list[Video]:
-        return [
-            loaded.generate(
-                p.text, size=p.size, frames=p.frames, seed=p.seed, steps=steps, guidance=guidance
-            ).video
-            for p in prompts
-        ]
-
+    suite = Suite(count=len(asked), size=pixels)
+    made = clip_maker(f"own words, {model}", load_checkpoint(model), suite, out, steps, guidance)
     first: list[Video] = []
 
     def clips(prompts: Sequence[Prompt]) -> Iterable[Video]:
-        for video in store.fill(prompts, make):
+        for video in made(prompts):
             first.append(video) if len(first) < 8 else None
             yield video
 
