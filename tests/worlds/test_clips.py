@@ -166,3 +166,16 @@ def test_what_rolls_can_leave_the_picture_and_other_clips_stay_what_they_are() -
     assert ("right" in leaving.captions.long) == (across[-1] > across[0])
     drop = {"size": (48, 48), "events": ("drop",)}
     assert same(world.clip(3, leaves=True, **drop), world.clip(3, **drop))
+
+
+def test_a_pace_makes_the_same_roll_slower_or_faster() -> None:
+    world = get_world("studio")
+    facts = {"size": (48, 48), "events": ("roll",)}
+    speeds = []
+    for pace in (0.6, 1.0, 1.5):
+        clips = [world.clip(seed, pace=pace, **facts) for seed in range(4)]
+        along = [np.linalg.norm(np.diff(clip.state["position"][:5, 0, :2], axis=0), axis=1) for clip in clips]
+        speeds.append(np.mean(along))
+        assert all(len(clip.video) == 17 for clip in clips)
+    assert speeds[0] < 0.8 * speeds[1] and speeds[2] > 1.3 * speeds[1]
+    assert same(world.clip(5, **facts), world.clip(5, pace=1.0, **facts))

@@ -64,13 +64,15 @@ class Studio:
         masks: bool = False,
         events: Sequence[str] = (),
         leaves: bool = False,
+        pace: float = 1.0,
     ) -> WorldClip:
         """One clip at (width, height), the same for the same arguments in any process.
 
         frames is 1 (a still) or at least 13. split: train never shows a held-out combination of colour, shape and
         event, heldout always does. events: only these of the circle's, all if empty. leaves: what rolls goes on out of
-        the picture; otherwise a roll takes as long as the clip, whatever its length, and never leaves. Raises
-        UserError for what the world cannot make.
+        the picture; otherwise a roll takes as long as the clip, whatever its length, and never leaves. pace: how many
+        times faster than usual events are staged, for tests of what lies outside of training (1 is training's); what
+        is faster is through before the clip ends, and may leave. Raises UserError for what the world cannot make.
         """
         self.check(seed, size, frames, fps, circle, split, events)
         table = get_circle(circle)
@@ -79,11 +81,15 @@ class Studio:
         move = move if frames > 1 else "still"
         leaving = leaves and event == "roll" and frames > 1
         staged_for = STAGED if leaving else length
+        if pace != 1:
+            staged_for, leaving = 1 + min(length - 1, max(4, round((length - 1) / pace))), pace > 1
         for attempt in range(TRIES):
             streams = np.random.default_rng(np.random.SeedSequence((ENTROPY, seed, attempt))).spawn(4)
             moves, looks, lens, words = streams
-            later = _later(seed, attempt, length) if leaving else 0
-            hand = _hand(moves, table, event, (staged_for - 1) / fps)
+            later = _later(seed, attempt, length) if leaving and pace == 1 else 0
+            hand = _hand(
+                moves, table, event, (length - 1) / fps / pace if pace != 1 else (staged_for - 1) / fps
+            )
             staged = add_bystanders(hand, STAGINGS[event](hand))
             objects = paint(staged.objects, looks, table, event, split)
             if objects is None or len(objects) not in table.objects:

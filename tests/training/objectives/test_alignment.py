@@ -147,3 +147,21 @@ def test_data_predicted_right_has_no_loss_and_zeros_have_that_of_the_data(tmp_pa
     objective.transformer.forward = lambda *_, **__: data.clone()
     loss, _ = objective.loss(batch, 0)
     assert float(loss) < 0.05  # what is left is below the least noise
+
+
+def test_words_are_seen_through_a_projection_which_the_export_folds_in(tmp_path):
+    plain, seen = make(tmp_path / "a", None), make(tmp_path / "b", None)
+    width = PRESETS["tiny"].text_dim
+    seen.projection = torch.diag((torch.arange(width) < 4).float())
+    made = []
+    seen._exporter = lambda network, folder: made.append(network)
+    for network in (plain.transformer, seen.transformer):
+        torch.nn.init.normal_(network.head.project.weight, std=0.1)
+        torch.nn.init.normal_(network.blocks[0].cross_attention.out.weight, std=0.5)
+    seen.transformer.load_state_dict(plain.transformer.state_dict())
+    batch = plain.batch(0)
+    batch.text.normal_()
+    assert not torch.isclose(plain.loss(batch, 0)[0], seen.loss(batch, 0)[0], rtol=1e-4)
+    seen.export(tmp_path)
+    plain.transformer.load_state_dict(made[0].state_dict())
+    assert torch.isclose(plain.loss(batch, 0)[0], seen.loss(batch, 0)[0], rtol=1e-4)

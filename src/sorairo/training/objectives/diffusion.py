@@ -20,6 +20,7 @@ from sorairo.flow.times import TimesConfig, draw_times
 from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, object_weight
 from sorairo.training.parallel.processes import ALONE, Share
 from sorairo.training.rng import torch_rng
+from sorairo.transformer.low_rank import folded
 from sorairo.transformer.model import Transformer, forward_flops
 from sorairo.types import UserError
 
@@ -48,7 +49,10 @@ class DiffusionConfig:
 
 
 class Diffusion:
-    """An Objective. sampler(transformer, folder, step) -> scores and exporter(transformer, folder) are handed in."""
+    """An Objective. sampler(transformer, folder, step) -> scores and exporter(transformer, folder) are handed in.
+
+    projection: (d d), through which words are seen (transformer/low_rank.py); folded into what is sampled and exported.
+    """
 
     def __init__(
         self,
@@ -57,7 +61,9 @@ class Diffusion:
         config: DiffusionConfig,
         sampler: Sampler,
         exporter: Exporter,
+        projection: Tensor | None = None,
     ):
+        self.projection = projection
         self.transformer, self.loader, self.config = transformer, loader, config
         self._sampler, self._exporter = sampler, exporter
         if config.align and not loader.config.maps:
@@ -98,6 +104,8 @@ class Diffusion:
         noisy = interpolate(data, noise, sigma)
         dtype = self.transformer.head.project.weight.dtype
         words, lengths = batch.text.to(dtype), batch.lengths
+        if self.projection is not None:
+            words = words @ self.projection.to(words)
         maps: list[Tensor] = []
 
         def watch(block: int, tokens: Tensor) -> None:
@@ -129,10 +137,14 @@ class Diffusion:
         return 3.0 * b * one
 
     def sample(self, folder: Path, step: int) -> dict[str, float]:
-        return self._sampler(self.transformer, folder, step)
+        return self._sampler(self._plain(), folder, step)
 
     def export(self, folder: Path) -> None:
-        self._exporter(self.transformer, folder)
+        self._exporter(self._plain(), folder)
+
+    def _plain(self) -> Transformer:
+        """The transformer as users load it, which takes words as the encoder gives them."""
+        return self.transformer if self.projection is None else folded(self.transformer, self.projection)
 
     def _tokens(self, t: int, h: int, w: int) -> int:
         return t * h * w // self.transformer.config.patch_side**2

@@ -111,36 +111,35 @@ class Distill:
             "distill": asdict(self.config),
         }
 
-    def batch(self, step: int) -> Batch:
-        return self.loader.batch(step)
+    def batch(self, step: int, share: Share = ALONE) -> Batch:
+        return self.loader.batch(step, share.rows)
 
     def loss(self, batch: Batch, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
         generator = torch_rng(self.config.seed, step, STREAM)
-        rows = share.rows(len(batch.latents))
-        one = self._step(batch, rows, generator)
+        one = self._step(batch, share.rows(batch.total), generator)
         return self._consistent(one) if self.critic is None else self._matched(one)
 
     def _step(self, batch: Batch, rows: slice, generator: torch.Generator) -> Step:
-        """Whatever is drawn is drawn for the whole batch: a share does not change it."""
+        """Whatever is drawn is drawn for all n clips of the step: a share does not change it."""
         data = batch.latents.float()  # b c t h w
-        b, _, t = data.shape[:3]
+        n, t, device = batch.total, data.shape[2], data.device
         levels = torch.tensor(self.points)
-        sigma = levels[torch.randint(len(levels) - 1, (b, 1), generator=generator)].expand(b, t)  # b t
-        given = known_frames(b, t, generator)
-        given &= torch.rand(b, 1, generator=generator) < self.config.known
-        low = torch.rand(b, 1, generator=generator) * self.config.known_sigma
+        sigma = levels[torch.randint(len(levels) - 1, (n, 1), generator=generator)].expand(n, t)  # n t
+        given = known_frames(n, t, generator)
+        given &= torch.rand(n, 1, generator=generator) < self.config.known
+        low = torch.rand(n, 1, generator=generator) * self.config.known_sigma
         sigma = torch.where(given, torch.minimum(low, sigma), sigma)
-        noise = torch.randn(data.shape, generator=generator)
+        noise = torch.randn((n, *data.shape[1:]), generator=generator)
         dtype = self.student.head.project.weight.dtype
-        text, lengths = batch.text[rows].to(dtype), batch.lengths[rows]
+        text, lengths = batch.text.to(dtype), batch.lengths
         empty = torch.zeros_like(text)
-        words = self.loader.empty[: text.shape[1]].to(dtype)
+        words = self.loader.empty[: text.shape[1]].to(text)
         empty[:, : len(words)] = words
         return Step(
-            data=data[rows],
-            noise=noise[rows],
-            sigma=sigma[rows],
-            free=(~given).float()[rows],
+            data=data,
+            noise=noise[rows].to(device),
+            sigma=sigma[rows].to(device),
+            free=(~given).float()[rows].to(device),
             words=(text, lengths),
             nothing=(empty, torch.full_like(lengths, len(words))),
         )
@@ -155,7 +154,7 @@ class Distill:
     def _consistent(self, one: Step) -> tuple[Tensor, dict[str, Tensor]]:
         noisy = interpolate(one.data, one.noise, one.sigma)
         with torch.no_grad():
-            points = torch.tensor(self.points)
+            points = torch.tensor(self.points, device=noisy.device)
             above = (points >= one.sigma[..., None] - 1e-6).sum(-1)  # b t: how many levels are not below
             after = points[above.clamp_max(len(points) - 1)]  # b t: the next lower
             after = torch.where(one.free > 0, after, one.sigma)  # what is given stays where it is
@@ -172,8 +171,9 @@ class Distill:
         made = data_at(noisy, self._says(self.student, noisy, one.sigma, one.words), one.sigma)
         free = one.free[:, None, :, None, None]
         made = free * made + (1 - free) * one.data  # b c t h w
-        again = torch.randn(made.shape)  # the loop seeds torch's own generator at every step
-        level = shifted(torch.rand(len(made), 1).clamp(0.02, 0.98), self.config.shift) * one.free  # b t
+        again = torch.randn(made.shape).to(made)  # the loop seeds torch's own generator at every step
+        level = torch.rand(len(made), 1).to(made).clamp(0.02, 0.98)
+        level = shifted(level, self.config.shift) * one.free  # b t
         with torch.no_grad():
             there = interpolate(made, again, level)
             likely = data_at(there, self._guided(there, level, one), level)
