@@ -60,11 +60,11 @@ class Video:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Known:
-    """A clip or a still whose place on the output's timeline is given.
+    """A clip or a still with its place on the output's timeline.
 
     at: the output frame where it starts. hold: how firmly it is kept; 1.0 exactly, 0 <= hold < 1 starts from
-    it noised to sigma = 1 - hold (an edit). region: (x, y, width, height) in pixels; hold is of what is
-    inside, and all outside is kept exactly.
+    it noised to sigma = 1 - hold (an edit). region: (x, y, width, height) in pixels; hold applies inside it, and
+    everything outside is kept exactly.
     """
 
     video: Video
@@ -84,11 +84,11 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that decides a video, whatever the task it came from.
+    """Everything that determines a video, for every task.
 
     size: (width, height). spans: in order, the first from frame 0, each up to the next. loop: the frame after
-    the last is the first again. back: how firmly (0: not at all) the second half of a loop, of which nothing is known,
-    keeps to the first in reverse. A seed means the same video at any batch size. steps, guidance: None takes the
+    the last is the first again. back: how firmly (0: not at all) the second half of a loop from words
+    is held to the first half in reverse. A seed means the same video at any batch size. steps, guidance: None takes the
     checkpoint's own defaults.
     """
 
@@ -107,10 +107,10 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
-    """One made video with how it came to be.
+    """One output video with its plan and how it was computed.
 
-    timings: seconds per stage (text, denoise, decode, ...). notes: sentences on what was done otherwise than
-    the model was trained for. dtype, device, threads: what it was computed in and on, which decide its last digits.
+    timings: seconds per stage (text, denoise, decode, ...). notes: sentences on uses that the model was not
+    trained for. dtype, device, threads: of the computation; they decide its last digits.
     """
 
     video: Video

@@ -42,7 +42,7 @@ Built = TypeVar("Built", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """What is made at once. size: (width, height) in pixels."""
+    """Size, length and number of one computation. size: (width, height) in pixels."""
 
     size: tuple[int, int]
     frames: int = 1
@@ -57,7 +57,7 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Blueprint:
-    """A model's shapes, without the model. asks: usual ones. stages: of making what is asked, computed in a dtype.
+    """A model's shapes, without the model. asks: usual ones. stages: of one computation, in a dtype.
 
     configs: of the transformer and of the codec.
     """
@@ -166,7 +166,7 @@ def held_of(transformer: nn.Module) -> int:
 
 
 def _latent_shape(ask: Ask, config: TransformerConfig, codec: CodecConfig) -> tuple[int, int, int, int]:
-    """(c t h w) of what is asked. Raises UserError for a size or length off the grid, and for several at once."""
+    """(c t h w) of the latents. Raises UserError for a size or length off the grid, and for several at once."""
     step, (width, height) = codec.space_factor * config.patch_side, ask.size
     if width % step or height % step or (ask.frames - 1) % codec.time_factor or ask.count != 1:
         raise UserError(

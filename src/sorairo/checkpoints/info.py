@@ -14,9 +14,9 @@ __all__ = ["ModelInfo"]
 class ModelInfo:
     """What a checkpoint was trained for, and how it is best used.
 
-    sizes: (width, height) in pixels that it was trained on, its own default first. max_frames: the longest clip,
-    1 + 4k. default_frames: what is made when nothing is said. conditioning: what it can be given besides words
-    ("frames": any known frames; "first", "last": the frame at that end). needs: what of it must be given.
+    sizes: (width, height) in pixels of training, the default first. max_frames: of one window, 1 + step k.
+    default_frames: without a requested length. conditioning: the inputs it takes besides words ("frames": any known
+    frames; "first", "last": the frame at that end). needs: those of them that are required.
     vocabulary: the lower-case words of its captions; empty if not known.
     low_noise_guidance: the second of two transformers' own scale; None: default_guidance serves both.
     times: the timesteps of a model of few steps, which is asked for the data at each; none: its path is solved.

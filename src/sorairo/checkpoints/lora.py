@@ -90,7 +90,7 @@ def _put(transformer: Transformer, loras: Weighted, apart: bool, keep: bool) -> 
 
 
 def _into_expert(experts: Experts, which: str, put: Callable[[Transformer], None]) -> None:
-    """Change one of two transformers, also whenever it is read anew."""
+    """Change one of two transformers, also each time that it is read again."""
     load = experts.loaders[which]
 
     def loaded() -> Transformer:
@@ -177,12 +177,12 @@ def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
 
 
 def _streamed(module: nn.Module) -> set[str]:
-    """The parameters that are read anew at every use."""
+    """The parameters that are read again at every use."""
     return {name for name, parameter in module.named_parameters() if parameter.is_meta}
 
 
 def _check_streamed(lora: Lora, module: nn.Module, streamed: set[str]) -> None:
-    """Refuse what can only be merged into weights that are read anew at every use."""
+    """Refuse changes that can only be merged, for weights that are read again at every use."""
     for name in streamed & lora.changes.keys():
         if not isinstance(module.get_submodule(name.rpartition(".")[0]), nn.Linear):
             raise UserError(

@@ -1,4 +1,4 @@
-"""`sorairo recut`: keep a span of a clip, and grow both sides anew."""
+"""`sorairo recut`: keep a span of a clip, and replace both sides."""
 
 from __future__ import annotations
 

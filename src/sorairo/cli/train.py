@@ -80,7 +80,7 @@ def train(
         raise UserError("--decay STEPS and --to DIR go together.")
     if recaption:
         if found.recaption is None:
-            raise UserError(f"The recipe {found.name!r} has no captions to write anew.")
+            raise UserError(f"The recipe {found.name!r} has no captions to rewrite.")
         new, kept = found.recaption(run)
         print(
             f"{new} clips have new captions, {kept} kept theirs; a run that is on has them when it starts again"

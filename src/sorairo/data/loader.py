@@ -48,7 +48,7 @@ class LoaderConfig:
     """How batches are put together.
 
     tokens: what a step costs, in video tokens; a word costs word_cost of one. patch: latent positions per token and
-    side. stills: the share of clips of which only the first frame is taken (the codec is causal, so it is the
+    side. stills: the share of clips with only the first frame (the codec is causal, so it is the
     latent of the still). captions: the shares of data.latents.KINDS. drop: the share of clips without words.
     refresh: steps between looks for new shards. round_words: l is a multiple of it, so that few shapes occur. maps:
     whether batches hold the state maps (data/maps.py) of their clips.

@@ -1,6 +1,6 @@
 """New words for clips that are encoded already: recaptioning (Betker et al. 2023, DALL-E 3) without a captioner.
 
-The exact caption says all that a clip's other captions can say, so they are written anew from it when the world has
+The exact caption says all that a clip's other captions can say, so they are rewritten from it when the world has
 learnt new sentences. Pictures stay as they are. Legend: n clips, l words, d width of a word's state.
 """
 

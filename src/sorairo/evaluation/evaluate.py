@@ -49,7 +49,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """scores[question][column]; mistakes[column]: (what was asked, what was seen) -> how often."""
+    """scores[question][column]; mistakes[column]: (expected, seen) -> how often."""
 
     suite: Suite
     scores: dict[str, dict[str, Estimate]]
@@ -138,9 +138,7 @@ def _judged(
     mistakes: dict[str, dict[str, int]] = {}
     for name, (parsed, truth) in asked.items():
         rows = [judge(p, f) for p, f in zip(parsed, truth, strict=True)]
-        if (
-            name == "shuffled"
-        ):  # the laws of motion do not depend on what was asked for: shuffle time in its place
+        if name == "shuffled":  # the laws of motion do not depend on the prompt: shuffle time instead
             rows = [
                 r | motion(_shaken(p), f, suite.size) for r, p, f in zip(rows, parsed, facts, strict=True)
             ]

@@ -1,4 +1,4 @@
-"""What is asked: held-out clips of a world, decided by seeds alone, with their prompts and their facts."""
+"""The questions: held-out clips of a world, decided by seeds alone, with their prompts and facts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Steps that are foretold in place of computed: caching without training, its error measured as it goes.
+"""Steps that are predicted instead of computed: caching without training, with its error measured on the way.
 
-Along its path a velocity changes slowly, mostly along a line. Each computed velocity shows how far off it would have
-been to foretell it from the two before, and so how far the next may be foretold before the error is too large.
+Along its path a velocity changes slowly, mostly along a line. Each computed velocity shows the error of predicting it
+from the two before, and so how far the next prediction may reach before its error is too large.
 After EasyCache (Zhou et al. 2025, arXiv 2507.02860), which repeats the last v - x while a sum of the input's changes is
 small; a line with a measured share is closer at the same number of steps (bench/cache.py).
 """
@@ -24,17 +24,17 @@ Levels = torch.Tensor | float  # one for all, or (b t)
 AnyVelocity = Callable[[torch.Tensor, Levels], torch.Tensor]
 
 REACH = 3
-"""Nothing is foretold further off than this many times the distance that was last bridged."""
+"""A prediction reaches at most this many times the distance of the one before."""
 TRUST = 0.5
-"""A velocity that came out as foretold may have done so by luck: the bend falls by this factor at most."""
+"""A good prediction may be luck, so the estimated bend falls by this factor at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheConfig:
-    """When a step is foretold.
+    """When a step is predicted.
 
-    tolerance: up to this expected error of its velocity, norm over norm; 0 computes all. first, last: how many steps at
-    both ends are computed in any case, first at least 2.
+    tolerance: the largest expected error of its velocity, norm over norm; 0 computes all. first, last: the number of
+    steps at both ends that are always computed, first at least 2.
     """
 
     tolerance: float = 0.2
@@ -49,11 +49,11 @@ class CacheConfig:
 
 
 def cached(velocity: AnyVelocity, sigmas: Sequence[float], config: CacheConfig | None) -> AnyVelocity:
-    """A velocity that asks `velocity` only where it cannot foretell it. With config None, `velocity` itself.
+    """A velocity that calls `velocity` only where it cannot predict it. With config None, `velocity` itself.
 
-    velocity(x, sigma): one clip (1 c t h w), sigma a number or (1 t), of which the highest counts; under guidance wrap
-    what guidance made, with known frames what `with_known` is given. sigmas: of the solver, which asks once a
-    step. After the last step it begins anew, so nothing passes from one generation to the next.
+    velocity(x, sigma): one clip (1 c t h w), sigma a number or (1 t), whose highest counts. Wrap it around guidance and
+    inside `with_known`. sigmas: of the solver, which calls once a step. After the last step the state is reset, so
+    nothing passes from one generation to the next.
     """
     if config is None:
         return velocity
@@ -68,7 +68,7 @@ def cached(velocity: AnyVelocity, sigmas: Sequence[float], config: CacheConfig |
         inner = first <= step < steps - last
         step = (step + 1) % steps
         if inner and len(past.points) == 2 and past.error_at(level) < config.tolerance:
-            return past.foretold(level)
+            return past.predicted(level)
         made = velocity(x, sigma)
         past.learn(level, made)
         return made
@@ -77,7 +77,7 @@ def cached(velocity: AnyVelocity, sigmas: Sequence[float], config: CacheConfig |
 
 
 class _Past:
-    """The last two computed velocities, and how well the last could have been foretold.
+    """The last two computed velocities, and how well the last could have been predicted.
 
     share: how much of the line through the two is believed, 0 (the last velocity repeated) to 1. bend: what a line
     misses at distance d, after two points g apart, over d (d + g): half the second derivative over the velocity.
@@ -89,11 +89,11 @@ class _Past:
         self.bend = math.nan
 
     def error_at(self, level: float) -> float:
-        """The relative error expected of foretold(level); nan while nothing is known, inf where it is too far off."""
+        """The relative error expected of predicted(level); nan while nothing is known, inf where it is too far off."""
         gap, distance = self._spans(level)
         return self.bend * distance * (distance + gap) if distance <= REACH * gap else math.inf
 
-    def foretold(self, level: float) -> torch.Tensor:
+    def predicted(self, level: float) -> torch.Tensor:
         return self.points[-1][1] + self.share * self._along(level)
 
     def learn(self, level: float, made: torch.Tensor) -> None:

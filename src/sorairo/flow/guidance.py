@@ -65,17 +65,17 @@ def with_known(
     own: torch.Tensor | None = None,
     pinned: torch.Tensor | None = None,
 ) -> Velocity:
-    """A velocity that leads frame by frame to what is known.
+    """A velocity that leads each known frame to its latents.
 
     velocity(x, sigma (b t)): of latents whose frames have their own levels. known, noise: (b c t h w). cap:
     (b t), the level down to which a frame is known: 0 exactly, 1 not at all, between: an edit that starts
     there. own: (b t) bool, the frames that the model was trained to see at a level of their own (None: all).
     pinned: (b 1 t h w) bool, positions that are known exactly within frames that are not.
 
-    Down to its cap a frame travels the straight line from its noise to what is known, whatever the solver;
-    the model meanwhile sees it at its cap, that is clean where it is firm. Below the cap the model decides.
-    Where frames may have no level of their own, and at pinned positions, the model sees the line's own point:
-    what is known, as noisy as all else is. That needs no training (Lugmayr et al. 2022, equation 8).
+    Down to its cap a known frame follows the straight line from its noise to its latents, whatever the solver.
+    Meanwhile the model sees it at its cap: clean if it is held exactly. Below the cap the model decides. Where
+    frames may not have a level of their own, and at pinned positions, the model sees the point on the line: the
+    known latents with the noise of the step. That needs no training (Lugmayr et al. 2022, equation 8).
     """
 
     def led(x: torch.Tensor, sigma: float) -> torch.Tensor:

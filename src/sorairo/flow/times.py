@@ -19,8 +19,7 @@ class TimesConfig:
 
     mean, deviation: of sigma's logit before the shift. shift: see `shifted`. per_frame: the share of clips in
     which every latent frame has its own sigma (diffusion forcing, Chen et al. 2024). known: the share of
-    clips in which some frames are given; those have a sigma of at most known_sigma and count nothing in the
-    loss.
+    clips with some known frames; those have a sigma of at most known_sigma and weight 0 in the loss.
     """
 
     mean: float = 0.0
@@ -32,7 +31,7 @@ class TimesConfig:
 
 
 class Times(NamedTuple):
-    """sigma: (b t) in 0..1. weight: (b t), 0 where a frame is given, else 1."""
+    """sigma: (b t) in 0..1. weight: (b t), 0 for known frames, else 1."""
 
     sigma: torch.Tensor
     weight: torch.Tensor
@@ -77,7 +76,7 @@ def draw_times(batch: int, frames: int, config: TimesConfig, generator: torch.Ge
 
 
 def known_frames(batch: int, frames: int, generator: torch.Generator) -> torch.Tensor:
-    """Which frames are given, (b t) bool: some in every clip of more than one frame, never all."""
+    """Known frames, (b t) bool: some in every clip of more than one frame, never all."""
     device = generator.device
     if frames == 1:
         return torch.zeros(batch, 1, dtype=torch.bool, device=device)

@@ -49,11 +49,11 @@ def plan_windows(
 ) -> list[Window]:
     """The windows, in the order in which they are to be made, after which every frame is known.
 
-    firm: (frames,) bool, what is known at the start. longest: frames of a window, 1 + step k. cuts: frames at
+    firm: (frames,) bool, the frames known at the start. longest: frames of a window, 1 + step k. cuts: frames at
     which a new window begins, from the frame before alone (other words hold from there).
-    overlap: frames. A gap that fits into one window with something known on each side is one; a longer one grows
-    from what is known before it (or, if there is nothing, backward from what is known after it) until the rest fits.
-    With nothing known it begins at 0.
+    overlap: frames. A gap that fits into one window with known frames on each side is one window. A longer gap is
+    filled from the known frames before it (or, without any, backward from those after it) until the rest fits.
+    Without known frames the first window begins at 0.
     """
     assert (longest - 1) // step >= 3 or (not firm.any() and not loop and len(firm) <= longest)
     reach = Reach(
@@ -120,7 +120,7 @@ def _first(a: int, b: int, reach: Reach, room: int) -> Window:
 
 
 def _forward(a: int, b: int, before: int, reach: Reach) -> Window:
-    """On from what is known, with as much of it in sight as there is room for; b may be reached or not."""
+    """A window after the known frames, with as many of them as fit; it may or may not reach b."""
     context = (before - 1) // reach.step  # groups behind the first frame
     need = -(-(b - a) // reach.step)
     groups = min(need, reach.groups - min(context, reach.overlap))

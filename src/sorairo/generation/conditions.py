@@ -51,7 +51,7 @@ def condition_tensors(
 
 
 def frame_mask(known: torch.Tensor, time_factor: int) -> torch.Tensor:
-    """Which frames (f) are given, as a channel for each frame that a latent frame covers: (1 time_factor t 1 1).
+    """Which frames (f) are known, as a channel for each frame that a latent frame covers: (1 time_factor t 1 1).
 
     The first latent frame covers one frame alone, which stands in all of its channels.
     """

@@ -52,7 +52,7 @@ def samples(
     """A sample for every plan, in order, each as soon as it is made.
 
     Clips are made one after another: products of another batch size round differently, and a seed means the same
-    frames whatever is made beside it. A clip is made window by window, each from what is known by then; most plans have
+    frames whatever else is made. A clip is made window by window, each from the frames known by then; most plans have
     one window. progress is told (stage, done, of). cache: see `cached`. cancelled: asked at every step. preview: the
     predicted data (latents 1 c t h w) of a step, and the step. Raises UserError, before any work, for what the
     model cannot make, and in the work for numbers that are not finite. Raises Cancelled.
@@ -191,7 +191,7 @@ def encode_texts(plans: Sequence[Plan], model: Checkpoint) -> Texts:
 
 
 def notes(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
-    """What is done otherwise than the model was trained for, a sentence each."""
+    """Sentences on uses that the model was not trained for."""
     given = [known for known in plan.known if known.hold == 1 and known.region is None]
     ends = {"first": 0, "last": plan.frames - 1}
     places = {ends[end] for end in model.info.conditioning if end in ends}
@@ -202,6 +202,6 @@ def notes(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
     if as_trained and short:
         return ()
     return (
-        f"{model.info.name} was not trained to be given these frames: they are blended in at every step, so the result"
+        f"{model.info.name} was not trained with these known frames: they are blended in at every step, so the result"
         " may follow them only loosely.",
     )

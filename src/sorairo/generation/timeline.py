@@ -1,4 +1,4 @@
-"""The frames of a plan, from what is given to all of them: what a window sees of it, and what it adds."""
+"""The frames of a plan, from the known ones to all: what a window sees, and what it adds."""
 
 # Letters: n frames of a window, t its latent frames, h w pixels or latent grid, c channels
 
@@ -21,13 +21,13 @@ from sorairo.types import Plan
 __all__ = ["KnownLatents", "Timeline"]
 
 SOFT_BORDER = 4
-"""Pixels inside a region's border over which what was made gives way to what was given."""
+"""Width in pixels of the fade from new to known pixels inside a region's border."""
 
 MOVED = 16.0
-"""Levels from which on a pixel counts as another thing than it showed in the known frame beside."""
+"""Difference in levels from which a pixel counts as moved against the known frame beside it."""
 
 QUIET = 5.0
-"""Levels within which a pixel counts as what it showed in the known frame, made a little otherwise."""
+"""Difference in levels up to which a pixel counts as unchanged against the known frame beside it."""
 
 REACH = 8
 """Frames from a known one within which that is put right, less and less."""
@@ -100,10 +100,10 @@ class Timeline:
     def known(
         self, window: Window, codec: Codec, device: torch.device, dtype: torch.dtype
     ) -> KnownLatents | None:
-        """What a window is given, None if nothing.
+        """The known latents of a window; None if it has no known frames.
 
-        The codec looks back only, so it is shown a clip in which frames that are not there repeat the nearest
-        that is; groups of frames that were made here keep the latents that they were decoded from.
+        The codec looks back only, so unknown frames are shown to it as repeats of the nearest known frame. Groups of
+        frames that were made here keep the latents that they were decoded from.
         """
         places = self._places(window)
         given = self.given[places]
@@ -152,13 +152,13 @@ class Timeline:
         }
 
     def _mended(self, window: Window, pixels: np.ndarray) -> np.ndarray:
-        """Pixels (n h w 3) with what the codec loses of known frames beside them put back where nothing moved.
+        """Pixels (n h w 3) with the codec's loss of the known frames beside them put back where nothing moved.
 
-        Known frames stay as they are while all else has been through the codec, which would show as a jump
-        between the two. How a known frame differs from its own decoding is added to what was made, where that
-        still looks like the decoding; between two known sides the nearer one counts more. And what was made within
-        QUIET levels of that decoding, as all of a still background is, returns to it over the REACH nearest frames:
-        what the model meant to keep does not jump, and what it meant to change stays as it is.
+        Known frames have not been through the codec and new frames have, which would show as a jump. So the
+        difference between a known frame and its decoding is added to new pixels that still look like the decoding;
+        between two known sides the nearer one counts more. New pixels within QUIET levels of that decoding, such as
+        a still background, return to it over the REACH nearest frames. Other pixels are left alone, so intended
+        changes stay.
         """
         places = self._places(window)
         sides = [
@@ -191,7 +191,7 @@ class Timeline:
         return np.rint(mended).clip(0, 255).astype(np.uint8)
 
     def _places(self, window: Window) -> np.ndarray:
-        """(n,) which frame of the timeline each frame of a window shows; beyond what is known the last repeats."""
+        """(n,) the timeline frame that each frame of a window shows; after the known frames the last one repeats."""
         frames = np.arange(window.start, window.stop)
         count = len(self.frames)
         places = frames % count if self.loop else frames.clip(0, count - 1)
@@ -201,7 +201,7 @@ class Timeline:
         return places
 
     def _pinned(self, inside: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-        """(t h w) bool: the latent positions of which no pixel may change. inside: (n h w)."""
+        """(t h w) bool: the latent positions where no pixel may change. inside: (n h w)."""
         rows, columns = (pixels // cells for pixels, cells in zip(inside.shape[1:], grid, strict=True))
         cells = inside.reshape(len(inside), grid[0], rows, grid[1], columns).max(axis=(2, 4))  # n h' w'
         return _groups(cells, self.step, np.max) == 0
@@ -214,7 +214,7 @@ def _groups(values: np.ndarray, step: int, reduce: Callable[..., np.ndarray]) ->
 
 
 def _nearest(given: np.ndarray) -> np.ndarray:
-    """(n,) for each frame the nearest that is given; of two the earlier."""
+    """(n,) for each frame the nearest known one; of two the earlier."""
     known = np.flatnonzero(given)
     return known[np.abs(np.arange(len(given))[:, None] - known).argmin(axis=1)]
 

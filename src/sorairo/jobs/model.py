@@ -109,7 +109,7 @@ class Model(Checkpoint):
         return self._clip("edit", prompt, [clip], {"strength": strength, "region": region}, settings)
 
     def remix(self, clip: Input, change: str, *, strength: float = 0.9, **settings: Unpack[Settings]) -> Clip:
-        """A clip that was made here, with one thing different. Its seed is used if none is given."""
+        """A clip of ours with one thing changed. Its seed is used unless another is set."""
         return self._clip("remix", change, [clip], {"strength": strength}, {"seed": None, **settings})
 
     def blend(

@@ -85,7 +85,7 @@ class StoredPlan:
         """The known frames that a reference names. Raises UserError."""
         if one.replaced:
             raise UserError(
-                f"{one.path} was written over by what was made from it, so it cannot be made again; "
+                f"{one.path} was overwritten by its own output, so it cannot be made again; "
                 "put the old file back under another name and give that."
             )
         if not one.path:

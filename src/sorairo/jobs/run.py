@@ -29,7 +29,7 @@ Preview = Callable[[torch.Tensor, int], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
-    """One output. record: what the file holds. rewrites: what was made of the words by expansion."""
+    """One output. record: what the file holds. rewrites: (words, caption) of each expansion."""
 
     path: Path
     sample: Clip

@@ -54,7 +54,7 @@ def texts(request: Request, sources: Sequence[Source]) -> tuple[str, ...]:
 
 
 def settings(request: Request, sources: Sequence[Source], seed: int) -> Ask:
-    """What is asked besides the verb's own subject. Raises UserError.
+    """The settings besides the verb's own. Raises UserError.
 
     Where the request says nothing the style's settings are used, then for some verbs those of the input file.
     """

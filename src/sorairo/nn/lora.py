@@ -103,7 +103,7 @@ def attach(module: nn.Module, loras: Weighted) -> Beside:
     """Let linear layers add their changes to what they compute: layer(x) + weight * scale * up (down x).
 
     Costs r (i + o) products a token, and r (i + o) numbers of memory; weights may be quantised, in a file, or loaded
-    anew at every use. What changes another kind of layer (a norm) is merged, and unmerged by remove().
+    at every use. Changes to other layers (norms) are merged, and unmerged by remove().
     """
     terms: dict[str, list[Term]] = {}
     merged: dict[str, Change] = {}

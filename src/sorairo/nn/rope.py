@@ -23,8 +23,8 @@ def turns(
 ) -> Turns:
     """The turns of a (t h w) grid of tokens, in that order of tokens.
 
-    Height and width get 2 * (head_dim // 6) channels each, time gets the rest. Computed anew at every call,
-    in float64: it is a few thousand sines, and so the model has no buffers to keep or lose.
+    Height and width get 2 * (head_dim // 6) channels each, time gets the rest. Computed in float64 at
+    every call: it is a few thousand sines, and so the model has no buffers to keep or lose.
     Source: Su et al. 2021, equation 15; the split by axis is Wan's.
     """
     side = 2 * (head_dim // 6)

@@ -1,4 +1,4 @@
-"""What a task needs to know of a model, and which plans that model can make."""
+"""What a task needs to know about a model, and which plans that model can make."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from sorairo.types import Known, Plan, UserError
 __all__ = ["Abilities"]
 
 LONGEST = 3600
-"""Frames of the longest clip that is made: a mistyped length is to be refused, not worked on for days."""
+"""Frames of the longest clip. A mistyped length is refused and does not run for days."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Abilities:
     """A model, as tasks see it.
 
-    sizes: (width, height) in pixels, its own default first. max_frames: what it makes at once; longer clips are
-    made in windows. step: frames of a latent frame after the first. conditioning, needs: see ModelInfo. only_steps: of
-    denoising, where it can be made in no other number.
+    sizes: (width, height) in pixels, the default first. max_frames: of one window; longer clips take several. step:
+    frames of a latent frame after the first. conditioning, needs: see ModelInfo. only_steps: the only possible number
+    of denoising steps, if there is one.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Abilities:
 
     @property
     def windows(self) -> bool:
-        """Whether it can be given any frames, and so make longer clips, loops and all that begins with a clip."""
+        """Whether it takes any known frames, and so makes longer clips, loops and all verbs that begin with a clip."""
         return not self.needs and self.max_frames > 3 * self.step
 
     @property
@@ -43,7 +43,7 @@ class Abilities:
         return 1 + (most - 1) // self.step * self.step
 
     def nearest(self, frames: float) -> int:
-        """The count of frames, 1 + step k, that can be made and is nearest to `frames`."""
+        """The possible number of frames, 1 + step k, nearest to `frames`."""
         return min(1 + self.step * max(0, round((frames - 1) / self.step)), self.longest)
 
     def check(self, plan: Plan) -> None:
@@ -94,7 +94,7 @@ class Abilities:
                 raise UserError("Words must hold until the next ones start; leave no gap between them.")
 
     def _check_pictures(self, plan: Plan) -> None:
-        """A model that needs pictures is told of them beside the noise: whole frames at its ends, of one clip."""
+        """A model that needs pictures takes whole frames at the ends of one clip, as extra channels."""
         ends = {"first": 0, "last": plan.frames - 1}
         lacks = [
             end for end in self.needs if not any(k.at <= ends[end] < k.at + len(k.video) for k in plan.known)
@@ -109,17 +109,15 @@ class Abilities:
                 f"{self.name} can be given one frame at a time, the {' and the '.join(self.conditioning)} of the clip."
             )
         if any(known.hold != 1 or known.region is not None for known in plan.known):
-            raise UserError(
-                f"{self.name} keeps the pictures that it is given; give a clip to edit to another model."
-            )
+            raise UserError(f"{self.name} keeps its input pictures; edit a clip with another model.")
         if plan.loop or len(plan.spans) > 1:
             raise UserError(
-                f"{self.name} makes its {self.max_frames} frames at once, under one text; ask another model for loops"
-                " and for cards."
+                f"{self.name} makes one window of {self.max_frames} frames with one text; use another model for loops"
+                " and cards."
             )
 
     def _check_length(self, plan: Plan) -> None:
-        """Beside known frames any length can be made; out of words alone whole steps of the model."""
+        """With known frames any length is possible; from words alone whole steps of the model."""
         whole = plan.frames % self.step == 1 % self.step
         if 1 <= plan.frames <= self.longest and (whole or (plan.known and not self.needs)):
             if plan.loop and plan.frames <= 2 * self.step:
@@ -134,7 +132,7 @@ class Abilities:
 
 def _check_known(known: Known, plan: Plan) -> None:
     if known.video.size != plan.size:
-        raise UserError("Known frames must have the size of the clip that is asked for; resize them first.")
+        raise UserError("Known frames must have the size of the output; resize them first.")
     if not 0 <= known.at <= plan.frames - len(known.video):
         raise UserError(
             f"Known frames {known.at} to {known.at + len(known.video) - 1} lie outside the clip of {plan.frames}."

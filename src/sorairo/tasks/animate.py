@@ -1,4 +1,4 @@
-"""Animate a picture: it is the first frame, and kept exactly."""
+"""Animate a picture: it is kept exactly as the first frame."""
 
 from __future__ import annotations
 

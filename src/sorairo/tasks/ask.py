@@ -1,4 +1,4 @@
-"""What every verb is asked besides its own subject."""
+"""The settings that every verb takes besides its own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from sorairo.types import Known, Plan, Span, UserError
 
 __all__ = ["GENTLE", "Ask", "frames_for"]
 
-GENTLE = 1.0  # guidance beside known frames: what the words say, once
+GENTLE = 1.0  # guidance beside known frames: off
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """Size, length and settings; None takes the model's own, or what fits the clip that is given.
+    """Size, length and settings; None takes the model's own, or those that fit the input clip.
 
-    size: (width, height). seconds or frames, not both; a verb says what they are the length of. fit: how given frames
-    of another shape come to this one: crop, letterbox or stretch (video/resize.py).
+    size: (width, height). seconds or frames, not both; each verb documents which length this sets. fit: how inputs of
+    another shape are fitted: crop, letterbox or stretch (video/resize.py).
     """
 
     size: tuple[int, int] | None = None
@@ -31,11 +31,11 @@ class Ask:
 
     @property
     def timed(self) -> bool:
-        """Whether a length is asked for."""
+        """Whether a length is set."""
         return self.seconds is not None or self.frames is not None
 
     def length(self, model: Abilities, default: int) -> int:
-        """The frames that are asked for, `default` if nothing was said. Raises UserError."""
+        """The requested number of frames, or `default`. Raises UserError."""
         if self.seconds is not None and self.frames is not None:
             raise UserError("Give seconds or frames, not both.")
         if self.seconds is not None:
@@ -43,16 +43,17 @@ class Ask:
         return default if self.frames is None else self.frames
 
     def more(self, model: Abilities) -> int:
-        """How many frames to add to what is given, whole steps of the model: the nearest. Raises UserError."""
+        """The number of frames to add to the input, rounded to whole steps of the model. Raises UserError."""
         frames = self.length(model, min(model.default_frames, model.longest - 1))
         if not 1 <= frames < model.longest:
             raise UserError(f"{frames} frames cannot be added; give 1 to {model.longest - 1}.")
         return model.step * max(1, round(frames / model.step))
 
     def gentle(self, model: Abilities) -> Ask:
-        """The same, without guidance if none was asked for: for what is grown between known frames, which say more
-        than words do. Guidance moves it away from them: the largest change of a connection is a tenth larger at 3
-        (docs/log.md). Only for models that were trained to be given any frames; others keep their own.
+        """The same settings, with guidance off if none is set: for new frames between known ones.
+
+        Known frames say more than words, and guidance moves new frames away from them: the largest change of a
+        connection is a tenth larger at 3 (docs/log.md). Models that were not trained with known frames keep theirs.
         """
         if self.guidance is not None or "frames" not in model.conditioning:
             return self
@@ -66,7 +67,7 @@ class Ask:
         known: tuple[Known, ...] = (),
         loop: bool = False,
     ) -> Plan:
-        """The Plan of what a verb has worked out; the size is that of what is known, if anything is."""
+        """The Plan of a verb. Its size is that of the known frames, if there are any."""
         return Plan(
             size=known[0].video.size if known else self.size or model.sizes[0],
             frames=frames,
@@ -82,7 +83,7 @@ class Ask:
 
 
 def frames_for(seconds: float, model: Abilities) -> int:
-    """The count of frames, 1 + step k, whose length is nearest to `seconds`. Raises UserError beyond the model's."""
+    """The number of frames, 1 + step k, whose length is nearest to `seconds`. Raises UserError beyond the model's."""
     longest = model.longest / model.fps
     if not 0 < seconds < longest + model.step / 2 / model.fps:
         raise UserError(f"{seconds:g} seconds cannot be made; give more than 0 and at most {longest:.3g}.")

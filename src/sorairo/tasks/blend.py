@@ -1,4 +1,4 @@
-"""Blend two clips: the first frames are one's, the last the other's, and each step between leans further over."""
+"""Blend two clips: the output begins as one, ends as the other, and changes over step by step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sorairo.types import Known, Plan, Span, UserError, Video
 __all__ = ["CURVES", "blend"]
 
 FREEDOM = 0.8
-"""The noise level half way, where the model has to make one thing out of two."""
+"""The noise level in the middle, where the clips are mixed evenly and the model has to make one thing of two."""
 
 CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "linear": lambda u: u,
@@ -22,7 +22,7 @@ CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "late": lambda u: u**3,
     "early": lambda u: 1 - (1 - u) ** 3,
 }
-"""How far over at which share of the time; each rises from 0 to 1."""
+"""Share of time -> share of the second clip; each rises from 0 to 1."""
 
 
 def blend(
@@ -36,9 +36,9 @@ def blend(
 ) -> Plan:
     """A clip that turns from `first` into `last`, as long as the shorter of them (in whole steps of the model).
 
-    words: of the first and of the second half; alike, they hold all through. Each latent frame begins from the
-    two clips laid over each other by the curve, noised the more the more of both is in it, so that the model
-    resolves them into one thing; the ends are kept exactly. Raises UserError.
+    words: of the first and of the second half; equal words hold throughout. Each latent frame starts from a mix of
+    both clips by the curve, with more noise the more evenly the clips are mixed, so that the model makes one thing of
+    them. The ends are kept exactly. Raises UserError.
     """
     ask = ask or Ask()
     if curve not in CURVES:
@@ -61,7 +61,7 @@ def blend(
         part = slice(max(0, model.step * (step - 1) + 1), model.step * step + 1)
         level = float(np.max(FREEDOM * 4 * share[part] * (1 - share[part])))
         video = Video(frames=mixed[part], fps=model.fps)
-        for clip, pure in ((a, 0.0), (b, 1.0)):  # frames of one clip alone are that clip's, and say so
+        for clip, pure in ((a, 0.0), (b, 1.0)):  # frames of one clip alone keep that clip's origin
             if np.all(share[part] == pure):
                 video = clip.part(part.start, part.stop)
         known.append(Known(video=video, at=part.start, hold=1 - level))

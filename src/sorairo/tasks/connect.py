@@ -1,4 +1,4 @@
-"""Connect two clips, or pictures: both are kept, and what lies between leads from the one to the other."""
+"""Connect two clips or pictures: both are kept, and new frames lead from one to the other."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ __all__ = ["connect"]
 
 
 def connect(first: Video, last: Video, prompt: str, model: Abilities, ask: Ask | None = None) -> Plan:
-    """A clip that begins with `first` and ends with `last`. ask's length is that of what lies between, in whole
-    steps of the model; the clips may have any. Raises UserError."""
+    """A clip that begins with `first` and ends with `last`.
+
+    ask's length is that of the frames between, in whole steps of the model. The clips may have any length. Raises
+    UserError."""
     ask = (ask or Ask()).gentle(model)
     size = size_for(first, model, ask)
     first, last = (fitted(one, model, size, ask.fit) for one in (first, last))
     between = ask.more(model)
-    if model.needs:  # it makes the whole clip at once, so that is what has to be whole steps
+    if model.needs:  # it makes the whole clip in one window, so its length is in whole steps
         between -= len(last)
     at = len(first) + between
     return ask.plan(model, prompt, at + len(last), (Known(video=first), Known(video=last, at=at)))

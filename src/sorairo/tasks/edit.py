@@ -1,4 +1,4 @@
-"""Edit a clip: begin from it, noised by the strength, under other words; all of it or a region."""
+"""Edit a clip or a region of it: start from the noised clip, under other words."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def edit(
     strength: float = 0.6,
     region: tuple[int, int, int, int] | None = None,
 ) -> Plan:
-    """A clip as long as the given one that shows what the words say.
+    """A clip as long as the input that shows what the words say.
 
-    strength: over 0, and at most 1, where nothing is left of what was there. region: (x, y, width, height) in
-    pixels of what is made; all outside is kept exactly. Source: Meng et al. 2022 (SDEdit). Raises UserError.
+    strength: over 0 and at most 1; 1 keeps nothing of the input. region: (x, y, width, height) in pixels of the
+    output; everything outside is kept exactly. Source: Meng et al. 2022 (SDEdit). Raises UserError.
     """
     ask = ask or Ask()
     if not 0 < strength <= 1:

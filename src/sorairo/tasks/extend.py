@@ -1,4 +1,4 @@
-"""Extend a clip, forward or backward: what is given is kept, and what is new continues it."""
+"""Extend a clip, forward or backward: the input is kept, and new frames continue it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ __all__ = ["extend"]
 def extend(
     clip: Video, prompt: str, model: Abilities, ask: Ask | None = None, *, before: bool = False
 ) -> Plan:
-    """A clip that goes on (or, with `before`, begins earlier). ask's length is that of what is added, in whole
-    steps of the model; the clip may have any. Raises UserError."""
+    """A clip that goes on (or, with `before`, begins earlier).
+
+    ask's length is that of the new frames, in whole steps of the model. The clip may have any length. Raises
+    UserError."""
     ask = ask or Ask()
     need_clip(clip, "extend", "animate it instead")
     given = fitted(clip, model, size_for(clip, model, ask), ask.fit)

@@ -1,4 +1,4 @@
-"""Clips and pictures that a verb begins with, at the size and the frame rate of what is made of them."""
+"""The input clips and pictures of a verb, at the size and frame rate of the output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["at_rate", "fitted", "nearest_size", "need_clip", "size_for"]
 
 
 def fitted(video: Video, model: Abilities, size: tuple[int, int], fit: str = "crop") -> Video:
-    """`video` at a size (width, height) and at the model's frame rate; itself where it has both. fit: see Ask."""
+    """`video` at a size (width, height) and at the model's frame rate; itself if it has both. fit: see Ask."""
     from sorairo.video.resize import resize  # brings PyAV with it, which words alone do without
 
     return resize(at_rate(video, model.fps), size, fit=fit)
@@ -23,7 +23,7 @@ def fitted(video: Video, model: Abilities, size: tuple[int, int], fit: str = "cr
 def at_rate(video: Video, fps: float) -> Video:
     """`video` at another frame rate: the frames that a screen shows at 0, 1/fps, ... seconds.
 
-    As when a file is read at that rate (video/moments.py), whose rate may vary too.
+    The same as reading a file at that rate (video/moments.py); files may have a variable rate.
     """
     from sorairo.video.moments import SLACK
 

@@ -1,4 +1,4 @@
-"""Loops: after the last frame comes the first, without a fade."""
+"""Loops: the first frame follows the last, without a fade."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sorairo.types import Known, Plan, Video
 __all__ = ["loop"]
 
 HOLD = 0.4
-"""How firmly the way back keeps to the frames in reverse: enough to return at all, little enough to move by itself."""
+"""How firmly the way back is held to the reversed frames: enough to return, little enough to move by itself."""
 
 
 def loop(
     clip: Video | None, prompt: str, model: Abilities, ask: Ask | None = None, *, free: bool = False
 ) -> Plan:
-    """A loop out of words, or of a clip, which is kept, and a way back from its end to its beginning.
+    """A loop from words, or a clip that is kept and a way back from its end to its beginning.
 
-    ask's length is that of the loop, or of the way back. Of a loop out of words the first half is made out of
-    nothing, and the second is its way back. The way back begins as what it leads back over, in reverse, of which the
-    model makes what it can believe; free: it is made out of nothing, with both ends in sight. Raises UserError.
+    ask's length is that of the loop, or of the way back. In a loop from words the first half is made freely, and the
+    second half is its way back. The way back starts from the frames in reverse, which the model changes to fit the
+    words. free: it starts from noise, with both ends known. Raises UserError.
     """
     ask = ask or Ask()
     if clip is None:

@@ -1,4 +1,4 @@
-"""Re-cut a clip: keep one span of it, and grow both sides anew."""
+"""Re-cut a clip: keep one span of it, and replace both sides."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["recut"]
 def recut(
     clip: Video, keep: tuple[float, float], prompt: str, model: Abilities, ask: Ask | None = None
 ) -> Plan:
-    """A clip of ask's length (the clip's own if nothing is said) in which a span is kept exactly.
+    """A clip of ask's length (default: the clip's) in which a span is kept exactly.
 
-    keep: (from, to) in seconds of the clip. The span stays where it was, or ends the new clip where that is too
-    short for it to. Raises UserError.
+    keep: (from, to) in seconds of the clip. The span stays at its time, or ends the output if that is
+    too short. Raises UserError.
     """
     ask = (ask or Ask()).gentle(model)
     need_clip(clip, "recut", "animate it instead")
@@ -28,6 +28,6 @@ def recut(
         )
     frames = ask.length(model, len(given))
     if frames <= stop - start:
-        raise UserError("What is kept fills the whole clip; keep less, or ask for more seconds.")
+        raise UserError("The kept span fills the whole clip; keep less, or ask for more seconds.")
     kept = given.part(start, stop)
     return ask.plan(model, prompt, frames, (Known(video=kept, at=min(start, frames - len(kept))),))

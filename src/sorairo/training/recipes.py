@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).parents[3] / "recipes"
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """build: what is trained, in a run folder. data: makes what it learns from, resumable: enough to begin,
-    or everything. recaption: writes its clips' captions anew. None where there is nothing to make.
+    or everything. recaption: rewrites its clips' captions. None where there is nothing to make.
     """
 
     name: str

@@ -28,12 +28,12 @@ def warm_start(objective: Objective, model: str | Path) -> None:
     begins as the same function. Source: LLaMA Pro (arXiv 2401.02415), section 3.2. Where a transformer has local
     convolutions and the model has none, they begin as `init_weights` left them, which changes nothing either.
 
-    Momenta and averages begin anew, so warm up again. Raises UserError when the networks have another shape.
+    Momenta and averages start from zero, so warm up again. Raises UserError when the networks have another shape.
     """
     checkpoint = load_checkpoint(model, "fp32")
     for name, network in objective.models.items():
         if not hasattr(checkpoint, name):  # a head that helps in training and is not shipped
-            log.info("%s begins anew", name)
+            log.info("%s starts from nothing", name)
             continue
         ours = network.state_dict()
         theirs = place_local(place_blocks(getattr(checkpoint, name).state_dict(), ours), ours)

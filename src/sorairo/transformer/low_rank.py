@@ -1,8 +1,8 @@
 """Words through their main directions alone: a frozen projection, folded into the text layer when a model is written.
 
 A text encoder's states differ by much that no caption of a small world is about, and a transformer learns to lean on
-it; wordings that it never saw then lead it astray. Within the few directions in which training's own sentences differ, new
-wordings look like known ones. A projection before a linear layer is another linear layer, so nothing of the layout
+it; wordings that it never saw then lead it astray. Within the few directions in which training's own sentences differ,
+new wordings look like known ones. A projection before a linear layer is another linear layer, so nothing of the layout
 changes and nothing is computed more.
 """
 

@@ -301,7 +301,7 @@ def _part(motion: Trajectory, start: int, stop: int) -> Trajectory:
 
 
 def _lasting(view: View, frames: int) -> View:
-    """The view of so many frames; beyond its end the camera stands still."""
+    """The view of the first frames; after its end the camera stands still."""
     places = np.arange(frames).clip(0, len(view.eye) - 1)
     return replace(view, **{name: getattr(view, name)[places] for name in VIEWS})
 

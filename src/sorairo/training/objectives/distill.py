@@ -69,7 +69,7 @@ class DistillConfig:
 
 
 class Step(NamedTuple):
-    """A share of a batch. sigma: (b t). free: (b t), 1 where a frame is made and 0 where it is given. words, nothing:
+    """A share of a batch. sigma: (b t). free: (b t), 1 for new frames, 0 for known ones. words, nothing:
     (states (b l d), lengths (b)) of the captions and of the empty sentence."""
 
     data: Tensor
@@ -157,7 +157,7 @@ class Distill:
             points = torch.tensor(self.points, device=noisy.device)
             above = (points >= one.sigma[..., None] - 1e-6).sum(-1)  # b t: how many levels are not below
             after = points[above.clamp_max(len(points) - 1)]  # b t: the next lower
-            after = torch.where(one.free > 0, after, one.sigma)  # what is given stays where it is
+            after = torch.where(one.free > 0, after, one.sigma)  # known frames stay as they are
             velocity = self._guided(noisy, one.sigma, one)
             nearer = noisy + over(noisy, after - one.sigma) * velocity
             target = data_at(nearer, self._says(self.student, nearer, after, one.words), after)
