@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sorairo.flow.schedule import euler_sigmas, sigmas_at, timestep_of, unipc_sigmas
+from sorairo.flow.schedule import sigmas_at, timestep_of, unipc_sigmas
 from sorairo.flow.solvers import SOLVERS, dpmpp_2m, euler, renoise, unipc
 
 MEAN, DEVIATION = 0.7, 0.3
@@ -94,11 +94,11 @@ def test_euler_is_diffusers(shift):
 
     theirs = FlowMatchEulerDiscreteScheduler(shift=shift)
     theirs.set_timesteps(7)
-    assert torch.allclose(theirs.sigmas, torch.tensor(euler_sigmas(7, shift)), atol=1e-6)
+    sigmas = theirs.sigmas.tolist()
     x = noise = torch.randn(1, 3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    for t, sigma in zip(theirs.timesteps, euler_sigmas(7, shift), strict=False):
+    for t, sigma in zip(theirs.timesteps, sigmas, strict=False):
         x = theirs.step(velocity(x, sigma), t, x, return_dict=False)[0]
-    assert (euler(velocity, noise, euler_sigmas(7, shift)) - x).abs().max() < 1e-5
+    assert (euler(velocity, noise, sigmas) - x).abs().max() < 1e-5
 
 
 def test_renoise_is_the_chain_of_means_and_fresh_noise():

@@ -29,7 +29,6 @@ from sorairo.checkpoints.streaming import HELD
 from sorairo.checkpoints.tensors import read_header, weight_entries
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS
-from sorairo.codec.streaming import InPieces
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.transformer.presets import PRESETS as TRANSFORMERS
 from sorairo.types import UserError
@@ -138,7 +137,7 @@ def video_blueprint(
 
         work = working_memory(meta(lambda: Transformer(few)), denoise, dtype)
         last = working_memory(meta(lambda: Codec(codec)), decode, dtype)
-        less = working_memory(meta(lambda: InPieces(Codec(codec))), decode, dtype)
+        less = working_memory(meta(lambda: Codec(codec, lean=True)), decode, dtype)
         return [
             Stage(name="text", parts=(text.name,), working=0),
             *([Stage(name="vision", parts=(vision.name,), working=0)] if vision else []),

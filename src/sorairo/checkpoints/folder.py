@@ -28,7 +28,6 @@ from sorairo.checkpoints.room import available_memory
 from sorairo.checkpoints.streaming import load_streamed
 from sorairo.checkpoints.tensors import load_weights
 from sorairo.codec.model import Codec, CodecConfig
-from sorairo.codec.streaming import InPieces
 from sorairo.nn.causal_conv import channels_innermost
 from sorairo.nn.precision import bf16_pays
 from sorairo.nn.weights import Blank
@@ -112,10 +111,11 @@ def load_checkpoint(
         config = layout.transformers[0].config
         transformer = Experts(*loaders, config=config, boundary=layout.boundary, streamed=stream)
     codec = _load_codec(layout.codec, kind).to(device)
+    codec.lean = pieces
     checkpoint = Checkpoint(
         folder=layout.folder,
         info=layout.info,
-        codec=InPieces(codec) if pieces else codec,
+        codec=codec,
         transformer=transformer,
         text=layout.text(beside, device, stream),
         shift=layout.shift,

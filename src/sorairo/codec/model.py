@@ -91,9 +91,10 @@ class Codec(nn.Module):
     latents_mean: Tensor
     latents_std: Tensor
 
-    def __init__(self, config: CodecConfig) -> None:
+    def __init__(self, config: CodecConfig, *, lean: bool = False) -> None:
+        """lean: decode one latent frame after another: slower, in less memory. May be changed at any time."""
         super().__init__()
-        self.config = config
+        self.config, self.lean = config, lean
         shape = {
             "blocks": config.num_res_blocks,
             "halve_time": config.halve_time,
@@ -138,8 +139,21 @@ class Codec(nn.Module):
 
     def decode(self, latents: Tensor, cache: TimeCache | None = None) -> Tensor:
         """b z (1+k) h w, normalised -> b 3 (1+4k) 16h 16w in [-1, 1]"""
+        if self.lean and cache is None:
+            return self.one_by_one(latents)
         z = latents * self.latents_std.to(latents.dtype) + self.latents_mean.to(latents.dtype)
         return self.pixels(z, cache).clamp(-1, 1)
+
+    def one_by_one(self, latents: Tensor) -> Tensor:
+        """decode(), one latent frame after another."""
+        step, side = self.config.time_factor, self.config.space_factor
+        b, _, t, h, w = latents.shape
+        video, kept, done = latents.new_empty(b, 3, 1 + step * (t - 1), side * h, side * w), TimeCache(), 0
+        for latent in latents.split(1, dim=2):
+            piece = self.decode(latent, kept)  # b 3 1|step H W
+            video[:, :, done : done + piece.shape[2]] = piece
+            done += piece.shape[2]
+        return video
 
     def moments(self, video: Tensor, cache: TimeCache | None = None) -> tuple[Tensor, Tensor]:
         """b 3 t h w -> mean and log-variance of the posterior, each b z t' h' w', not normalised"""

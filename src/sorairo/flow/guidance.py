@@ -8,12 +8,11 @@ from collections.abc import Callable
 
 import torch
 
-from sorairo.flow.path import interpolate, over, velocity_of
+from sorairo.flow.path import interpolate, velocity_of
 from sorairo.flow.solvers import Velocity
 
-__all__ = ["Scale", "cfg", "cfg_zero_star", "guided", "with_known"]
+__all__ = ["Scale", "cfg", "guided", "with_known"]
 
-Rule = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 Levels = torch.Tensor | float  # one for all, or (b t)
 Scale = float | Callable[[float], float]  # one for all levels, or of a sigma
 
@@ -23,20 +22,12 @@ def cfg(asked: torch.Tensor, other: torch.Tensor, scale: float) -> torch.Tensor:
     return other + scale * (asked - other)
 
 
-def cfg_zero_star(asked: torch.Tensor, other: torch.Tensor, scale: float) -> torch.Tensor:
-    """cfg with `other` first scaled, clip by clip, to fit `asked`. Source: Fan et al. 2025, equation 11."""
-    a, o = asked.flatten(1), other.flatten(1)
-    fit = (a * o).sum(dim=1) / o.square().sum(dim=1).clamp_min(1e-8)  # b
-    return cfg(asked, over(other, fit) * other, scale)
-
-
 def guided(
     both: Callable[[torch.Tensor, Levels], tuple[torch.Tensor, torch.Tensor]],
     asked: Callable[[torch.Tensor, Levels], torch.Tensor],
     scale: Scale,
     *,
     interval: tuple[float, float] = (0.0, 1.0),
-    rule: Rule = cfg,
 ) -> Callable[[torch.Tensor, Levels], torch.Tensor]:
     """A velocity under guidance.
 
@@ -51,7 +42,7 @@ def guided(
         here = scale(top) if callable(scale) else scale
         if here == 1 or not low <= top <= high:
             return asked(x, sigma)
-        return rule(*both(x, sigma), here)
+        return cfg(*both(x, sigma), here)
 
     return velocity
 

@@ -1,4 +1,4 @@
-"""The straight path from data (sigma = 0) to noise (sigma = 1), and the four things known along it.
+"""The straight path from data (sigma = 0) to noise (sigma = 1), and what is known along it.
 
 x = (1 - sigma) * data + sigma * noise        velocity = dx/dsigma = noise - data
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["data_at", "interpolate", "noise_at", "over", "towards", "velocity_of"]
+__all__ = ["data_at", "interpolate", "over", "towards", "velocity_of"]
 
 
 def over(x: torch.Tensor, sigma: torch.Tensor | float) -> torch.Tensor | float:
@@ -48,8 +48,3 @@ def towards(
     """
     sigma = over(x, sigma)
     return (x - data) / (sigma.clamp_min(least) if isinstance(sigma, torch.Tensor) else max(sigma, least))
-
-
-def noise_at(x: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor | float) -> torch.Tensor:
-    """The noise end of the straight line through x with this velocity."""
-    return x + (1 - over(x, sigma)) * velocity

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["euler_sigmas", "from_level", "sigmas_at", "timestep_of", "unipc_sigmas"]
+from sorairo.flow.times import shifted
 
-
-def _shifted(sigma: float, shift: float) -> float:
-    return shift * sigma / (1 + (shift - 1) * sigma)
+__all__ = ["from_level", "sigmas_at", "timestep_of", "unipc_sigmas"]
 
 
 def unipc_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> list[float]:
@@ -17,15 +15,8 @@ def unipc_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> 
     The first is a hair below 1, where log((1 - sigma) / sigma) is still finite.
     """
     step = (1 / train_steps - 1) / steps
-    levels = [_shifted(1 + i * step, shift) for i in range(steps)]
+    levels = [shifted(1 + i * step, shift) for i in range(steps)]
     return [min(levels[0], 1 - 1e-6), *levels[1:], 0.0]
-
-
-def euler_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> list[float]:
-    """steps + 1 levels, as diffusers' FlowMatchEulerDiscreteScheduler makes them: lowest shifted twice."""
-    low = _shifted(1 / train_steps, shift)
-    step = (low - 1) / max(steps - 1, 1)
-    return [*(_shifted(1 + i * step, shift) for i in range(steps)), 0.0]
 
 
 def sigmas_at(timesteps: Sequence[int], *, train_steps: int = 1000) -> list[float]:

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
-__all__ = ["Times", "TimesConfig", "draw_times", "logit_normal", "shift_for", "shifted"]
+__all__ = ["Times", "TimesConfig", "draw_times", "logit_normal", "shifted"]
+
+Level = TypeVar("Level", float, torch.Tensor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +38,12 @@ class Times(NamedTuple):
     weight: torch.Tensor
 
 
-def shifted(sigma: torch.Tensor, shift: float) -> torch.Tensor:
-    """Move noise levels up (shift > 1): shift * sigma / (1 + (shift - 1) * sigma).
+def shifted(sigma: Level, shift: float) -> Level:
+    """Move a noise level, or a tensor of them, up (shift > 1): shift * sigma / (1 + (shift - 1) * sigma).
 
     Source: Esser et al. 2024 (Stable Diffusion 3), equation 23.
     """
     return shift * sigma / (1 + (shift - 1) * sigma)
-
-
-def shift_for(values: int, base: int) -> float:
-    """The shift at which `values` numbers a clip are as noisy as `base` numbers are without one."""
-    return math.sqrt(values / base)
 
 
 def logit_normal(shape: tuple[int, ...], config: TimesConfig, generator: torch.Generator) -> torch.Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-__all__ = ["FEW", "attention", "in_blocks", "leave_blocks_uncompiled"]
+__all__ = ["FEW", "Attend", "attention", "in_blocks"]
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -25,28 +25,8 @@ FEW = 640 * 640
 BLOCK = 512
 
 
-def attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
-    """softmax(q k^T / sqrt(c) + bias) v, the softmax in float32.
-
-    q: (b k n c). k, v: (b k m c). bias: added to the scores, broadcasts to (b k n m); -inf hides a key, log(x) counts
-    it x times; for few keys, such as words. Returns (b k n c) in q's dtype.
-    Source: Vaswani et al. 2017, equation 1.
-    """
-    few = q.device.type == "cpu" and q.shape[-2] * k.shape[-2] <= FEW
-    if bias is None and not few:
-        if q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.is_grad_enabled():
-            return blocks(q, k, v)
-        return F.scaled_dot_product_attention(q, k, v)
-    scores = (q @ k.transpose(-1, -2)).float() * (1 / math.sqrt(q.shape[-1]))  # b k n m
-    if bias is not None:  # the fused kernel would round it to q's dtype: in bf16, log(90) is off by 1%
-        scores = scores + bias
-    return scores.softmax(dim=-1).to(v.dtype) @ v  # b k n c
-
-
 def in_blocks(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """The same without a bias and without gradients, one head and BLOCK queries at a time. Scores are rounded to q's
+    """attention() without a bias and without gradients, one head and BLOCK queries at a time. Scores are rounded to q's
     dtype once, after scaling; the softmax is in float32 inside."""
     scale = 1 / math.sqrt(q.shape[-1])
     out = torch.empty_like(q)
@@ -61,13 +41,27 @@ def in_blocks(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor
     return out
 
 
-blocks: Attend = in_blocks
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    blocks: Attend = in_blocks,
+) -> torch.Tensor:
+    """softmax(q k^T / sqrt(c) + bias) v, the softmax in float32.
 
-
-def leave_blocks_uncompiled() -> None:
-    """To be called before compiling what attends: it would unroll the loop, and compile as many products as there are.
-
-    Not when this file is read: torch's compiler takes a second to import.
+    q: (b k n c). k, v: (b k m c). bias: added to the scores, broadcasts to (b k n m); -inf hides a key, log(x) counts
+    it x times; for few keys, such as words. blocks: what attends where there are many queries and nothing is to be
+    learned, in bf16 on a CPU; other than `in_blocks` where a compiler would unroll that. Returns (b k n c) in q's
+    dtype.
+    Source: Vaswani et al. 2017, equation 1.
     """
-    global blocks
-    blocks = torch.compiler.disable(in_blocks)  # pyright: ignore[reportAssignmentType]
+    few = q.device.type == "cpu" and q.shape[-2] * k.shape[-2] <= FEW
+    if bias is None and not few:
+        if q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.is_grad_enabled():
+            return blocks(q, k, v)
+        return F.scaled_dot_product_attention(q, k, v)
+    scores = (q @ k.transpose(-1, -2)).float() * (1 / math.sqrt(q.shape[-1]))  # b k n m
+    if bias is not None:  # the fused kernel would round it to q's dtype: in bf16, log(90) is off by 1%
+        scores = scores + bias
+    return scores.softmax(dim=-1).to(v.dtype) @ v  # b k n c

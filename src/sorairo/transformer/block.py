@@ -9,20 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sorairo.nn.attention import attention
+from sorairo.nn.attention import Attend, attention, in_blocks
 from sorairo.nn.norm import LayerNorm, RMSNorm, modulate
 from sorairo.nn.rope import Turns, rotate
 from sorairo.transformer.conditions import Words
 
-__all__ = ["Block", "CrossAttention", "FeedForward", "ImageKeys", "SelfAttention"]
+__all__ = ["Block", "CrossAttention", "FeedForward", "ImageKeys", "Projections", "SelfAttention"]
 
 
 class Projections(nn.Module):
-    """What both attentions have: four products, and norms of queries and keys across all heads at once."""
+    """What both attentions have: four products, and norms of queries and keys across all heads at once.
+
+    blocks: see nn.attention; compiling changes it (compiling.py).
+    """
 
     def __init__(self, width: int, heads: int, eps: float):
         super().__init__()
         self.heads = heads
+        self.blocks: Attend = in_blocks
         self.q = nn.Linear(width, width)
         self.k = nn.Linear(width, width)
         self.v = nn.Linear(width, width)
@@ -47,7 +51,7 @@ class SelfAttention(Projections):
         q = rotate(self.split(self.norm_q(self.q(tokens))), turns)  # b k n c
         k = rotate(self.split(self.norm_k(self.k(tokens))), turns)  # b k n c
         v = self.split(self.v(tokens))  # b k n c
-        return self.out(self.merge(attention(q, k, v))).view_as(x)  # b t s d
+        return self.out(self.merge(attention(q, k, v, blocks=self.blocks))).view_as(x)  # b t s d
 
 
 class ImageKeys(nn.Module):
@@ -76,7 +80,7 @@ class CrossAttention(Projections):
             assert words.image is not None
             k = self.split(self.image.norm_k(self.image.k(words.image)))  # b k m c
             v = self.split(self.image.v(words.image))  # b k m c
-            seen = seen + attention(q, k, v)
+            seen = seen + attention(q, k, v, blocks=self.blocks)
         return self.out(self.merge(seen)).view_as(x)  # b t s d
 
 

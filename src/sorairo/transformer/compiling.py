@@ -6,12 +6,13 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 from torch import nn
 
-from sorairo.nn.attention import leave_blocks_uncompiled
-from sorairo.transformer.block import Block
+from sorairo.nn.attention import Attend, in_blocks
+from sorairo.transformer.block import Block, Projections
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer, TransformerConfig
 
@@ -27,14 +28,17 @@ def compile_blocks(transformer: nn.Module | Experts) -> None:
     All blocks share one compilation, and a second shape of tokens or words costs one more. Blocks that are streamed
     from a file are left as they are. Results differ by rounding.
     """
-    leave_blocks_uncompiled()
     if isinstance(transformer, Experts):
         transformer.loaders = {name: partial(_loaded, load) for name, load in transformer.loaders.items()}
         parts = list(transformer.held.values())
     else:
         parts = [transformer]
+    # A compiler would unroll the loop over blocks of queries, and compile as many products as there are.
+    uncompiled = cast(Attend, torch.compiler.disable(in_blocks))
     for part in parts:
         for module in part.modules():
+            if isinstance(module, Projections):
+                module.blocks = uncompiled
             if type(module) is Block:
                 module.compile()
 
