@@ -139,7 +139,7 @@ def test_an_output_over_its_own_input(command: Callable[..., Done], tmp_path: Pa
             for name in ("out-1.mp4", "out-2.mp4"):
                 assert loudness(Path(name), 0.5, 0.6) > 0.1
                 assert read_plan(name).known[0].replaced
-                with pytest.raises(UserError, match=r"out-1\.mp4 was written over"):
+                with pytest.raises(UserError, match=r"out-1\.mp4 was overwritten"):
                     read_plan(name).whole()
             assert "it cannot be made again" in command("show", "out-2.mp4").out
     assert command("extend", "out-1.mp4", WORDS, "--frames", "4", *QUICK, "-o", "./../x.mp4").code in (0, 2)
