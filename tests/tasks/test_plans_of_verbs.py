@@ -234,7 +234,9 @@ def test_a_model_that_needs_pictures_makes_one_window():
         "give it the last frame": tasks.animate(clip(1), WORDS, between),
         "one frame at a time": tasks.connect(clip(5), clip(1), WORDS, between),
         "another model for loops": replace(plan, loop=True),
-        "keeps its input pictures": replace(plan, known=tuple(replace(known, hold=0.5) for known in plan.known)),
+        "keeps its input pictures": replace(
+            plan, known=tuple(replace(known, hold=0.5) for known in plan.known)
+        ),
     }
     for match, other in refused.items():
         with pytest.raises(UserError, match=match):
