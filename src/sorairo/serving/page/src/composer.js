@@ -75,7 +75,7 @@ export function Composer() {
   const { verb, number } = draft.value;
   const count = Number(number) || 1;
   const submit = (event) => { event.preventDefault(); create(); };
-  return html`<form id="composer" class="panel composer" aria-label=${t("New video")} onSubmit=${submit}>
+  return html`<form id="composer" tabIndex="-1" class="panel composer" aria-label=${t("New video")} onSubmit=${submit}>
     <div class="scroll"><${Verbs} /><p class="help">${t(VERBS[verb].help)}</p><${Slots} />
       ${verb === "storyboard" ? html`<p class="note">${t("The words are on the cards, below the stage.")}</p>` : html`<${Prompt} />`}
       <${Settings} /></div>

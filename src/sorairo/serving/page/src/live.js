@@ -57,7 +57,7 @@ function watch(video) {
 function update(id, news) {
   const old = videos.value.find((video) => video.id === id);
   if (!old) return;
-  const { stage, step, of, queue_position, preview } = news;
+  const { stage, step, of, queue_position, preview, eta } = news;
   if (stage === "denoise" && step !== undefined) {
     const clock = clocks.get(id) ?? [];
     if (!clock.length || clock.at(-1)[0] < step) clocks.set(id, [...clock, [step, performance.now()]]);
@@ -66,7 +66,7 @@ function update(id, news) {
   const ended = news.status && !isActive(news);
   videos.value = videos.value.map((video) => video.id !== id ? video : {
     ...video, status: news.status ?? video.status, progress: news.progress ?? video.progress, error: news.error ?? video.error,
-    preview: preview ?? video.preview, sorairo: { ...video.sorairo, stage, step, of, queue_position },
+    preview: preview ?? video.preview, sorairo: { ...video.sorairo, stage, step, of, queue_position, eta },
   });
   if (!ended) return;
   streams.get(id)?.close();
@@ -78,8 +78,9 @@ function update(id, news) {
   tell();
 }
 
-// Seconds left, or null before two steps have been timed.
+// Seconds left: as the server says, or as the steps so far tell; null before two of them have been timed.
 export function timeLeft(video) {
+  if (typeof video.sorairo?.eta === "number") return Math.max(1, Math.round(video.sorairo.eta));
   const clock = clocks.get(video.id);
   const { of } = video.sorairo ?? {};
   if (!clock || clock.length < 2 || !of) return null;

@@ -23,7 +23,7 @@ const Toasts = () => html`<div class="toasts" role="region" aria-label=${t("Mess
     <button class="bare" aria-label=${t("Dismiss")} onClick=${() => drop(one.key)}><${Icon} name="close" size="16" /></button></div>`)}</div>`;
 
 const App = () => html`
-  <a class="skip" href="#prompt">${t("Skip to the form")}</a>
+  <a class="skip" href="#composer">${t("Skip to the form")}</a>
   <${Header} />
   ${!online.value && html`<p class="offline" role="status"><span class="pulse"></span>${t("The server does not answer. This page goes on by itself as soon as it is back.")}</p>`}
   <main class="studio">

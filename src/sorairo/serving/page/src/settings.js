@@ -5,6 +5,8 @@ import { Icon } from "./icons.js";
 import { change, draft, model, models } from "./state.js";
 import { addOf, adds, fixedLength, fpsOf, framesOf, mostSeconds, stepOf } from "./verbs.js";
 
+const CURVES = { smooth: "Smoothly", linear: "Evenly", early: "Early", late: "Late" };
+
 const shape = (size) => {
   const [w, h] = size.split("x").map(Number);
   const scale = 16 / Math.max(w, h);
@@ -53,8 +55,8 @@ export function Settings() {
   return html`<div class="settings"><${Sizes} sizes=${facts.sizes ?? []} /><${Length} /><${Strength} />
     ${now.verb === "extend" && html`<fieldset class="field"><legend>${t("Where")}</legend><div class="choices">${[[false, t("After the clip")], [true, t("Before the clip")]].map(([before, label]) => html`
       <label key=${label}><input type="radio" name="before" checked=${now.before === before} onChange=${() => change({ before })} /><span>${label}</span></label>`)}</div></fieldset>`}
-    ${now.verb === "blend" && html`<fieldset class="field"><legend>${t("When it turns")}</legend><div class="choices">${["smooth", "linear", "early", "late"].map((curve) => html`
-      <label key=${curve}><input type="radio" name="curve" checked=${now.curve === curve} onChange=${() => change({ curve })} /><span>${t(`curve ${curve}`)}</span></label>`)}</div></fieldset>`}
+    ${now.verb === "blend" && html`<fieldset class="field"><legend>${t("When it turns")}</legend><div class="choices">${Object.entries(CURVES).map(([curve, name]) => html`
+      <label key=${curve}><input type="radio" name="curve" checked=${now.curve === curve} onChange=${() => change({ curve })} /><span>${t(name)}</span></label>`)}</div></fieldset>`}
     ${now.verb === "loop" && html`<label class="check"><input type="checkbox" checked=${now.free} onChange=${(event) => change({ free: event.target.checked })} />${t("Find a new way back, not the same way in reverse")}</label>`}
     <div class="pair">${styles.length > 0 && html`<div class="field"><label for="style">${t("Style")}</label><select id="style" value=${now.style} onChange=${(event) => change({ style: event.target.value })}>
         <option value="">${t("None")}</option>${styles.map((one) => html`<option key=${one.name} value=${one.name} title=${one.about}>${one.name}</option>`)}</select></div>`}
