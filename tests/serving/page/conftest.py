@@ -70,6 +70,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    pytest.importorskip("sorairo.serving.app", reason="pip install 'sorairo[serve]'")
     one = Server(tmp_path_factory.mktemp("server"))
     yield one
     one.kill()
