@@ -61,6 +61,10 @@ PLAN = LatentPlan(  # the first circle: one object, three events, a still camera
         Bucket(size=(96, 128), frames=17, share=0.03),
         Bucket(size=(64, 64), frames=33, share=0.03),
         Bucket(size=(96, 96), frames=33, share=0.02),
+        # without these a model turns back what rolls up to the picture's edge (docs/log.md)
+        Bucket(size=(64, 64), frames=17, share=0.02, leaves=True),
+        Bucket(size=(96, 96), frames=17, share=0.04, leaves=True),
+        Bucket(size=(96, 96), frames=33, share=0.02, leaves=True),
         Bucket(
             size=(96, 96), frames=1, share=0.06
         ),  # with the words for a picture, which a clip's first frame lacks
