@@ -154,6 +154,12 @@ def test_commands_are_in_fenced_blocks(page: Path) -> None:
     assert not found, f"{page.name}: {found}"
 
 
+@pytest.mark.parametrize("page", pages_with("skip"), ids=lambda page: page.name)
+def test_pages_say_why_a_block_is_not_run(page: Path) -> None:
+    text = " ".join(page.read_text().split())
+    assert re.search(r"[Nn]ot run|[Nn]o test|not in a test|that no test can", text), f"{page.name}: say why"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     shown = re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL)
