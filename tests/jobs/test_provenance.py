@@ -92,6 +92,7 @@ def test_python_and_the_command_line_write_the_same_record(
     assert done.code == 0, done.err
     model.extend(beep, WORDS, frames=4, steps=1, seed=1).save("python.mp4")
     assert read_metadata("python.mp4") == read_metadata("line.mp4")
+    assert Path("python.mp4").read_bytes() == Path("line.mp4").read_bytes()
     assert has_sound("python.mp4") and read_plan("python.mp4").whole().known
 
 

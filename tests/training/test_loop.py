@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy import Toy
 
 from sorairo.training import state
 from sorairo.training.loop import TrainConfig, train
 from sorairo.training.metrics import read_metrics
 from sorairo.training.optim.schedule import Schedule
 from sorairo.types import UserError
+from tests.training.toy import Toy
 
 CONFIG = TrainConfig(steps=12, sample_every=5, tensorboard=False)
 

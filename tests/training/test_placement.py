@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from toy import Toy
 
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.model import Codec, CodecConfig
@@ -41,6 +40,7 @@ from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError
 from sorairo.upscale.network import Upscaler, UpscalerConfig
+from tests.training.toy import Toy
 
 META = torch.device("meta")
 CROSSING = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}

@@ -11,7 +11,7 @@ import numpy as np
 from sorairo import tasks
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.flow.cache import CacheConfig
-from sorairo.jobs import request as asked
+from sorairo.jobs import args
 from sorairo.jobs.request import Request
 from sorairo.jobs.source import Source, kept_sounds
 from sorairo.jobs.words import Rewrites, settings, texts, warn_of_words, with_words
@@ -89,25 +89,25 @@ def plan_of(
 ) -> Plan:
     """The Plan of a verb. texts: see words.texts. videos: the input files' frames. Raises UserError."""
     match request.args:
-        case asked.Generate():
+        case args.Generate():
             return tasks.text_to_video(texts[0], model, ask)
-        case asked.Animate():
+        case args.Animate():
             return tasks.animate(videos[0], texts[0], model, ask)
-        case asked.Extend(before=before):
+        case args.Extend(before=before):
             return tasks.extend(videos[0], texts[0], model, ask, before=before)
-        case asked.Loop(free=free):
+        case args.Loop(free=free):
             return tasks.loop(videos[0] if videos else None, texts[0], model, ask, free=free)
-        case asked.Connect():
+        case args.Connect():
             return tasks.connect(videos[0], videos[1], texts[0], model, ask)
-        case asked.Recut(keep=keep):
+        case args.Recut(keep=keep):
             return tasks.recut(videos[0], keep, texts[0], model, ask)
-        case asked.Edit(strength=strength, region=region):
+        case args.Edit(strength=strength, region=region):
             return tasks.edit(videos[0], texts[0], model, ask, strength=strength, region=region)
-        case asked.Remix(strength=strength):
+        case args.Remix(strength=strength):
             return tasks.remix(videos[0], texts[0], texts[1], model, ask, strength=strength)
-        case asked.Blend(curve=curve):
+        case args.Blend(curve=curve):
             return tasks.blend(videos[0], videos[1], (texts[0], texts[1]), model, ask, curve=curve)
-        case asked.Storyboard(cards=cards):
+        case args.Storyboard(cards=cards):
             board = [
                 tasks.Card(
                     at=card.at,

@@ -5,39 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import ValidationError, ValidationInfo, field_validator, model_validator
 
+from sorairo.jobs.args import ARGS, Args, Schema, Storyboard
 from sorairo.text.prompt import check_text
 from sorairo.types import UserError
 
-__all__ = [
-    "ARGS",
-    "MEDIA",
-    "Animate",
-    "Args",
-    "Blend",
-    "CardArgs",
-    "Connect",
-    "Edit",
-    "Extend",
-    "Generate",
-    "Loop",
-    "Recut",
-    "Remix",
-    "Request",
-    "Storyboard",
-    "Verb",
-    "looks_like_file",
-    "parsed_size",
-]
+__all__ = ["ARGS", "MEDIA", "Request", "Verb", "looks_like_file", "parsed_size"]
 
 Verb = Literal[
     "generate", "animate", "extend", "loop", "connect", "recut", "edit", "remix", "storyboard", "blend"
@@ -50,96 +24,6 @@ heic heif avif tif tiff bmp jp2 jxl psd svg raw dng mp3 wav m4a aac flac ogg opu
 SUFFIX = re.compile(rf"\.({'|'.join(MEDIA)})\s*$", re.IGNORECASE)
 
 
-class Schema(BaseModel):
-    """Frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Args(Schema):
-    """What one verb alone takes."""
-
-
-class Generate(Args):
-    """Words to video."""
-
-
-class Animate(Args):
-    """A picture becomes the first frame."""
-
-
-class Extend(Args):
-    """before: add at the beginning."""
-
-    before: bool = False
-
-
-class Loop(Args):
-    """free: make the way back without the frames in reverse."""
-
-    free: bool = False
-
-
-class Connect(Args):
-    """From one clip or picture to another."""
-
-
-class Recut(Args):
-    """keep: (from, to) in seconds of the clip."""
-
-    keep: tuple[float, float]
-
-
-class Edit(Args):
-    """strength: over 0, at most 1. region: x, y, width, height in pixels of the output."""
-
-    strength: float = 0.6
-    region: tuple[int, int, int, int] | None = None
-
-
-class Remix(Args):
-    """strength: over 0, at most 1. The prompt is the change."""
-
-    strength: float = 0.9
-
-
-class CardArgs(Schema):
-    """at: seconds. words: None goes on with those of the card before. picture: a number in the request's sources."""
-
-    at: float
-    words: str | None = None
-    picture: int | None = None
-
-    @field_validator("words")
-    @classmethod
-    def _text(cls, value: str | None) -> str | None:
-        return check_text(value, "words") if value else value
-
-
-class Storyboard(Args):
-    """Cards in order of time."""
-
-    cards: tuple[CardArgs, ...]
-
-
-class Blend(Args):
-    """curve: when the one clip turns into the other."""
-
-    curve: str = "smooth"
-
-
-ARGS: dict[str, type[Args]] = {
-    "generate": Generate,
-    "animate": Animate,
-    "extend": Extend,
-    "loop": Loop,
-    "connect": Connect,
-    "recut": Recut,
-    "edit": Edit,
-    "remix": Remix,
-    "storyboard": Storyboard,
-    "blend": Blend,
-}
 SOURCES = {
     "generate": (0, 0),
     "loop": (0, 1),
@@ -183,7 +67,7 @@ class Request(Schema):
     cache: float | None = None
     compile: bool | None = None
     memory: str | None = None
-    dtype: str = Field(default="auto")
+    dtype: str = "auto"
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Request:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sorairo.jobs.request import Extend, Request
+from sorairo.jobs.args import Extend
+from sorairo.jobs.request import Request
 from sorairo.jobs.source import Source
 from sorairo.prompts.styles import apply_style, find_style
 from sorairo.tasks.ask import Ask
