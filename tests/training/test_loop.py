@@ -59,8 +59,7 @@ def test_killed_and_started_again_gives_the_same_losses(tmp_path):
 
 def test_sigterm_saves_and_the_same_command_continues(tmp_path):
     process = start(tmp_path)
-    wait_for(lambda: (tmp_path / "metrics.jsonl").exists(), process)
-    time.sleep(0.3)
+    wait_for(lambda: newest(tmp_path) > 0, process)  # it is in the middle of its steps
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
     saved = state.latest_state(tmp_path / "checkpoints")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -31,6 +32,7 @@ from sorairo.training.objectives.alignment import AlignmentConfig
 from sorairo.training.objectives.codec import CodecObjective, CodecObjectiveConfig
 from sorairo.training.objectives.codec_data import CropShape
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
+from sorairo.training.objectives.distill import Distill, DistillConfig
 from sorairo.training.objectives.upscaler import UpscalerObjective, UpscalerObjectiveConfig
 from sorairo.training.optim.ema import Ema
 from sorairo.training.optim.optimizer import OptimConfig, Optimizer
@@ -99,7 +101,23 @@ def upscaler(folder: Path) -> UpscalerObjective:
     )
 
 
-OBJECTIVES = {"diffusion": diffusion, "codec": codec, "upscaler": upscaler}
+def student(way: Literal["consistency", "dmd"], folder: Path) -> Distill:
+    teacher = diffusion(folder)
+    loader = Loader(
+        folder / "latents", folder / "lists", LoaderConfig(tokens=64, drop=0.0), teacher.loader.empty
+    )
+    config = DistillConfig(way=way)
+    return Distill(teacher.transformer, loader, config, lambda *_: {}, lambda *_: None)
+
+
+OBJECTIVES = {
+    "diffusion": diffusion,
+    "codec": codec,
+    "upscaler": upscaler,
+    "consistency": partial(student, "consistency"),
+    "dmd": partial(student, "dmd"),
+}
+SHARED = ("diffusion", "codec", "upscaler")  # a student's loss is a mean over the known frames of a share
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -134,7 +152,7 @@ def test_what_stays_on_the_cpu_is_found_out(tmp_path: Path) -> None:
         objective.loss(objective.batch(0), 0)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", SHARED)
 def test_shares_of_a_batch_are_its_rows_and_their_mean_is_its_loss(name: str, tmp_path: Path) -> None:
     objective = OBJECTIVES[name](tmp_path)
     for network in objective.models.values():  # what begins at zero would agree by itself

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from sorairo.training.metrics import read_metrics
+from sorairo.training.parallel.placement import working_dtype
 from sorairo.training.recipes import load_recipe
 from sorairo.types import UserError
 
@@ -91,8 +93,10 @@ def test_two_processes_learn_the_same(whole, tmp_path):
     assert process.wait(timeout=90) == 128 + signal.SIGTERM
     assert not (run / "export").exists() and max(steps_saved(run)) == len(losses(run))
     assert tiny("--run", run, "--processes", 2, "--steps", 150).returncode == 0
-    assert losses(run)[:3] == pytest.approx(losses(whole)[:3], rel=1e-3)
-    assert losses(run) == pytest.approx(losses(whole), rel=0.1)
+    # Sums in another order: 3e-7 after 150 steps in float32; bf16 rounds each share's gradients for itself.
+    rounding = 1e-5 if working_dtype("auto") == torch.float32 else 0.02
+    assert losses(run)[:3] == pytest.approx(losses(whole)[:3], rel=min(rounding, 1e-3))
+    assert losses(run) == pytest.approx(losses(whole), rel=rounding)
 
 
 def test_a_changed_setting_and_a_decay(whole, tmp_path):

@@ -123,6 +123,7 @@ class Distill:
         """Whatever is drawn is drawn for all n clips of the step: a share does not change it."""
         data = batch.latents.float()  # b c t h w
         n, t, device = batch.total, data.shape[2], data.device
+        self.teacher.to(device)  # the loop moves what it trains
         levels = torch.tensor(self.points)
         sigma = levels[torch.randint(len(levels) - 1, (n, 1), generator=generator)].expand(n, t)  # n t
         given = known_frames(n, t, generator)
