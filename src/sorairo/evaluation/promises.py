@@ -43,6 +43,12 @@ PROMISES = {
     "animate.real": Promise(verb="animate", what="the same in the real clip"),
     "extend.kept": Promise(verb="extend", what="given frames untouched", least=1, share=True),
     "extend.seam": Promise(verb="extend", what="change at the seam, over the clip's largest", most=1),
+    "extend.onward": Promise(
+        verb="extend",
+        what="what rolls goes on at the picture's edge, and does not turn back",
+        least=0.9,
+        share=True,
+    ),
     "extend.velocity": Promise(verb="extend", what="change of velocity at the seam, object sizes a frame"),
     "extend.real": Promise(verb="extend", what="the same in the real clip"),
     "before.kept": Promise(verb="extend --before", what="given frames untouched", least=1, share=True),

@@ -31,6 +31,8 @@ __all__ = [
 Make = Callable[[Plan], Video]
 Numbers = dict[str, float]
 
+BACK = 0.15
+"""Object sizes in one frame against its way, from which on something turns back; less may be the parser's doing."""
 TOLERANCE = 0.5
 """Levels by which a distance may go the wrong way and still count as monotone: less than rounding shows."""
 
@@ -142,7 +144,13 @@ def extend(bench: Bench, case: Case) -> Numbers:
     turned = bench.made(tasks.extend(part(case.clip, at, None), case.words, bench.model, ask, before=True))
     largest = changes(case.clip.frames).max()
     new = len(turned) - rest
+    further = float("nan")
+    if case.facts.event == "roll":  # at its end what rolls is at the picture's edge, and has to leave
+        whole = len(case.clip)
+        longer = bench.made(tasks.extend(case.clip, case.words, bench.model, replace(ask, frames=whole - 1)))
+        further = goes_on(bench.read(longer), whole)
     return {
+        "extend.onward": further,
         "extend.kept": same(frames[:at], given.frames),
         "extend.seam": changes(frames)[at - 1] / max(largest, 1e-6),
         "extend.velocity": turn(bench.read(frames), at),
@@ -337,6 +345,23 @@ def turn(parsed: Parsed, at: int) -> float:
     if not all(len(one) for one in means):
         return float("nan")
     return float(np.linalg.norm(means[0].mean(axis=0) - means[1].mean(axis=0)))
+
+
+def goes_on(parsed: Parsed, at: int) -> float:
+    """1 if what moves in the first `at` frames (the largest object) goes on its way behind them, or out of the picture;
+    0 if it turns back, jumps back or comes again as another; NaN where nothing is seen before."""
+    before = [track for track in parsed.objects if (~np.isnan(track.path[:at, 0])).sum() > 1]
+    if not before:
+        return float("nan")
+    track = max(before, key=lambda track: track.size)
+    known = track.path[:at][~np.isnan(track.path[:at, 0])]
+    way = known[-1] - known[0]
+    if not np.linalg.norm(way) > track.size:
+        return float("nan")
+    places = np.concatenate([known[-1:], track.path[at:][~np.isnan(track.path[at:, 0])]])
+    steps = np.diff(places, axis=0) @ (way / np.linalg.norm(way)) / track.size
+    others = [one for one in parsed.objects if one is not track and np.isnan(one.path[:at, 0]).all()]
+    return float(not others and bool((steps > -BACK).all()))
 
 
 def inside(parsed: Parsed, size: tuple[int, int]) -> float:
