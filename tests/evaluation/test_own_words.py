@@ -42,3 +42,14 @@ def test_scores_come_person_by_person():
     scores = score_own_words(asked, Parser(ParserNetwork(config)), grey)
     assert list(scores) == ["child", "all", "film"]
     assert scores["all"]["count"].count == 4 and set(scores["film"]) == set(QUESTIONS)
+
+
+def test_no_prompt_so_small_is_one_sentence(tmp_path):
+    from typer.testing import CliRunner
+
+    from sorairo.cli.eval import app
+    from sorairo.types import UserError
+
+    done = CliRunner().invoke(app, ["words", "--most", "0", "--out", str(tmp_path / "words")])
+    assert isinstance(done.exception, UserError) and "--most is 1 or more" in str(done.exception)
+    assert not (tmp_path / "words").exists()
