@@ -16,6 +16,7 @@ from pathlib import Path
 import sorairo
 from sorairo import tasks
 from sorairo.generation.generate import generate
+from sorairo.prompts.kinds import word_kinds
 from sorairo.types import Plan, Video
 from sorairo.video import contact_sheet
 
@@ -112,7 +113,10 @@ def made_by_remix(studio: Studio) -> Rows:
     clip = studio.make(tasks.text_to_video(CUBE, studio.abilities, ask))
     yield CUBE, clip
     for change in ("now the cube is yellow", "now the sky is clear blue"):
-        yield f"remix “{change}”", studio.make(tasks.remix(clip, CUBE, change, studio.abilities, ask))
+        yield (
+            f"remix “{change}”",
+            studio.make(tasks.remix(clip, CUBE, change, studio.abilities, ask, kinds=word_kinds())),
+        )
 
 
 def made_by_storyboard(studio: Studio) -> Rows:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sorairo import tasks
+from sorairo.prompts.kinds import word_kinds
 from sorairo.tasks.inputs import at_rate, fitted, size_for
 from sorairo.tasks.remix import remixed
 from sorairo.types import Plan, UserError, Video
@@ -131,8 +132,8 @@ def test_recut_keeps_a_span_where_it_was():
     ],
 )
 def test_remix_changes_what_is_mentioned(said: str, change: str, words: str):
-    assert remixed(said, change) == words
-    plan = tasks.remix(clip(6), said, change, MODEL)
+    assert remixed(said, change, word_kinds()) == words
+    plan = tasks.remix(clip(6), said, change, MODEL, kinds=word_kinds())
     assert plan.spans[0].text == words and held(plan) == [(0, 6, 0.1)]
 
 

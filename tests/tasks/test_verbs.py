@@ -10,6 +10,7 @@ import pytest
 import sorairo
 from sorairo import tasks
 from sorairo.generation.generate import generate
+from sorairo.prompts.kinds import word_kinds
 from sorairo.types import Plan, Video
 
 WORDS = "a red ball rolls"
@@ -80,7 +81,8 @@ def test_recut(model):
 
 
 def test_remix(model):
-    plan = tasks.remix(clip(5), "a red ball rolls", "now the ball is blue", model.abilities, ASK)
+    said, change = "a red ball rolls", "now the ball is blue"
+    plan = tasks.remix(clip(5), said, change, model.abilities, ASK, kinds=word_kinds())
     assert plan.spans[0].text == "a blue ball rolls" and new(made(plan, model), 5)
 
 

@@ -16,6 +16,7 @@ from sorairo.evaluation.evaluate import psnr
 from sorairo.evaluation.judge import motion
 from sorairo.evaluation.parse import Parsed, Parser
 from sorairo.evaluation.suites import Facts, Suite, facts_of, prompt_of
+from sorairo.prompts.kinds import word_kinds
 from sorairo.tasks.remix import remixed
 from sorairo.types import Plan, Video
 from sorairo.upscale import upscale
@@ -215,7 +216,9 @@ def remix(bench: Bench, case: Case) -> Numbers:
     made = bench.make(tasks.text_to_video(case.words, bench.model, replace(bench.ask, frames=len(case.clip))))
     before, (_, colour) = bench.read(made.frames), recoloured(case, bench.parser)
     change = f"now the {case.facts.objects[0][1]} is {colour}"
-    parsed = bench.read(bench.made(tasks.remix(made, case.words, change, bench.model, bench.ask)))
+    parsed = bench.read(
+        bench.made(tasks.remix(made, case.words, change, bench.model, bench.ask, kinds=word_kinds()))
+    )
     shapes = [[shape for _, shape in one.names()] for one in (before, parsed)]
     return {
         "remix.colour": float(colour in [track.colour for track in parsed.objects]),
@@ -383,4 +386,4 @@ def recoloured(case: Case, parser: Parser) -> tuple[str, str]:
     used = {colour for colour, _ in case.facts.objects}
     free = [colour for colour in parser.config.colours if colour not in used] or [old]
     colour = free[case.seed % len(free)]
-    return remixed(case.words, f"the {shape} is {colour}"), colour
+    return remixed(case.words, f"the {shape} is {colour}", word_kinds()), colour

@@ -15,6 +15,7 @@ from sorairo.jobs import args
 from sorairo.jobs.request import Request
 from sorairo.jobs.source import Source, kept_sounds
 from sorairo.jobs.words import Rewrites, settings, texts, warn_of_words, with_words
+from sorairo.prompts.kinds import word_kinds
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.inputs import nearest_size
@@ -104,7 +105,9 @@ def plan_of(
         case args.Edit(strength=strength, region=region):
             return tasks.edit(videos[0], texts[0], model, ask, strength=strength, region=region)
         case args.Remix(strength=strength):
-            return tasks.remix(videos[0], texts[0], texts[1], model, ask, strength=strength)
+            return tasks.remix(
+                videos[0], texts[0], texts[1], model, ask, kinds=word_kinds(), strength=strength
+            )
         case args.Blend(curve=curve):
             return tasks.blend(videos[0], videos[1], (texts[0], texts[1]), model, ask, curve=curve)
         case args.Storyboard(cards=cards):

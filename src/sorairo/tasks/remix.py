@@ -1,9 +1,9 @@
-"""Remix a clip: say what should be different; what is not mentioned stays."""
+"""Remix a clip: say what is different now; all other words stay."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
@@ -12,38 +12,37 @@ from sorairo.types import Plan, Video
 
 __all__ = ["remix", "remixed"]
 
-# Of each kind a thing is one at a time: a new word takes the place of the old one.
-KINDS = tuple(
-    words.split()
-    for words in (
-        "red orange yellow green teal blue purple pink brown black grey gray white cream silver gold",
-        "ball sphere cube box block cylinder cone capsule pill",
-        "small medium large little big tiny huge",
-        "matte shiny metal glass wood wooden",
-        "left right",
-    )
-)
 SMALL = {"a", "the", "is", "are", "and", "now", "to"}
 
 
+Kinds = Sequence[Collection[str]]
+"""Kinds of words of which a thing has one at a time, in small letters; see prompts/kinds.py."""
+
+
 def remix(
-    clip: Video, said: str, change: str, model: Abilities, ask: Ask | None = None, *, strength: float = 0.9
+    clip: Video,
+    said: str,
+    change: str,
+    model: Abilities,
+    ask: Ask | None = None,
+    *,
+    kinds: Kinds,
+    strength: float = 0.9,
 ) -> Plan:
-    """An edit of a clip that was made from the words `said`, by what `change` says is now different."""
-    return edit(clip, remixed(said, change), model, ask, strength=strength)
+    """An edit of a clip that was made from the words `said`; `change` says what is different now."""
+    return edit(clip, remixed(said, change, kinds), model, ask, strength=strength)
 
 
-def remixed(said: str, change: str) -> str:
+def remixed(said: str, change: str, kinds: Kinds) -> str:
     """The words of a clip with a change worked in.
 
-    "A red ball drops onto a grey floor." and "now the ball is blue" give "A blue ball drops onto a grey floor.":
-    a word of a kind (colour, shape, size, material, side) takes the place of the one that described the same
-    thing, or of the only one of its kind. What cannot be placed so stands as a sentence of its own.
+    "A red ball drops onto a grey floor." and "now the ball is blue" give "A blue ball drops onto a grey floor.": a word
+    of a kind replaces the word of that kind for the same object, or the only one. Other changes become a sentence.
     """
     words, left = said, []
     changed = re.findall(r"[a-z]+", change.lower())
     for word in changed:
-        kind = next((kind for kind in KINDS if word in kind), None)
+        kind = next((kind for kind in kinds if word in kind), None)
         if kind is None:
             continue
         old = _described(words, changed, kind)
@@ -57,8 +56,8 @@ def remixed(said: str, change: str) -> str:
     return words
 
 
-def _described(said: str, changed: Sequence[str], kind: Sequence[str]) -> tuple[int, str] | None:
-    """(place, word) of the word of a kind in `said` that the change is about, None if that is not clear."""
+def _described(said: str, changed: Sequence[str], kind: Collection[str]) -> tuple[int, str] | None:
+    """(place, word) in `said` of the word of a kind that the change is about; None if that is not clear."""
     found = [(m.start(), m[0]) for m in re.finditer(r"[A-Za-z]+", said)]
     old = [(place, word) for place, word in found if word.lower() in kind]
     if len(old) == 1:
