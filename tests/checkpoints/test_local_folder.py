@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from sorairo.checkpoints.adapters.wan import from_wan, from_wan_config, to_wan, to_wan_config
 from sorairo.checkpoints.estimates import blueprint
 from sorairo.checkpoints.export import export
 from sorairo.checkpoints.folder import load_checkpoint
+from sorairo.checkpoints.lora import apply_loras
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 
@@ -66,3 +68,19 @@ def test_memory_is_estimated(tiny_local_folder, tiny_folder):
     assert count == sum(p.numel() for p in model.parameters())
     ask = local.asks[0]
     assert local.needs(ask, torch.float32) > plain.needs(ask, torch.float32)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["blocks.0.attn1.to_q", "local.down.0.up"])
+def test_a_lora_changes_blocks_and_convolutions(tiny_local_folder, tmp_path, name):
+    plain = load_checkpoint(tiny_local_folder, "fp32")
+    module = {"blocks.0.attn1.to_q": "blocks.0.self_attention.q"}.get(name, name)
+    before = plain.transformer.get_submodule(module).weight.clone()
+    down, up = torch.randn(2, before.shape[1]), torch.randn(before.shape[0], 2)
+    save_file(
+        {f"transformer.{name}.lora_A.weight": down, f"transformer.{name}.lora_B.weight": up},
+        tmp_path / "style.safetensors",
+    )
+    changed = apply_loras(plain, [f"{tmp_path / 'style.safetensors'}:0.5"])
+    after = changed.transformer.get_submodule(module).weight
+    assert torch.allclose(after, before + 0.5 * up @ down, atol=1e-5)

@@ -14,6 +14,7 @@ from sorairo.flow.guidance import cfg
 from sorairo.flow.path import data_at
 from sorairo.flow.schedule import unipc_sigmas
 from sorairo.flow.solvers import unipc
+from sorairo.training.loop import TrainConfig, train
 from sorairo.training.objectives.distill import Distill, DistillConfig
 from sorairo.training.optim.optimizer import OptimConfig, Optimizer
 from sorairo.training.parallel.processes import Share
@@ -114,3 +115,15 @@ def test_the_recipes_student_is_a_model_that_is_asked_at_its_own_times(tiny_fold
     assert len(clip.video) == 9
     with pytest.raises(UserError):
         model.generate("a red ball drops", size=(64, 64), frames=9, steps=16)
+
+
+def test_the_loop_trains_student_and_critic_and_exports_the_student(latents, tmp_path):
+    objective = make(latents, tmp_path / "lists", way="dmd")
+    made = []
+    objective._exporter = lambda student, folder: made.append(student)
+    config = TrainConfig(steps=2, sample_every=0, tensorboard=False, compile=False, threads=1)
+    train(objective, config, tmp_path / "run")
+    assert made == [objective.student]
+    assert not torch.equal(
+        objective.student.blocks[0].feed_forward.up.weight, objective.teacher.blocks[0].feed_forward.up.weight
+    )
