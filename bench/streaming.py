@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from sorairo.checkpoints.streaming import load_streamed
+from sorairo.checkpoints.memory.streaming import load_streamed
 from sorairo.checkpoints.tensors import load_weights, read_header
 from sorairo.transformer.model import Transformer, TransformerConfig
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sorairo.checkpoints.estimates import KNOWN, Ask
+from sorairo.checkpoints.memory.estimates import KNOWN, Ask
 from sorairo.dit.estimates import KNOWN as DITS
 from sorairo.dit.estimates import blueprint
 from sorairo.types import UserError

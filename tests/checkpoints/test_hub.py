@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from sorairo.checkpoints import store
-from sorairo.checkpoints.hub import choose, pull
-from sorairo.checkpoints.remote import Hub, RemoteFile
+from sorairo.checkpoints.hub import store
+from sorairo.checkpoints.hub.pull import choose, pull
+from sorairo.checkpoints.hub.remote import Hub, RemoteFile
 from sorairo.types import UserError
 
 REPO = "owner/tiny-model"

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from sorairo.checkpoints.adapters.wan import from_wan, from_wan_config, to_wan, to_wan_config
-from sorairo.checkpoints.estimates import blueprint
 from sorairo.checkpoints.export import export
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.lora import apply_loras
+from sorairo.checkpoints.memory.estimates import blueprint
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 

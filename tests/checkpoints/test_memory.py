@@ -7,13 +7,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sorairo.checkpoints.memory import Part, Stage, folder_parts, needs, working_memory
+from sorairo.checkpoints.memory.working import Part, Stage, folder_parts, needs, working_memory
 
 MEASURE = """
 import sys, torch
 torch.set_num_threads(1)
 from sorairo.dit.codec import KLImage, KLImageConfig
-from sorairo.checkpoints.memory import working_memory
+from sorairo.checkpoints.memory.working import working_memory
 from sorairo.dit.model import DiT, DiTConfig
 def status(key):
     return next(int(l.split()[1]) * 1024 for l in open("/proc/self/status") if l.startswith(key))

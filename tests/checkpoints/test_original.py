@@ -22,10 +22,10 @@ from sorairo.checkpoints.adapters import (
     wan_original,
 )
 from sorairo.checkpoints.encoders import load_original_vision, load_vision
-from sorairo.checkpoints.estimates import KNOWN
 from sorairo.checkpoints.export import export
 from sorairo.checkpoints.folder import open_layout
 from sorairo.checkpoints.layouts import codec_names
+from sorairo.checkpoints.memory.estimates import KNOWN
 from sorairo.checkpoints.original import is_original, original_info
 from sorairo.codec.model import Codec
 from sorairo.codec.presets import PRESETS as CODECS

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import sorairo
-from sorairo.checkpoints.estimates import Ask, Blueprint, blueprint, video_blueprint
 from sorairo.checkpoints.export import export
 from sorairo.checkpoints.folder import load_checkpoint
-from sorairo.checkpoints.memory import Part, Stage
-from sorairo.checkpoints.planner import RUNTIME, load_within, parse_memory, plan_for, plan_memory
+from sorairo.checkpoints.memory.estimates import Ask, Blueprint, blueprint, video_blueprint
+from sorairo.checkpoints.memory.planner import RUNTIME, load_within, parse_memory, plan_for, plan_memory
+from sorairo.checkpoints.memory.working import Part, Stage
 from sorairo.codec.model import Codec
 from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.transformer.presets import PRESETS

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from sorairo.checkpoints.adapters.wan import from_wan, to_wan
-from sorairo.checkpoints.streaming import load_streamed
+from sorairo.checkpoints.memory.streaming import load_streamed
 from sorairo.checkpoints.tensors import read_header
 from sorairo.nn.lora import LowRank, attach, merge
 from sorairo.transformer.model import Transformer
@@ -22,7 +22,7 @@ import sys, torch
 torch.set_num_threads(1)
 from dataclasses import replace
 from sorairo.checkpoints.adapters.wan import from_wan
-from sorairo.checkpoints.streaming import load_streamed
+from sorairo.checkpoints.memory.streaming import load_streamed
 from sorairo.checkpoints.tensors import load_weights, read_header
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS

@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from sorairo.checkpoints import store
+from sorairo.checkpoints.hub import store
 from sorairo.cli import models_hub
 from sorairo.cli.main import app as main_app
 from sorairo.types import UserError

@@ -17,7 +17,7 @@ from torch import nn
 
 from sorairo.checkpoints.adapters import clip_original
 from sorairo.checkpoints.index import read_json
-from sorairo.checkpoints.streaming import load_streamed
+from sorairo.checkpoints.memory.streaming import load_streamed
 from sorairo.checkpoints.tensors import Adapt, Entry, load_weights, read_header, weight_entries
 from sorairo.text.encoder import TextEncoder, read_tokenizer
 from sorairo.text.umt5 import UMT5Encoder

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import torch
 
-from sorairo.checkpoints import store
+from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import Predicts, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source, codec_source, diffusers_layout, info_of
+from sorairo.checkpoints.memory.available import available_memory
+from sorairo.checkpoints.memory.streaming import load_streamed
 from sorairo.checkpoints.original import is_original, original_info, original_layout
-from sorairo.checkpoints.room import available_memory
-from sorairo.checkpoints.streaming import load_streamed
 from sorairo.checkpoints.tensors import load_weights
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.nn.causal_conv import channels_innermost

@@ -14,9 +14,9 @@ from typing import Generic, TypeVar
 
 import torch
 
-from sorairo.checkpoints import store
 from sorairo.checkpoints.adapters import wan, wan_codec
 from sorairo.checkpoints.encoders import load_text, load_vision
+from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import Predicts, read_index, read_json, read_sampler
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.published import TEXT_LEN, published_info

@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 
-from sorairo.checkpoints import store
 from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_original, wan_original
 from sorairo.checkpoints.encoders import from_umt5, load_original_vision, load_text, load_umt5, load_vision
+from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import Predicts, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Make, Source, codec_names

@@ -25,7 +25,7 @@ def list_models(
 ) -> None:
     """List the models that ship in the package, those that were pulled, and those that can be."""
     from sorairo.checkpoints.folder import find_folder, model_names
-    from sorairo.checkpoints.store import SHORT_NAMES, pulled
+    from sorairo.checkpoints.hub.store import SHORT_NAMES, pulled
 
     models = [facts(find_folder(name)) for name in model_names()]
     here = [
@@ -71,7 +71,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Show what a model can make, its words, scores and needs. Nothing is loaded."""
-    from sorairo.checkpoints.store import SHORT_NAMES
+    from sorairo.checkpoints.hub.store import SHORT_NAMES
 
     folder = models_hub.folder_or_none(model)
     ours = folder is not None and (folder / "sorairo.json").is_file()

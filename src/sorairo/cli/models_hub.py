@@ -11,7 +11,7 @@ import typer
 from sorairo.cli.terminal import safe
 
 if TYPE_CHECKING:
-    from sorairo.checkpoints.estimates import Ask
+    from sorairo.checkpoints.memory.estimates import Ask
 
 __all__ = ["folder_or_none", "needed", "parsed_ask", "print_needed", "pull", "register", "rm", "verify"]
 
@@ -52,7 +52,7 @@ def pull(
     as_json: AsJson = False,
 ) -> None:
     """Download a model, or finish a download: only the files that are needed, checked by hash, no pickles."""
-    from sorairo.checkpoints.hub import pull as pull_model
+    from sorairo.checkpoints.hub.pull import pull as pull_model
 
     with _Bytes("pull") as bar:
         done = pull_model(repo, revision=revision, endpoint=endpoint, progress=bar)
@@ -67,8 +67,8 @@ def pull(
 
 def verify(model: Repo, as_json: AsJson = False) -> None:
     """Check a pulled model against the hub's hashes."""
-    from sorairo.checkpoints.store import folder_of, read_manifest
-    from sorairo.checkpoints.store import verify as verify_folder
+    from sorairo.checkpoints.hub.store import folder_of, read_manifest
+    from sorairo.checkpoints.hub.store import verify as verify_folder
     from sorairo.types import UserError
 
     folder = folder_of(model)
@@ -100,7 +100,7 @@ def rm(
     as_json: AsJson = False,
 ) -> None:
     """Delete a pulled model from this machine."""
-    from sorairo.checkpoints.store import folder_of, read_manifest, remove
+    from sorairo.checkpoints.hub.store import folder_of, read_manifest, remove
 
     folder: Path = folder_of(repo)
     if read_manifest(folder) is not None and not yes:
@@ -112,7 +112,7 @@ def rm(
 def folder_or_none(model: str) -> Path | None:
     """The folder of a model; None for a published one that is not here but whose shapes are known."""
     from sorairo.checkpoints.folder import find_folder
-    from sorairo.checkpoints.store import SHORT_NAMES, folder_of
+    from sorairo.checkpoints.hub.store import SHORT_NAMES, folder_of
 
     repo = SHORT_NAMES.get(model.lower(), model)
     if (
@@ -126,7 +126,7 @@ def folder_or_none(model: str) -> Path | None:
 
 def parsed_ask(size: str | None, frames: int | None, count: int) -> Ask | None:
     """What --size, --frames and --count ask for; None if nothing."""
-    from sorairo.checkpoints.estimates import Ask
+    from sorairo.checkpoints.memory.estimates import Ask
     from sorairo.jobs.request import parsed_size
     from sorairo.types import UserError
 
@@ -141,7 +141,7 @@ def parsed_ask(size: str | None, frames: int | None, count: int) -> Ask | None:
 def needed(repo: str, folder: Path | None, ask: Ask | None, dtype: str) -> dict[str, Any]:
     """Parameters, saved precision and memory as JSON values."""
     from sorairo.checkpoints.folder import compute_dtype
-    from sorairo.checkpoints.store import check_complete
+    from sorairo.checkpoints.hub.store import check_complete
     from sorairo.dit.estimates import blueprint
 
     if folder is not None:

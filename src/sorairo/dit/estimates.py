@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from sorairo.checkpoints import estimates
-from sorairo.checkpoints.estimates import Ask, Blueprint, meta
 from sorairo.checkpoints.folder import read_json
-from sorairo.checkpoints.memory import Stage, folder_parts, module_part, working_memory
+from sorairo.checkpoints.memory import estimates
+from sorairo.checkpoints.memory.estimates import Ask, Blueprint, meta
+from sorairo.checkpoints.memory.working import Stage, folder_parts, module_part, working_memory
 from sorairo.dit.codec import PRESETS as CODECS
 from sorairo.dit.codec import KLImage, KLImageConfig
 from sorairo.dit.codec_names import from_kl_image_config
@@ -23,7 +23,7 @@ __all__ = ["KNOWN", "blueprint", "class_blueprint"]
 
 
 def blueprint(name: str, folder: Path | None) -> Blueprint:
-    """Of any model, a DiT or one of Wan's family; see checkpoints/estimates.py. Raises UserError."""
+    """Of any model, a DiT or one of Wan's family; see checkpoints/memory/estimates.py. Raises UserError."""
     families = {"DiTPipeline": read_class_folder, **estimates.FAMILIES}
     return estimates.blueprint(name, folder, families=families, known=KNOWN | estimates.KNOWN)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from sorairo.checkpoints.folder import read_json
-from sorairo.checkpoints.store import check_complete
+from sorairo.checkpoints.hub.store import check_complete
 from sorairo.checkpoints.tensors import load_weights
 from sorairo.dit.betas import from_scheduler_config
 from sorairo.dit.codec import KLImage

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from sorairo.checkpoints.memory import short_name
+from sorairo.checkpoints.memory.working import short_name
 from sorairo.dit.ddpm import Noise, ddim, ddpm, guide
 from sorairo.dit.folder import ClassModel
 from sorairo.nn.precision import device_name

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 
 from sorairo.checkpoints.folder import Checkpoint
-from sorairo.checkpoints.memory import short_name
+from sorairo.checkpoints.memory.working import short_name
 from sorairo.flow.cache import CacheConfig
 from sorairo.flow.schedule import from_level, sigmas_at, unipc_sigmas
 from sorairo.flow.windows import Window

@@ -8,7 +8,7 @@ from typing import Any
 
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.lora import apply_loras
-from sorairo.checkpoints.planner import load_within
+from sorairo.checkpoints.memory.planner import load_within
 from sorairo.jobs.request import Request
 
 __all__ = ["Models"]

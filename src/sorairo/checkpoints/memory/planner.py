@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from sorairo.checkpoints.estimates import Ask, Blueprint, blueprint
 from sorairo.checkpoints.folder import Checkpoint, compute_dtype, find_folder, load_checkpoint, read_info
-from sorairo.checkpoints.memory import Part, Stage, short_name
+from sorairo.checkpoints.memory.estimates import Ask, Blueprint, blueprint
+from sorairo.checkpoints.memory.working import Part, Stage, short_name
 from sorairo.types import UserError
 
 __all__ = ["MemoryPlan", "load_within", "parse_memory", "plan_for", "plan_memory"]

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from sorairo.checkpoints.folder import open_layout, read_json
-from sorairo.checkpoints.memory import (
+from sorairo.checkpoints.memory.streaming import HELD
+from sorairo.checkpoints.memory.working import (
     Part,
     Stage,
     entries_part,
@@ -25,7 +26,6 @@ from sorairo.checkpoints.memory import (
     working_memory,
 )
 from sorairo.checkpoints.original import is_original, t5_file
-from sorairo.checkpoints.streaming import HELD
 from sorairo.checkpoints.tensors import read_header, weight_entries
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS

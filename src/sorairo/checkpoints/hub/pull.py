@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from sorairo.checkpoints.remote import Hub, RemoteFile
-from sorairo.checkpoints.store import (
+from sorairo.checkpoints.hub.remote import Hub, RemoteFile
+from sorairo.checkpoints.hub.store import (
     SHORT_NAMES,
     Manifest,
     PulledFile,
