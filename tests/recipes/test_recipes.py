@@ -18,12 +18,13 @@ from sorairo.data.maps import KINDS_MAPPED
 from sorairo.data.shards import write_shard
 from sorairo.training.loop import train
 from sorairo.training.recipes import Recipe, load_recipe
-from sorairo.types import UserError
+from sorairo.types import UserError, Video
 from sorairo.upscale.apply import load_upscaler
 from sorairo.upscale.network import halved
+from sorairo.video import write_video
 
 ROOT = Path(__file__).parents[2]
-RUNS = ("tiny", "codec_default", "default", "few_steps", "upscaler")
+RUNS = ("tiny", "codec_default", "default", "few_steps", "own_clips", "upscaler")
 
 
 def recipe(name: str) -> Recipe:
@@ -97,6 +98,28 @@ def test_the_default_ends_with_a_codec_and_says_how_to_make_it(tmp_path: Path) -
 def test_a_student_of_few_steps(latents: Path) -> None:
     made = load_checkpoint(one_step("few_steps", latents / "few"), "fp32")
     assert len(made.times) == made.info.default_steps == 4
+
+
+def test_own_clips(tmp_path: Path) -> None:
+    own, clips = recipe("own_clips"), tmp_path / "clips"
+    assert own.data is not None
+    with pytest.raises(UserError, match="does not exist"):
+        own.data(tmp_path / "run", True)
+    clips.mkdir()
+    for index, film in enumerate(films(2, 17, 96).numpy()):
+        write_video(Video(frames=film, fps=8.0), clips / f"{index}.mp4")
+        (clips / f"{index}.txt").write_text("A wobbly square drifts.\n")
+    own.data(tmp_path / "run", True)
+    made = load_checkpoint(one_step("own_clips", tmp_path / "run"), "fp32")
+    before = load_checkpoint("default", "fp32")
+    assert "wobbly" in made.info.vocabulary and "red" in made.info.vocabulary
+    assert made.info.steps_trained == before.info.steps_trained + 1 and not made.info.scorecard
+    one, other = (next(m.transformer.parameters()) for m in (made, before))
+    assert torch.allclose(one, other, atol=0.05) and not torch.equal(one, other)
+    (clips / "9.mp4").write_bytes((clips / "0.mp4").read_bytes())
+    (clips / "9.txt").write_text("Another.")
+    with pytest.raises(UserError, match="clips have changed"):
+        own.data(tmp_path / "run", True)
 
 
 def test_the_codec(tmp_path: Path) -> None:
