@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
-from sorairo.generation.generate import Progress, samples
-from sorairo.jobs.prepare import job_of, wanted
-from sorairo.jobs.record import Clip, clip_of
-from sorairo.jobs.request import Request
-from sorairo.jobs.run import clips
-from sorairo.jobs.source import Source
-from sorairo.tasks.storyboard import Card
 from sorairo.types import Plan, Video
+
+if TYPE_CHECKING:  # PyAV comes with these, which loading a model does without
+    from sorairo.generation.generate import Progress
+    from sorairo.jobs.record import Clip
+    from sorairo.tasks.storyboard import Card
 
 __all__ = ["Model", "Settings", "load"]
 
@@ -140,12 +138,20 @@ class Model(Checkpoint):
 
     def make(self, plans: Plan | Iterable[Plan], progress: Progress | None = None) -> list[Clip]:
         """The clips of Plans, in order, without the sound of their inputs."""
+        from sorairo.generation.generate import samples
+        from sorairo.jobs.record import clip_of
+
         plans = [plans] if isinstance(plans, Plan) else list(plans)
         return [clip_of(sample) for sample in samples(plans, self, progress=progress)]
 
     def _clip(
         self, verb: str, prompt: str | None, inputs: Sequence[Input], args: dict[str, Any], settings: Settings
     ) -> Clip:
+        from sorairo.jobs.prepare import job_of, wanted
+        from sorairo.jobs.request import Request
+        from sorairo.jobs.run import clips
+        from sorairo.jobs.source import Source
+
         values: dict[str, Any] = {"seed": 0, **settings}
         progress = values.pop("progress", None)
         names = [str(one) if isinstance(one, str | Path) else "frames in memory" for one in inputs]
