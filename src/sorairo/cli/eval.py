@@ -112,8 +112,8 @@ def verbs(
     from sorairo.cli.progress import Stages
     from sorairo.evaluation import verbs as measured
     from sorairo.evaluation.parse import load_parser
-    from sorairo.evaluation.promises import table, verdicts
     from sorairo.evaluation.suites import Suite
+    from sorairo.evaluation.targets import table, verdicts
     from sorairo.files import check_folder, replacing
     from sorairo.jobs.request import parsed_size
     from sorairo.types import UserError
@@ -152,7 +152,7 @@ def verbs(
     card = {
         "model": model,
         "suite": asdict(suite),
-        "verbs": {one.name: asdict(one.promise) | asdict(one.estimate) | {"met": one.met} for one in found},
+        "verbs": {one.name: asdict(one.target) | asdict(one.estimate) | {"met": one.met} for one in found},
     }
     if out:
         with replacing(out) as temporary:

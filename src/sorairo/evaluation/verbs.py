@@ -1,4 +1,4 @@
-"""Every verb on held-out clips of a world: a number for each of its promises (see promises.py).
+"""Every verb on held-out clips of a world: numbers for each of its targets (see targets.py).
 
 A verb is measured on what it makes, given frames as they come back included, so a model can miss but a file cannot
 lie. Change between frames is the mean distance of their levels (0 to 255).
@@ -95,7 +95,7 @@ class Bench:
 def measure_verbs(
     bench: Bench, cases: Iterable[Case], *, verbs: Iterable[str] = (), done: Callable[[], None] = lambda: None
 ) -> dict[str, list[float]]:
-    """Every promise's numbers, one a case; NaN where the question does not arise. verbs: some, by name."""
+    """Every target's numbers, one a case; NaN where a question does not apply. verbs: some, by name."""
     wanted = set(verbs) or set(MEASURES)
     numbers: dict[str, list[float]] = {}
     for index, case in enumerate(cases):

@@ -1,4 +1,4 @@
-"""The straight path from data (sigma = 0) to noise (sigma = 1), and what is known along it.
+"""The straight path from data (sigma = 0) to noise (sigma = 1), and its facts.
 
 x = (1 - sigma) * data + sigma * noise        velocity = dx/dsigma = noise - data
 """

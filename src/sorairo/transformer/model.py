@@ -25,7 +25,7 @@ __all__ = ["Transformer", "TransformerConfig", "forward_flops"]
 class TransformerConfig:
     """The shape of a Transformer. text_len: the positions that attention to words counts, pads included.
 
-    What image-to-video models have besides (0: nothing): condition_channels, of what is given beside the noise (a mask
+    What image-to-video models have besides (0: nothing): condition_channels, of the known frames (a mask
     and latents); image_dim, the width of the tokens in which a CLIP sees the given images; image_positions, how
     many of those there are where each has a learned place of its own.
     """

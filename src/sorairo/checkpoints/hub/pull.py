@@ -158,7 +158,7 @@ def _fetch(hub: Hub, file: PulledFile, target: Path, arrived: Callable[[str, int
             arrived(file.path, start)
         with part.open("ab") as out:
             for offset, chunk in hub.read(file.path, start, file.size):
-                if offset != out.tell():  # the hub began anew
+                if offset != out.tell():  # the hub started again
                     arrived(file.path, offset - out.tell())
                     out.truncate(offset)
                     out.seek(offset)

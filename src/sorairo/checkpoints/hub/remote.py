@@ -74,7 +74,7 @@ class Hub:
         return found
 
     def read(self, path: str, start: int, size: int) -> Iterator[tuple[int, bytes]]:
-        """(offset, bytes) of a file of `size` bytes from `start` on; begins anew at 0 where the hub cannot resume.
+        """(offset, bytes) of a file of `size` bytes from `start` on; starts again at 0 where the hub cannot resume.
 
         A connection that breaks is taken up again where it broke; after several in a row without a byte between
         them, UserError.

@@ -3,7 +3,7 @@
 Pictures align a transformer's features with a network that saw millions of photographs (REPA, Yu et al. 2024). A
 simulated clip has better: the truth. A linear head reads shape and colour at every latent position from the tokens
 of one block, through the noise, so the model must find early which words are about which place; the head is dropped
-when training ends. The same maps say where the objects are, a few percent of a clip that hold most of what is asked.
+when training ends. The same maps say where the objects are, a few percent of a clip that hold most of its content.
 
 Legend: b clips, t h w latent grid, k kinds (shapes, then colours), s tokens of a frame, d width, p patch side.
 """

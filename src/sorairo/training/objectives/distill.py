@@ -217,7 +217,7 @@ class Distill:
 
 
 def _huber(error: Tensor, free: Tensor) -> Tensor:
-    """sqrt(|error|^2 + c^2) - c of what is made of each clip, the mean over clips. Source: Song & Dhariwal 2023,
+    """sqrt(|error|^2 + c^2) - c of each clip's prediction, the mean over clips. Source: Song & Dhariwal 2023,
     equation 8."""
     counts = free[:, None, :, None, None]
     size = error[0, :, 0].numel() * error.shape[2]

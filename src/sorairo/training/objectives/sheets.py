@@ -34,7 +34,7 @@ __all__ = ["SheetConfig", "sheet_sampler"]
 
 @dataclass(frozen=True, kw_only=True)
 class SheetConfig:
-    """What is made: size (width, height), frames, and how: steps, guidance, shift of the noise levels. predicts: see
+    """The samples: size (width, height), frames, steps, guidance, shift of the noise levels. predicts: see
     DiffusionConfig."""
 
     size: tuple[int, int] = (96, 96)

@@ -1,4 +1,4 @@
-"""The table of verbs on a toy world, made by hands that keep every promise, and by ones that keep none."""
+"""The table of verbs on a toy world, made by a careful model, which meets every target, and by a careless one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from sorairo import tasks
 from sorairo.evaluation.network import ParserNetwork
 from sorairo.evaluation.parse import Parser
-from sorairo.evaluation.promises import PROMISES, table, verdicts
 from sorairo.evaluation.suites import Facts
+from sorairo.evaluation.targets import TARGETS, table, verdicts
 from sorairo.evaluation.verbs import MEASURES, Bench, Case, measure_verbs
 from sorairo.types import Plan, Video
 from tests.evaluation.toy import CONFIG
@@ -82,14 +82,14 @@ def bench(parser: Parser, make) -> Bench:
     return Bench(model=MODEL, make=checked, through=lambda clip: clip, parser=parser, ask=tasks.Ask(), long=2)
 
 
-def test_every_promise_is_measured_and_kept_by_careful_hands(parser: Parser) -> None:
+def test_every_target_is_measured_and_met_by_a_careful_model(parser: Parser) -> None:
     ticks: list[None] = []
     numbers = measure_verbs(bench(parser, careful), CASES, done=lambda: ticks.append(None))
     # this parser has learned nothing and sees no objects
     unseen = {"extend.onward", "extend.velocity", "extend.real", "animate.motion", "animate.real"}
-    assert set(numbers) == set(PROMISES) and len(ticks) == 2 * len(MEASURES) - 1
+    assert set(numbers) == set(TARGETS) and len(ticks) == 2 * len(MEASURES) - 1
     found = {one.name: one for one in verdicts(numbers)}
-    assert set(PROMISES) - set(found) <= unseen
+    assert set(TARGETS) - set(found) <= unseen
     kept = ("extend.kept", "before.kept", "connect.kept", "recut.kept", "edit.monotone", "blend.ends")
     for name in (*kept, "animate.first", "edit.outside", "extend.seam", "before.seam", "blend.monotone"):
         assert found[name].met, (name, found[name].estimate)
@@ -98,7 +98,7 @@ def test_every_promise_is_measured_and_kept_by_careful_hands(parser: Parser) -> 
     assert "≥ 30: yes" in text
 
 
-def test_careless_hands_are_found_out(parser: Parser) -> None:
+def test_a_careless_model_misses_targets(parser: Parser) -> None:
     numbers = measure_verbs(bench(parser, careless), CASES[:1], verbs=["extend", "recut", "loop", "edit"])
     assert not any(name.startswith(("blend", "long", "animate")) for name in numbers)
     for one in verdicts(numbers):
