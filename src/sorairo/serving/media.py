@@ -1,0 +1,45 @@
+"""What an upload is, found out in a child process with limits of memory, processor and time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from sorairo.types import UserError
+
+__all__ = ["inspect", "pictures"]
+
+SECONDS = 60
+MEMORY = 3 * 2**30
+"""Bytes of address space of the child: libraries take about one of the three."""
+
+
+def inspect(path: Path, thumbnail: Path | None = None) -> dict[str, Any]:
+    """{kind, width, height, frames, fps, seconds} of a picture or clip, every frame of which was decoded.
+
+    thumbnail: where a small WebP of its first frame goes. Raises UserError for what is neither, broken or too large.
+    """
+    return _child("inspect", path, thumbnail or Path())
+
+
+def pictures(path: Path, thumbnail: Path, spritesheet: Path) -> None:
+    """The thumbnail (.webp) and the spritesheet (.jpg) of a clip. Raises UserError."""
+    _child("pictures", path, thumbnail, spritesheet)
+
+
+def _child(*words: str | Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "sorairo.serving.decode", *map(str, words)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"The file took more than {SECONDS} s to read; make it smaller.") from error
+    try:
+        answer = json.loads(done.stdout.decode())
+    except ValueError as error:
+        raise UserError("The file cannot be read as a video or a picture; it may be damaged.") from error
+    if "error" in answer:
+        raise UserError(answer["error"])
+    return answer
