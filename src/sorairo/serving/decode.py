@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sorairo.types import UserError
+from sorairo.video.guards import checked, decoding
 from sorairo.video.read import moments_of, read_video
 
 __all__ = ["main"]
@@ -50,9 +51,11 @@ def inspect(path: Path, thumbnail: Path) -> dict[str, Any]:
     """Decode every frame, keep the first."""
     first: np.ndarray | None = None
     count, last = 0, 0.0
-    for moment in moments_of(path, "white"):
-        first = moment.frame if first is None else first
-        count, last = count + 1, float(moment.time)
+    with decoding(path):
+        for moment in moments_of(checked(path), "white"):
+            frame = moment.picture()
+            first = frame if first is None else first
+            count, last = count + 1, float(moment.time)
     if first is None:
         raise UserError("The file has no frame.")
     height, width = first.shape[:2]

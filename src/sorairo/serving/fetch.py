@@ -42,7 +42,9 @@ def fetch(url: str, *, most: int, seconds: float = 20, private: bool = False) ->
     raise UserError(f"{_shown(url)} redirects more than {REDIRECTS} times.")
 
 
-def call(url: str, body: bytes, headers: dict[str, str], *, seconds: float = 15, private: bool = False) -> int:
+def call(
+    url: str, body: bytes, headers: dict[str, str], *, seconds: float = 15, private: bool = False
+) -> int:
     """POST to a URL, without following redirects; returns the status. Raises UserError."""
     return _once("POST", url, body, headers, 2**16, seconds, private)[0].status
 
@@ -110,7 +112,9 @@ def _once(
                 raise UserError(f"{_shown(url)} did not arrive within {seconds:g} s.")
             if len(data) > most:
                 break
-        return Answer(status=response.status, body=bytes(data), type=response.getheader("content-type") or ""), None
+        return Answer(
+            status=response.status, body=bytes(data), type=response.getheader("content-type") or ""
+        ), None
     except (OSError, http.client.HTTPException, ValueError) as error:
         if isinstance(error, UserError):
             raise

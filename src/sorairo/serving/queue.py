@@ -85,9 +85,10 @@ class Queue:
         elif job.attempts >= self.attempts:
             reason = job.reason or "its worker ended without a word, perhaps for lack of memory"
             fail(session, job, "attempts_exhausted", f"Tried {job.attempts} times: {reason}.", now)
-        elif job.character and session.scalars(
-            select(Character.revoked).where(Character.id == job.character)
-        ).first():
+        elif (
+            job.character
+            and session.scalars(select(Character.revoked).where(Character.id == job.character)).first()
+        ):
             fail(session, job, "character_revoked", "The consent to the character was revoked.", now)
         else:
             return True
@@ -105,9 +106,7 @@ class Queue:
         with self.database.write() as session:
             now = self.database.now(session)
             done = {"status": "completed", "progress": 100, "stage": None, "lease": None, "finished": now}
-            self._change(
-                session, lease, {**done, "expires": now + self.expiry, "folder": folder, **columns}
-            )
+            self._change(session, lease, {**done, "expires": now + self.expiry, "folder": folder, **columns})
             announce(session, lease.project, "video.completed", lease.job, now)
 
     def fail(self, lease: Lease, code: str, message: str) -> None:

@@ -1,0 +1,190 @@
+"""From a checked call to a row of the queue: limits, idempotency, one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from sorairo.jobs.request import Request
+from sorairo.serving.database import Database, new_id
+from sorairo.serving.errors import ApiError
+from sorairo.serving.keys import Caller
+from sorairo.serving.settings import Settings
+from sorairo.serving.storage import Store
+from sorairo.serving.tables import Job, Once
+
+__all__ = ["Call", "Wish", "full", "submit"]
+
+DAY = 86400.0
+LATEST = 120
+"""Seconds of the longest Retry-After: clients give up on longer ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """Who calls, with which body, and how it is told from others. retry: x-stainless-retry-count."""
+
+    caller: Caller
+    digest: str
+    key: str | None = None
+    retry: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """A job to be. seconds, size: as the Video reports them. charged: seconds of video for the quota."""
+
+    request: Request
+    size: str
+    seconds: str
+    charged: float
+    said: dict[str, Any] = field(default_factory=dict)
+    remixed_from: str | None = None
+    character: str | None = None
+    batch: str | None = None
+    custom_id: str | None = None
+
+
+def known(database: Database, settings: Settings, call: Call) -> Job | None:
+    """The job of an earlier call, if this one is the same again. Raises ApiError 409."""
+    with database.read() as session:
+        return _known(session, database, settings, call)
+
+
+def _known(session: Session, database: Database, settings: Settings, call: Call) -> Job | None:
+    mine = call.caller
+    if call.key:
+        once = session.scalars(select(Once).where(Once.project == mine.project, Once.key == call.key)).first()
+        if once is None:
+            return None
+        if once.body != call.digest:
+            raise ApiError(
+                409,
+                "This Idempotency-Key was used for another call; use a new one.",
+                code="idempotency_key_reused",
+                headers={"x-should-retry": "false"},
+            )
+        return session.scalars(select(Job).where(Job.id == once.job)).first()
+    if call.retry <= 0:
+        return None
+    since = database.now(session) - settings.window
+    return session.scalars(
+        select(Job)
+        .where(Job.project == mine.project, Job.key == mine.key, Job.body == call.digest, Job.created > since)
+        .order_by(Job.number.desc())
+    ).first()
+
+
+def submit(database: Database, settings: Settings, store: Store, call: Call, wish: Wish) -> Job:
+    """The job, new or, for a call that came before, the one that it got then. Raises ApiError 409, 429 and 503."""
+    if store.free() < settings.min_free:
+        raise full()
+    try:
+        with database.write() as session:
+            lock(session, database, call.caller.project)
+            if before := _known(session, database, settings, call):
+                return before
+            now = database.now(session)
+            check_limits(session, settings, call.caller, wish.charged, now)
+            job = row(call, wish, now)
+            session.add(job)
+            if call.key:
+                session.add(
+                    Once(project=job.project, key=call.key, body=call.digest, job=job.id, created=now)
+                )
+        return job
+    except OperationalError as error:
+        if isinstance(error.orig, sqlite3.OperationalError) and "full" in str(error.orig):
+            raise full() from error
+        raise
+
+
+def full() -> ApiError:
+    """No space is left: a new job is refused, and those that were accepted are kept."""
+    return ApiError(
+        503, "The server's disk is full; try again later.", code="disk_full", headers={"Retry-After": "60"}
+    )
+
+
+def lock(session: Session, database: Database, project: str) -> None:
+    """One create of a project at a time. SQLite has one writer anyway."""
+    if not database.sqlite:
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(project))))
+
+
+def row(call: Call, wish: Wish, now: float) -> Job:
+    """The row of a new job."""
+    return Job(
+        id=new_id("video"),
+        project=call.caller.project,
+        key=call.caller.key,
+        status="queued",
+        verb=wish.request.verb,
+        request=wish.request.model_dump(mode="json"),
+        said=wish.said,
+        model=wish.request.model,
+        prompt=wish.request.prompt,
+        size=wish.size,
+        seconds=wish.seconds,
+        charged=wish.charged,
+        created=now,
+        progress=0,
+        step=0,
+        steps=0,
+        preview=0,
+        token=0,
+        attempts=0,
+        cancel=False,
+        facts={},
+        remixed_from=wish.remixed_from,
+        character=wish.character,
+        batch=wish.batch,
+        custom_id=wish.custom_id,
+        body=call.digest,
+        deleted=False,
+    )
+
+
+def check_limits(session: Session, settings: Settings, caller: Caller, seconds: float, now: float) -> None:
+    """Raise ApiError 429 where a key asks for more than it may, or the queue is full."""
+
+    def total(value: Any, *where: Any) -> float:
+        return float(session.execute(select(value).where(*where)).scalar_one() or 0)
+
+    if total(func.count(Job.number), Job.status == "queued") >= settings.max_queued:
+        raise busy("The queue is full; try again later.", 30, "queue_full")
+    mine, limits = Job.key == caller.key, caller.limits
+    going = Job.status.in_(("queued", "in_progress"))
+    if (most := limits.get("jobs")) and total(func.count(Job.number), mine, going) >= most:
+        raise busy(f"This key may have {most:g} jobs at once; wait for one to end.", 10, "too_many_jobs")
+    if (most := limits.get("creates")) and total(
+        func.count(Job.number), mine, Job.created > now - 60
+    ) >= most:
+        first = session.execute(
+            select(func.min(Job.created)).where(mine, Job.created > now - 60)
+        ).scalar_one()
+        raise busy(f"This key may start {most:g} jobs a minute.", first + 60 - now, "rate_limit_exceeded")
+    if most := limits.get("seconds"):
+        used = total(func.sum(Job.charged), mine, Job.created > now - DAY, Job.status != "failed")
+        if used + seconds > most:
+            raise busy(
+                f"This key may make {most:g} seconds of video a day, and {used:g} are used.",
+                LATEST,
+                "quota_exceeded",
+            )
+
+
+def busy(message: str, seconds: float, code: str) -> ApiError:
+    """429. Retry-After stays within what clients wait for."""
+    wait = max(1, min(LATEST, round(seconds)))
+    return ApiError(429, message, code=code, headers={"Retry-After": str(wait)})
+
+
+def replaced(wish: Wish, **changes: Any) -> Wish:
+    """A wish with some fields changed."""
+    return replace(wish, **changes)

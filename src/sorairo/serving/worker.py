@@ -1,0 +1,281 @@
+"""A worker: one process, one loaded model; it claims a job, makes it, delivers it, and goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import socket
+import tempfile
+import time
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+from sqlalchemy import select
+
+from sorairo.jobs.models import Models
+from sorairo.jobs.request import Request
+from sorairo.jobs.run import Result, run
+from sorairo.serving.database import Database
+from sorairo.serving.media import pictures
+from sorairo.serving.queue import Lease, Lost, Queue
+from sorairo.serving.settings import Settings
+from sorairo.serving.storage import Store
+from sorairo.serving.tables import Character, File, Job
+from sorairo.types import Cancelled, UserError
+
+__all__ = ["Worker"]
+
+log = logging.getLogger("sorairo.worker")
+
+SHARES = {
+    "load": (0, 3),
+    "text": (3, 5),
+    "denoise": (5, 90),
+    "decode": (90, 94),
+    "upscale": (94, 97),
+    "encode": (97, 99),
+}
+"""Per cent of a job at the begin and the end of each stage."""
+PREVIEW = 0.7
+"""Seconds between two previews."""
+
+
+class Worker:
+    """stop: set it, and the job that is being made goes back to the queue. drain: the job is made to its end first."""
+
+    def __init__(self, settings: Settings, name: str = "") -> None:
+        self.settings = settings
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self.database = Database(settings.url)
+        self.store = Store(settings.files, settings.folder / "cache")
+        self.queue = Queue(
+            self.database, lease=settings.lease, attempts=settings.attempts, expiry=settings.expiry
+        )
+        self.models = Models()
+        self.stop, self.drain = Event(), Event()
+
+    def warm(self) -> None:
+        """Load the operator's model before the first job comes."""
+        self.models.get(Request.parse({"verb": "generate", "prompt": "a", "model": self.settings.model}))
+
+    def run(self) -> None:
+        """Work until stop or drain is set."""
+        while not (self.stop.is_set() or self.drain.is_set()):
+            try:
+                busy = self.once()
+            except Exception:
+                log.exception("worker %s", self.name)
+                busy = False
+            if not busy:
+                self.stop.wait(self.settings.poll)
+
+    def once(self) -> bool:
+        """Claim one job and see it to its end; whether there was one."""
+        lease = self.queue.claim(self.name)
+        if lease is None:
+            return False
+        watch = _Watch(self, lease)
+        try:
+            with watch:
+                self._make(lease, watch)
+        except Cancelled:
+            self._quietly(lambda: self._ended(lease))
+        except UserError:
+            self._quietly(lambda: self.queue.fail(lease, "invalid_request", str(error)))
+        except Lost:
+            self.store.remove(f"jobs/{lease.job}/{lease.token}")
+        except MemoryError:
+            self._quietly(lambda: self.queue.hand_back(lease, "there was not enough memory"))
+        except Exception:
+            log.exception("job %s", lease.job)
+            self._quietly(lambda: self.queue.hand_back(lease, f"{type(error).__name__}: {error}"[:500]))
+        return True
+
+    def _quietly(self, write: Any) -> None:
+        with contextlib.suppress(Lost):
+            write()
+
+    def _ended(self, lease: Lease) -> None:
+        """A job was stopped: by whom decides what becomes of it."""
+        with self.database.read() as session:
+            job = session.scalars(select(Job).where(Job.id == lease.job)).one()
+            revoked = (
+                job.character
+                and session.scalars(select(Character.revoked).where(Character.id == job.character)).first()
+            )
+        if revoked:
+            self.queue.fail(lease, "character_revoked", "The consent to the character was revoked.")
+        elif job.cancel:
+            self.queue.cancelled(lease)
+            self.store.remove(f"jobs/{lease.job}/{lease.token}")
+        else:
+            self.queue.hand_back(lease)
+
+    def _make(self, lease: Lease, watch: _Watch) -> None:
+        with tempfile.TemporaryDirectory(prefix="sorairo-job-") as name, contextlib.chdir(name):
+            folder = Path(name)
+            request = self._with_files(lease)
+            still = request.frames == 1 and request.verb == "generate"
+            made = Path("image.png" if still else "video.mp4")
+            watch.scratch = folder
+            (result,) = run(
+                request,
+                self.models,
+                outputs=[made],
+                progress=watch.progress,
+                cancelled=watch.cancelled,
+                preview=watch.preview,
+                say=watch.notes.append,
+            )
+            outputs = [made, Path("thumbnail.webp"), Path("spritesheet.jpg")]
+            pictures(made, outputs[1], outputs[2])
+            if still:  # also as a clip of one frame, for those who asked for a video
+                from sorairo.jobs.record import write
+
+                write(result.sample, Path("video.mp4"))
+                outputs.append(Path("video.mp4"))
+            target = f"jobs/{lease.job}/{lease.token}"
+            for path in outputs:
+                self.store.put(path, f"{target}/{path.name}")
+            facts = facts_of(result, watch.notes)
+            self.queue.deliver(lease, target, facts=facts, size="{width}x{height}".format(**facts))
+            log.info("job %s is done", lease.job)
+
+    def _with_files(self, lease: Lease) -> Request:
+        """The request with its sources as files of the working folder. Raises UserError for one that is gone."""
+        names = []
+        for identity in lease.request.get("sources", []):
+            path = self._source(lease, identity)
+            name = Path(f"{identity}{suffix_of(identity)}")
+            if not name.exists():
+                os.symlink(path, name)
+            names.append(str(name))
+        return Request.parse({**lease.request, "sources": names})
+
+    def _source(self, lease: Lease, identity: str) -> Path:
+        with self.database.read() as session:
+            table = File if identity.startswith("file_") else Job
+            row = session.scalars(
+                select(table).where(table.id == identity, table.project == lease.project)
+            ).first()
+            if row is None or row.deleted:
+                raise UserError(f"{identity} was deleted before its turn came.")
+        where = row.path if isinstance(row, File) else f"{row.folder}/video.mp4"
+        path = self.store.local(where)
+        if path is None:
+            raise UserError(f"The content of {identity} is gone.")
+        return path
+
+
+def suffix_of(identity: str) -> str:
+    return ".mp4" if identity.startswith("video_") else ""
+
+
+def facts_of(result: Result, notes: list[str]) -> dict[str, Any]:
+    """What the Video says of its output."""
+    sample = result.sample
+    width, height = sample.video.size
+    return {
+        "seed": sample.plan.seed,
+        "frames": len(sample.video),
+        "fps": sample.video.fps,
+        "size": f"{width}x{height}",
+        "width": width,
+        "height": height,
+        "seconds": round(len(sample.video) / sample.video.fps, 3),
+        "notes": [re.sub(r"\s+", " ", note) for note in dict.fromkeys([*notes, *sample.notes])],
+        "timings": {name: round(value, 3) for name, value in sample.timings.items()},
+        "record": result.record,
+    }
+
+
+class _Watch:
+    """Beside a job: heartbeats, progress, previews, and the order to stop."""
+
+    def __init__(self, worker: Worker, lease: Lease) -> None:
+        self.worker, self.lease = worker, lease
+        self.scratch = Path()
+        self.notes: list[str] = []
+        self.state: dict[str, Any] = {}
+        self.lock, self.over, self.halt, self.lost = Lock(), Event(), Event(), Event()
+        self.shown = 0.0
+        self.thread = Thread(target=self._beats, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def progress(self, stage: str, done: int, of: int) -> None:
+        """Told by the run."""
+        low, high = SHARES.get(stage, (0, 0))
+        share = min(1.0, done / of) if of else 0.0
+        values: dict[str, Any] = {"stage": stage, "progress": round(low + (high - low) * share)}
+        if stage == "denoise":
+            values |= {"step": done, "steps": of}
+        with self.lock:
+            self.state |= values
+
+    def cancelled(self) -> bool:
+        """Asked by the run at every step."""
+        if self.lost.is_set():
+            raise Lost
+        return self.halt.is_set() or self.worker.stop.is_set()
+
+    def preview(self, latents: Any, step: int) -> None:
+        """The first frame as foreseen, now and then; decoding one latent frame costs a fraction of a step."""
+        now = time.monotonic()
+        if now - self.shown < PREVIEW:
+            return
+        self.shown = now
+        import torch
+        from PIL import Image
+
+        from sorairo.pixels import to_frames
+
+        model = self.worker.models.held
+        if model is None:
+            return
+        with torch.inference_mode():
+            frame = to_frames(model.codec.decode(latents[:, :, :1].to(model.dtype)))[0][0]
+        path = self.scratch / "preview.webp"
+        Image.fromarray(frame).save(path, "WEBP", quality=70)
+        self.worker.store.put(path, f"jobs/{self.lease.job}/{self.lease.token}/preview.webp")
+        with self.lock:
+            self.state |= {"preview": step + 1}
+
+    def _beats(self) -> None:
+        """Write what is new four times a second, and a sign of life at least three times a lease."""
+        last = 0.0
+        while not self.over.wait(0.25):
+            with self.lock:
+                state, self.state = self.state, {}
+            # SQLite has one writer: without news a look at the row is enough
+            due = time.monotonic() - last > self.worker.settings.lease / 4
+            try:
+                if state or due:
+                    last = time.monotonic()
+                    stop = self.worker.queue.beat(self.lease, **state)
+                else:
+                    stop = self._asked_to_stop()
+            except Lost:
+                self.lost.set()
+                return
+            except Exception:
+                log.exception("heartbeat of %s", self.lease.job)
+                continue
+            if stop:
+                self.halt.set()
+
+    def _asked_to_stop(self) -> bool:
+        with self.worker.database.read() as session:
+            found = session.execute(select(Job.cancel, Job.token).where(Job.id == self.lease.job)).one()
+        if found[1] != self.lease.token:
+            raise Lost
+        return bool(found[0])
