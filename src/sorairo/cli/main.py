@@ -30,6 +30,7 @@ from sorairo.cli.expand import EXAMPLES as EXPAND_EXAMPLES
 from sorairo.cli.expand import expand
 from sorairo.cli.export import export
 from sorairo.cli.generate import EXAMPLES, generate
+from sorairo.cli.serving import SERVE_EXAMPLES, WORKER_EXAMPLES, keys, serve, worker
 from sorairo.cli.show import show
 from sorairo.cli.train import train
 from sorairo.version import VERSION
@@ -59,6 +60,9 @@ app.command(epilog=EXPAND_EXAMPLES)(expand)
 app.command()(show)
 app.command()(train)
 app.command()(export)
+app.command(epilog=SERVE_EXAMPLES)(serve)
+app.command(epilog=WORKER_EXAMPLES)(worker)
+app.add_typer(keys, name="keys")
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
 app.add_typer(styles.app, name="styles")

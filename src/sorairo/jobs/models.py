@@ -39,6 +39,11 @@ class Models:
                 self._model, self._key = load(request, say), key
             return self._model
 
+    @property
+    def held(self) -> Checkpoint | None:
+        """The model that is held now."""
+        return self._model
+
     def drop(self) -> None:
         """Let go of what is held."""
         with self._lock:

@@ -22,7 +22,7 @@ ROLES = ("creator", "admin", "red-team")
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who calls. limits: calls (a minute), creates (a minute), seconds (of video a day), jobs (at once); 0: no limit."""
+    """Who calls. limits: calls and creates a minute, seconds of video a day, jobs at once; absent: no limit."""
 
     key: str
     project: str

@@ -9,6 +9,7 @@ import re
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
@@ -82,21 +83,21 @@ class Worker:
             with watch:
                 self._make(lease, watch)
         except Cancelled:
-            self._quietly(lambda: self._ended(lease))
-        except UserError:
-            self._quietly(lambda: self.queue.fail(lease, "invalid_request", str(error)))
+            self._quietly(self._ended, lease)
+        except UserError as error:
+            self._quietly(self.queue.fail, lease, "invalid_request", str(error))
         except Lost:
             self.store.remove(f"jobs/{lease.job}/{lease.token}")
         except MemoryError:
-            self._quietly(lambda: self.queue.hand_back(lease, "there was not enough memory"))
-        except Exception:
+            self._quietly(self.queue.hand_back, lease, "there was not enough memory")
+        except Exception as error:
             log.exception("job %s", lease.job)
-            self._quietly(lambda: self.queue.hand_back(lease, f"{type(error).__name__}: {error}"[:500]))
+            self._quietly(self.queue.hand_back, lease, f"{type(error).__name__}: {error}"[:500])
         return True
 
-    def _quietly(self, write: Any) -> None:
+    def _quietly(self, write: Callable[..., None], *values: Any) -> None:
         with contextlib.suppress(Lost):
-            write()
+            write(*values)
 
     def _ended(self, lease: Lease) -> None:
         """A job was stopped: by whom decides what becomes of it."""
