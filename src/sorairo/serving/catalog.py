@@ -11,10 +11,12 @@ from sorairo.serving.errors import ApiError
 from sorairo.serving.settings import Settings
 from sorairo.tasks.abilities import Abilities
 
-__all__ = ["OLD", "Fitted", "fit", "model_for", "models"]
+__all__ = ["OFFICIAL", "OLD", "Fitted", "fit", "model_for", "models", "reported"]
 
 OLD = ("sora-2", "sora-2-pro")
 """Names, and how dated ones begin, that stand for the operator's model."""
+OFFICIAL = ("720x1280", "1280x720", "1024x1792", "1792x1024")
+"""The sizes of OpenAI's schema. Its clients refuse a Video with another one where they are strict."""
 EXAMPLES = (
     "A large red ball rolls across the floor to the right.",
     "A blue cube slides to the left.",
@@ -115,6 +117,13 @@ def fit(settings: Settings, model: str, size: str | None, seconds: float | None)
         notes.append(f"{model} does not make {length:g} seconds; this has {most:g}.")
         length = most
     return Fitted(wanted, f"{length:g}", notes)
+
+
+def reported(settings: Settings, size: str) -> str:
+    """The size that a Video names whose caller named none: one of OpenAI's, of the same shape; `sorairo.actual_size` is
+    the real one. A strict server names the real one in both places."""
+    width, height = _numbers(size)
+    return size if not settings.fit_requests else "1280x720" if width > height else "720x1280"
 
 
 def _numbers(size: str) -> tuple[int, int]:

@@ -36,6 +36,7 @@ class Lease:
     request: dict[str, Any]
     project: str
     attempts: int
+    size: str
 
 
 class Queue:
@@ -76,6 +77,7 @@ class Queue:
                     request=job.request,
                     project=job.project,
                     attempts=job.attempts,
+                    size=job.size,
                 )
 
     def _may_start(self, session: Session, job: Job, now: float) -> bool:

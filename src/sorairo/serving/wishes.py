@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from sorairo.jobs.request import Request
 from sorairo.serving.body import Body
-from sorairo.serving.catalog import abilities, fit, model_for
+from sorairo.serving.catalog import abilities, fit, model_for, reported
 from sorairo.serving.errors import ApiError
 from sorairo.serving.inputs import own
 from sorairo.serving.keys import Caller
@@ -64,9 +64,8 @@ def create(here: Service, who: Caller, body: Body) -> Wish:
     model = model_for(here.settings, asked)
     able = abilities(model)
     old = asked is None or asked != model
-    fitted = fit(
-        here.settings, model, size or ("720x1280" if old else None), 4 if seconds is None else seconds
-    )
+    default = "720x1280" if old and here.settings.fit_requests else None
+    fitted = fit(here.settings, model, size or default, 4 if seconds is None else seconds)
     reference = here.inputs.reference(who, body, "input_reference")
     character, source = character_of(here, who, body)
     if character and reference:
@@ -93,7 +92,7 @@ def create(here: Service, who: Caller, body: Body) -> Wish:
     }
     return Wish(
         request=request,
-        size=fitted.size,
+        size=size or default or fitted.size,
         seconds=fitted.seconds,
         charged=float(fitted.seconds),
         said=said,
@@ -176,7 +175,7 @@ def edit(here: Service, who: Caller, body: Body) -> Wish:
     seconds = float(facts.get("seconds") or 1)
     return Wish(
         request=request,
-        size=size,
+        size=job.size if job else reported(here.settings, size),
         seconds=job.seconds if job else f"{seconds:g}",
         charged=seconds,
         said={"notes": []},
@@ -229,7 +228,7 @@ def extend(here: Service, who: Caller, body: Body) -> Wish:
     )
     return Wish(
         request=request,
-        size=size,
+        size=job.size if job else reported(here.settings, size),
         seconds=f"{before + added:g}",
         charged=added,
         said={"notes": []},

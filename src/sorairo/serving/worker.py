@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sorairo.jobs.models import Models
 from sorairo.jobs.request import Request
 from sorairo.jobs.run import Result, run
+from sorairo.serving.catalog import OFFICIAL
 from sorairo.serving.database import Database
 from sorairo.serving.media import pictures
 from sorairo.serving.queue import Lease, Lost, Queue
@@ -142,7 +143,8 @@ class Worker:
             for path in outputs:
                 self.store.put(path, f"{target}/{path.name}")
             facts = facts_of(result, watch.notes)
-            self.queue.deliver(lease, target, facts=facts, size="{width}x{height}".format(**facts))
+            size = lease.size if lease.size in OFFICIAL else facts["size"]
+            self.queue.deliver(lease, target, facts=facts, size=size)
             log.info("job %s is done", lease.job)
 
     def _with_files(self, lease: Lease) -> Request:

@@ -1,0 +1,188 @@
+"""Create, retrieve, list, cancel, delete: without a model."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+FIELDS = {
+    "id", "object", "model", "status", "progress", "created_at", "completed_at", "expires_at", "prompt", "seconds",
+    "size", "remixed_from_video_id", "error",
+}  # fmt: skip
+WORDS = "A large red ball rolls across the floor to the right."
+
+
+def png(size: tuple[int, int] = (64, 48)) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size, "red").save(out, "PNG")
+    return out.getvalue()
+
+
+def created(client: TestClient, **values: object) -> dict:
+    answer = client.post("/v1/videos", json={"prompt": WORDS, **values})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_create_answers_with_every_field(client: TestClient) -> None:
+    video = created(client)
+    assert FIELDS <= set(video)
+    assert (video["status"], video["seconds"], video["size"], video["model"]) == ("queued", "4", "720x1280", "sora-2") or (
+        video["model"] == "default"
+    )
+    assert video["sorairo"]["request"]["size"] == "64x96"
+    assert video["sorairo"]["notes"]
+    assert client.get(f"/v1/videos/{video['id']}").json()["status"] == "queued"
+
+
+@pytest.mark.parametrize("form", [{"data": {"prompt": WORDS, "seconds": "8"}}, {"files": {"prompt": (None, WORDS), "seconds": (None, "8")}}])
+def test_create_takes_forms(client: TestClient, form: dict) -> None:
+    answer = client.post("/v1/videos", **form)
+    assert answer.json()["seconds"] == "8", answer.text
+
+
+@pytest.mark.parametrize("name", ["upload", "../../etc/passwd", "a.png"])
+def test_a_picture_is_known_by_its_bytes(client: TestClient, name: str) -> None:
+    files = {"input_reference": (name, png(), "application/octet-stream")}
+    video = client.post("/v1/videos", data={"prompt": WORDS}, files=files).json()
+    assert video["sorairo"]["verb"] == "animate"
+    (source,) = video["sorairo"]["request"]["sources"]
+    file = client.get(f"/v1/files/{source}").json()
+    assert file["sorairo"]["width"] == 64 and "/" not in file["filename"]
+
+
+def test_references_by_id_and_data_url(client: TestClient) -> None:
+    file = client.post("/v1/files", files={"file": ("a.png", png())}, data={"purpose": "vision"}).json()
+    assert created(client, input_reference={"file_id": file["id"]})["sorairo"]["request"]["sources"] == [file["id"]]
+    form = {"prompt": WORDS, "input_reference[file_id]": file["id"]}
+    assert client.post("/v1/videos", data=form).json()["sorairo"]["request"]["sources"] == [file["id"]]
+    url = "data:image/png;base64," + base64.b64encode(png()).decode()
+    assert created(client, input_reference={"image_url": url})["sorairo"]["verb"] == "animate"
+
+
+def test_a_data_url_of_three_megabytes(client: TestClient) -> None:
+    import numpy as np
+
+    out = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (1000, 1000, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(out, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+    assert len(url) > 3e6
+    form = {"prompt": (None, WORDS), "input_reference[image_url]": (None, url)}
+    answer = client.post("/v1/videos", files=form)
+    assert answer.status_code == 200, answer.text
+
+
+def test_sizes_are_refused_where_the_operator_says_so(strict: TestClient) -> None:
+    answer = strict.post("/v1/videos", json={"prompt": WORDS, "size": "720x1280"})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["param"] == "size" and "96x96" in error["message"] and error["type"] == "invalid_request_error"
+    assert strict.post("/v1/videos", json={"prompt": WORDS, "size": "96x96"}).json()["size"] == "96x96"
+
+
+def test_paging(client: TestClient) -> None:
+    ids = [created(client)["id"] for _ in range(5)]
+    page = client.get("/v1/videos?limit=2").json()
+    assert [one["id"] for one in page["data"]] == ids[:2:-1] and page["has_more"]
+    page = client.get(f"/v1/videos?limit=10&after={page['last_id']}").json()
+    assert [one["id"] for one in page["data"]] == ids[2::-1] and not page["has_more"]
+    page = client.get(f"/v1/videos?limit=10&order=asc&after={ids[3]}").json()
+    assert [one["id"] for one in page["data"]] == [ids[4]] == [page["first_id"]]
+
+
+def test_cancel_and_delete(client: TestClient) -> None:
+    one, two = created(client)["id"], created(client)["id"]
+    assert client.get(f"/v1/videos/{two}").json()["sorairo"]["queue_position"] == 1
+    assert client.post(f"/v1/videos/{one}/cancel").json()["status"] == "cancelled"
+    assert client.get(f"/v1/videos/{two}").json()["sorairo"]["queue_position"] == 0
+    assert client.delete(f"/v1/videos/{two}").json() == {"id": two, "deleted": True, "object": "video.deleted"}
+    assert client.get(f"/v1/videos/{two}").status_code == 404
+    answer = client.get(f"/v1/videos/{one}/content")
+    assert answer.status_code == 404 and answer.json()["error"]["code"] == "not_ready"
+
+
+def test_events_end_with_the_job(client: TestClient) -> None:
+    one = created(client)["id"]
+    client.post(f"/v1/videos/{one}/cancel")
+    answer = client.get(f"/v1/videos/{one}/events")
+    (line,) = [line for line in answer.text.splitlines() if line]
+    assert json.loads(line.removeprefix("data: "))["status"] == "cancelled"
+
+
+def test_a_create_whose_answer_was_lost_is_one_job(client: TestClient) -> None:
+    def post(retry: int, boundary: str, **headers: str) -> str:
+        body = f'--{boundary}\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n{WORDS}\r\n--{boundary}--\r\n'
+        kind = f"multipart/form-data; boundary={boundary}"
+        head = {"content-type": kind, "x-stainless-retry-count": str(retry), **headers}
+        return client.post("/v1/videos", content=body, headers=head).json()["id"]
+
+    first = post(0, "aaa")
+    assert post(1, "bbb") == first
+    assert post(0, "ccc") != first
+
+
+def test_idempotency_keys(client: TestClient) -> None:
+    head = {"Idempotency-Key": "k"}
+    one = client.post("/v1/videos", json={"prompt": WORDS}, headers=head).json()["id"]
+    assert client.post("/v1/videos", json={"prompt": WORDS}, headers=head).json()["id"] == one
+    other = client.post("/v1/videos", json={"prompt": "A blue cube."}, headers=head)
+    assert other.status_code == 409 and other.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("verb,values,sources", [
+    ("generate", {"prompt": WORDS, "seconds": 1}, 0), ("loop", {"prompt": WORDS, "seconds": 2}, 0),
+    ("animate", {"prompt": WORDS}, 1), ("connect", {"prompt": WORDS}, 2), ("blend", {"prompt": WORDS}, 2),
+    ("edit", {"prompt": WORDS, "args": {"strength": 0.5}}, 1), ("extend", {"prompt": WORDS, "seconds": 1}, 1),
+    ("recut", {"args": {"keep": [0, 1]}}, 1), ("remix", {"prompt": "a blue ball"}, 1),
+    ("storyboard", {"args": {"cards": [{"at": 0, "words": WORDS}]}, "seconds": 2}, 0),
+])  # fmt: skip
+def test_every_verb_has_a_route(client: TestClient, verb: str, values: dict, sources: int) -> None:
+    files = [client.post("/v1/files", files={"file": ("a.png", png())}).json()["id"] for _ in range(sources)]
+    answer = client.post(f"/v1/sorairo/{verb}", json={**values, "sources": files})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["sorairo"]["verb"] == verb
+
+
+def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
+    for name, value in {"expand_url": "http://127.0.0.1", "lora": ["/etc/passwd"], "memory": "1GB"}.items():
+        answer = client.post("/v1/sorairo/generate", json={"prompt": WORDS, name: value})
+        assert answer.status_code == 400 and name in answer.json()["error"]["message"]
+    answer = client.post("/v1/sorairo/animate", json={"prompt": WORDS, "sources": ["/etc/passwd"]})
+    assert answer.status_code == 404
+
+
+def test_models_say_what_they_can(client: TestClient) -> None:
+    (model,) = client.get("/v1/models").json()["data"]
+    assert model["id"] == "default" and "96x96" in model["sorairo"]["sizes"] and "ball" in model["sorairo"]["vocabulary"]
+    assert client.post("/v1/videos", json={"prompt": WORDS, "model": "sora-3"}).status_code == 400
+
+
+def test_a_batch_queues_its_lines(client: TestClient) -> None:
+    lines = [{"custom_id": f"c{n}", "method": "POST", "url": "/v1/videos", "body": {"prompt": WORDS}} for n in range(3)]
+    lines.append({"custom_id": "bad", "method": "POST", "url": "/v1/videos", "body": {}})
+    data = "\n".join(map(json.dumps, lines)).encode()
+    file = client.post("/v1/files", files={"file": ("b.jsonl", data)}, data={"purpose": "batch"}).json()["id"]
+    values = {"input_file_id": file, "endpoint": "/v1/videos", "completion_window": "24h"}
+    batch = client.post("/v1/batches", json=values).json()
+    assert batch["request_counts"] == {"total": 4, "completed": 0, "failed": 1}
+    assert len(client.get("/v1/videos").json()["data"]) == 3
+    assert client.post(f"/v1/batches/{batch['id']}/cancel").json()["status"] == "cancelling"
+    from sorairo.serving.batch import finish_batches
+
+    finish_batches(client.app.state.service)  # pyright: ignore[reportAttributeAccessIssue]
+    batch = client.get(f"/v1/batches/{batch['id']}").json()
+    assert batch["status"] == "cancelled"
+    results = client.get(f"/v1/files/{batch['output_file_id']}/content").text.splitlines()
+    assert [json.loads(line)["custom_id"] for line in results] == ["c0", "c1", "c2"]
+
+
+def test_expand_and_styles(client: TestClient) -> None:
+    answer = client.post("/v1/sorairo/expand", json={"prompt": "red ball bouncing near a zebra"}).json()
+    assert answer["changed"] and "zebra" in answer["unknown"]
+    assert client.get("/v1/sorairo/styles").json()["data"]
