@@ -108,13 +108,8 @@ def _file(here: Service, who: Caller, lines: list[dict[str, Any]], name: str) ->
 def batch_json(here: Service, batch: Batch) -> dict[str, Any]:
     """A Batch."""
     with here.database.read() as session:
-        counts = dict(
-            session.execute(
-                select(Job.status, func.count()).where(Job.batch == batch.id).group_by(Job.status)
-            )
-            .tuples()
-            .all()
-        )
+        query = select(Job.status, func.count()).where(Job.batch == batch.id).group_by(Job.status)
+        counts = {status: count for status, count in session.execute(query)}
     ended = None if batch.finished is None else int(batch.finished)
     return {
         "id": batch.id,

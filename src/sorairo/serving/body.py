@@ -122,11 +122,14 @@ async def _form(call: Call) -> Body:
         raise ApiError(400, f"The form cannot be read: {getattr(error, 'detail', error)}.") from error
     texts: list[tuple[str, str]] = []
     uploads: dict[str, Upload] = {}
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            uploads[name] = Upload(name=safe_name(value.filename or "upload"), data=await value.read())
-        else:
-            texts.append((name, value))
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                uploads[name] = Upload(name=safe_name(value.filename or "upload"), data=await value.read())
+            else:
+                texts.append((name, value))
+    finally:
+        await form.close()
     return _whole(nested(texts), uploads)
 
 

@@ -34,11 +34,11 @@ class Metrics:
     def page(self, database: Database) -> bytes:
         """The text that Prometheus reads."""
         with database.read() as session:
-            counts = session.execute(select(Job.status, func.count()).group_by(Job.status)).tuples().all()
+            rows = session.execute(select(Job.status, func.count()).group_by(Job.status))
+            found = {status: count for status, count in rows}
             oldest = session.execute(select(func.min(Job.created)).where(Job.status == "queued")).scalar_one()
             waiting = session.execute(select(func.count()).where(Delivery.due.is_not(None))).scalar_one()
             now = database.now(session)
-        found = dict(counts)
         for status in ("queued", "in_progress", "completed", "failed", "cancelled"):
             self.jobs.labels(status).set(found.get(status, 0))
         self.waits.set(now - oldest if oldest else 0)
