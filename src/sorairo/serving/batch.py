@@ -36,7 +36,8 @@ def enqueue(here: Service, who: Caller, batch: str, data: bytes) -> tuple[int, d
         name = f"line {number}"
         try:
             values = parsed(line)
-            name = values.get("custom_id") if isinstance(values.get("custom_id"), str) else name
+            if isinstance(given := values.get("custom_id"), str) and given:
+                name = given
             if name in seen:
                 raise ApiError(400, f"custom_id {name!r} is there twice.")
             seen.add(name)
