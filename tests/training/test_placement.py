@@ -117,7 +117,6 @@ OBJECTIVES = {
     "consistency": partial(student, "consistency"),
     "dmd": partial(student, "dmd"),
 }
-SHARED = ("diffusion", "codec", "upscaler")  # a student's loss is a mean over the known frames of a share
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -152,7 +151,7 @@ def test_what_stays_on_the_cpu_is_found_out(tmp_path: Path) -> None:
         objective.loss(objective.batch(0), 0)
 
 
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_shares_of_a_batch_are_its_rows_and_their_mean_is_its_loss(name: str, tmp_path: Path) -> None:
     objective = OBJECTIVES[name](tmp_path)
     for network in objective.models.values():  # what begins at zero would agree by itself

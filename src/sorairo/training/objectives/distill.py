@@ -70,7 +70,9 @@ class DistillConfig:
 
 class Step(NamedTuple):
     """A share of a batch. sigma: (b t). free: (b t), 1 for new frames, 0 for known ones. words, nothing:
-    (states (b l d), lengths (b)) of the captions and of the empty sentence."""
+    (states (b l d), lengths (b)) of the captions and of the empty sentence. rows: which of the `total` clips of the
+    step these are. clips, frames: what this share weighs beside the others, by its clips and by its new frames; the
+    mean over all shares is 1."""
 
     data: Tensor
     noise: Tensor
@@ -78,6 +80,15 @@ class Step(NamedTuple):
     free: Tensor
     words: tuple[Tensor, Tensor]
     nothing: tuple[Tensor, Tensor]
+    rows: slice
+    total: int
+    clips: float
+    frames: Tensor
+
+    def draw(self, kind: Callable[..., Tensor], *shape: int) -> Tensor:
+        """This share's rows of random numbers that are drawn for the whole batch, from torch's own generator, which the
+        loop seeds at every step."""
+        return kind(self.total, *shape)[self.rows].to(self.data)
 
 
 class Distill:
@@ -116,20 +127,21 @@ class Distill:
 
     def loss(self, batch: Batch, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
         generator = torch_rng(self.config.seed, step, STREAM)
-        one = self._step(batch, share.rows(batch.total), generator)
+        one = self._step(batch, share, generator)
         return self._consistent(one) if self.critic is None else self._matched(one)
 
-    def _step(self, batch: Batch, rows: slice, generator: torch.Generator) -> Step:
+    def _step(self, batch: Batch, share: Share, generator: torch.Generator) -> Step:
         """Whatever is drawn is drawn for all n clips of the step: a share does not change it."""
         data = batch.latents.float()  # b c t h w
         n, t, device = batch.total, data.shape[2], data.device
+        rows = share.rows(n)
         self.teacher.to(device)  # the loop moves what it trains
         levels = torch.tensor(self.points)
         sigma = levels[torch.randint(len(levels) - 1, (n, 1), generator=generator)].expand(n, t)  # n t
         given = known_frames(n, t, generator)
         given &= torch.rand(n, 1, generator=generator) < self.config.known
         low = torch.rand(n, 1, generator=generator) * self.config.known_sigma
-        sigma = torch.where(given, torch.minimum(low, sigma), sigma)
+        sigma, free = torch.where(given, torch.minimum(low, sigma), sigma), (~given).float()
         noise = torch.randn((n, *data.shape[1:]), generator=generator)
         dtype = self.student.head.project.weight.dtype
         text, lengths = batch.text.to(dtype), batch.lengths
@@ -140,9 +152,13 @@ class Distill:
             data=data,
             noise=noise[rows].to(device),
             sigma=sigma[rows].to(device),
-            free=(~given).float()[rows].to(device),
+            free=free[rows].to(device),
             words=(text, lengths),
             nothing=(empty, torch.full_like(lengths, len(words))),
+            rows=rows,
+            total=n,
+            clips=share.of * len(data) / n,
+            frames=(share.of * free[rows].sum() / free.sum().clamp_min(1)).to(device),
         )
 
     @property
@@ -163,7 +179,7 @@ class Distill:
             nearer = noisy + over(noisy, after - one.sigma) * velocity
             target = data_at(nearer, self._says(self.student, nearer, after, one.words), after)
         made = data_at(noisy, self._says(self.student, noisy, one.sigma, one.words), one.sigma)
-        loss = _huber(made - target, one.free)
+        loss = one.clips * _huber(made - target, one.free)
         return loss, {"consistency": loss.detach()}
 
     def _matched(self, one: Step) -> tuple[Tensor, dict[str, Tensor]]:
@@ -172,8 +188,8 @@ class Distill:
         made = data_at(noisy, self._says(self.student, noisy, one.sigma, one.words), one.sigma)
         free = one.free[:, None, :, None, None]
         made = free * made + (1 - free) * one.data  # b c t h w
-        again = torch.randn(made.shape).to(made)  # the loop seeds torch's own generator at every step
-        level = torch.rand(len(made), 1).to(made).clamp(0.02, 0.98)
+        again = one.draw(torch.randn, *made.shape[1:])
+        level = one.draw(torch.rand, 1).clamp(0.02, 0.98)
         level = shifted(level, self.config.shift) * one.free  # b t
         with torch.no_grad():
             there = interpolate(made, again, level)
@@ -187,7 +203,7 @@ class Distill:
         copied = made.detach()
         guess = self._says(self.critic, interpolate(copied, again, level), level, one.words)
         critic = velocity_loss(guess, copied, again, one.free)
-        return student + critic, {"student": student.detach(), "critic": critic.detach()}
+        return one.frames * (student + critic), {"student": student.detach(), "critic": critic.detach()}
 
     def _guided(self, x: Tensor, sigma: Tensor, one: Step) -> Tensor:
         """The teacher's velocity under guidance."""
