@@ -122,7 +122,7 @@ def test_nothing_but_core_is_imported_at_the_top() -> None:
     for path in FILES:
         if path == ROOT / "diffusers.py":  # nothing but a class of diffusers', imported by name alone
             continue
-        if path.is_relative_to(ROOT / "serving"):  # the server is all of it an extra; cli/serving.py imports it late
+        if path.is_relative_to(ROOT / "serving"):  # all of it is an extra; cli/serving.py imports it late
             continue
         for node in ast.parse(path.read_text()).body:
             names = {name.split(".")[0] for _, name in imported(ast.Module([node], []), "sorairo")}
