@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sorairo.types import UserError
 
-__all__ = ["from_dict", "from_json", "to_dict", "to_json"]
+__all__ = ["from_dict", "from_json", "parse_json", "to_dict", "to_json"]
 
 T = TypeVar("T")
 
@@ -43,11 +43,24 @@ def to_json(config: Any, path: Path) -> None:
 def from_json(kind: type[T], path: Path) -> T:
     """Read a dataclass from a JSON file. Raises UserError that names the file."""
     try:
-        values = json.loads(path.read_text())
+        text = path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON.") from error
+    return from_dict(kind, parse_json(text, where=str(path)), where=str(path))
+
+
+def parse_json(text: str | bytes, *, where: str) -> dict[str, Any]:
+    """The JSON object that a text holds. Raises UserError, which begins with `where`, for everything else.
+
+    That includes lists nested so deep that Python's parser gives up, and bytes that are not UTF-8.
+    """
+    try:
+        values = json.loads(text)
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: of JSON, of UTF-8, of numbers with too many digits
+        raise UserError(f"{where} is damaged: it is not valid JSON; copy it again.") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} holds no JSON object.")
-    return from_dict(kind, values, where=str(path))
+        raise UserError(f"{where} is damaged: it holds no JSON object; copy it again.")
+    return values

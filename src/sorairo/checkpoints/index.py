@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sorairo.config import parse_json
 from sorairo.types import UserError
 
 __all__ = ["PREDICTION_TYPES", "Index", "Predicts", "read_index", "read_json", "read_sampler"]
@@ -90,11 +90,7 @@ def read_sampler(path: Path) -> tuple[float, Predicts]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file of a checkpoint."""
     try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError as error:
+        text = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{path} is missing; copy the checkpoint again.") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged: it is not valid JSON; copy it again.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} is damaged: it holds no JSON object; copy it again.")
-    return values
+    return parse_json(text, where=str(path))

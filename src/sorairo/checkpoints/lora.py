@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ from torch import nn
 
 from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
 from sorairo.checkpoints.folder import Checkpoint
-from sorairo.checkpoints.tensors import PICKLES, read_header, weight_files
+from sorairo.checkpoints.tensors import PICKLES, read_tensors, weight_files
+from sorairo.config import parse_json
 from sorairo.nn.lora import Change, Weighted, attach, merge
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer
@@ -124,8 +124,6 @@ def parse_lora(ask: str) -> LoraAsk:
 
 def read_lora(path: Path) -> Lora:
     """A LoRA from a .safetensors file, or a folder that holds one. Raises UserError; nothing is ever unpickled."""
-    from safetensors import safe_open
-
     if path.is_dir():
         files = weight_files(path)
         if len(files) != 1:
@@ -135,18 +133,13 @@ def read_lora(path: Path) -> Lora:
         raise UserError(f"There is no LoRA {path}; give a .safetensors file.")
     if path.suffix in PICKLES:
         raise UserError(f"{path} is a pickle, which can run code; get the LoRA as .safetensors.")
-    read_header(path)
-    with safe_open(path, framework="pt") as file:
-        config = dict(file.metadata() or {})
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors, config = read_tensors(path)
     beside = path.with_name("adapter_config.json")  # PEFT's own layout
-    try:
-        if beside.is_file():
-            config = json.loads(beside.read_text())
-        scaling = scaling_of(config)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"The scale of {path} cannot be read from its metadata; copy it again.") from error
-    changes, unread = from_lora(tensors, scaling)
+    if beside.is_file():
+        scaling = scaling_of(parse_json(beside.read_bytes(), where=str(beside)), where=str(beside))
+    else:
+        scaling = scaling_of(config, where=str(path))
+    changes, unread = from_lora(tensors, scaling, where=str(path))
     return Lora(path=path, changes=changes, unread=tuple(unread))
 
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import nn
 
+from sorairo.config import parse_json
+from sorairo.nn.weights import check_finite, index_files
 from sorairo.types import UserError
 
-__all__ = ["PICKLES", "Entry", "load_weights", "read_header", "weight_entries", "weight_files"]
+__all__ = [
+    "PICKLES",
+    "Entry",
+    "load_weights",
+    "read_header",
+    "read_tensors",
+    "weight_entries",
+    "weight_files",
+]
 
 # What torch.save and its kin write: opening one can run code that it carries.
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -32,6 +42,7 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+MAX_NDIM = 8
 HEADER_LIMIT = 100_000_000  # bytes; the format's own
 BLOCK = 1 << 21  # values converted at once, so that a large tensor is never there twice
 
@@ -56,46 +67,93 @@ class Entry:
 
 def read_header(path: Path) -> dict[str, Entry]:
     """The tensors of a .safetensors file by name, without reading them. Raises UserError where it is damaged."""
+    return _header(path)[0]
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """(all tensors by name, the file's metadata). The tensors live in the mapped file; writing to one leaves the file
+    alone. Raises UserError where the file is damaged, or a tensor holds a number that is not finite."""
+    entries, metadata = _header(path)
+    tensors = {name: view for name, view, _ in _views(entries)}
+    for name, tensor in tensors.items():
+        check_finite(name, tensor, path)
+    return tensors, metadata
+
+
+def _header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     damaged = UserError(f"{path} is damaged or cut short; pull or copy it again.")
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or not 0 < length <= min(size - 8, HEADER_LIMIT):
             raise damaged
-        try:
-            header = json.loads(file.read(length))
-            entries = {}
-            for name, value in header.items():
-                if name == "__metadata__":
-                    continue
-                start, stop = (8 + length + offset for offset in value["data_offsets"])
-                entry = Entry(
-                    path=path,
-                    dtype=DTYPES[value["dtype"]],
-                    shape=tuple(value["shape"]),
-                    start=start,
-                    stop=stop,
-                )
-                if stop > size or stop - start != entry.numel * entry.dtype.itemsize:
-                    raise damaged
-                entries[name] = entry
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise damaged from error
-    return entries
+        header = parse_json(file.read(length), where=f"{path}, in its header,")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise UserError(f"{path} is damaged: its metadata is no table of texts; pull or copy it again.")
+    entries = {name: _entry(path, name, value, 8 + length) for name, value in header.items()}
+    end = 8 + length
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].stop)):
+        if entry.start < end:
+            raise UserError(f"{path} is damaged: {name} overlaps another tensor; pull or copy it again.")
+        end = entry.stop
+    if end > size:
+        raise damaged
+    return entries, metadata
+
+
+def _entry(path: Path, name: str, value: object, begin: int) -> Entry:
+    """One tensor's line of a header. begin: where the tensors begin in the file."""
+    damaged = UserError(f"{path} is damaged: its header describes {name} wrongly; pull or copy it again.")
+    if not isinstance(value, dict):
+        raise damaged
+    shape, offsets, kind = value.get("shape"), value.get("data_offsets"), value.get("dtype")
+    if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2 or not isinstance(kind, str):
+        raise damaged
+    if kind not in DTYPES:
+        raise UserError(f"{path}: {name} is of dtype {kind}, which is not read here; get other weights.")
+    entry = Entry(
+        path=path,
+        dtype=DTYPES[kind],
+        shape=tuple(shape),
+        start=begin + offsets[0],
+        stop=begin + offsets[1],
+    )
+    if entry.stop - entry.start != entry.numel * entry.dtype.itemsize:
+        raise damaged
+    return entry
+
+
+def _naturals(values: object) -> TypeGuard[list[int]]:
+    """Whether it is a short list of whole numbers from 0, each within what 64 bits hold."""
+    return (
+        isinstance(values, list)
+        and len(values) <= MAX_NDIM
+        and all(type(value) is int and 0 <= value < 1 << 48 for value in values)
+    )
 
 
 def weight_files(folder: Path, stem: str = "*") -> list[Path]:
-    """The .safetensors files of a component's folder, one or several. stem: a pattern for their names, where others
-    lie beside them. Raises UserError where one is missing."""
+    """The .safetensors files of a component's folder: those that an index names, or else the only one.
+
+    stem: a pattern for their names, where others are beside them. Raises UserError where one is missing, and for
+    several without an index, since nothing says which of them count.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; the checkpoint is incomplete.")
-    for index in sorted(folder.glob(f"{stem}.safetensors.index.json")):
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        for name in names:
-            if not (folder / name).is_file():
-                raise UserError(f"{folder / name} is missing; pull or copy the checkpoint again.")
-        return [folder / name for name in names]
+    indexes = sorted(folder.glob(f"{stem}.safetensors.index.json"))
+    if len(indexes) > 1:
+        names = _few([path.name for path in indexes])
+        raise UserError(f"{folder} holds several indexes of weights ({names}); leave one of them.")
+    if indexes:
+        return index_files(indexes[0])
     files = sorted(folder.glob(f"{stem}.safetensors"))
+    if len(files) > 1:
+        names = _few([path.name for path in files])
+        raise UserError(
+            f"{folder} holds several files of weights ({names}) and no .safetensors.index.json that says which count;"
+            " leave one of them, or copy the index too."
+        )
     if files:
         return files
     pickles = sorted(path.name for path in folder.glob(stem) if path.suffix in PICKLES)
@@ -108,10 +166,17 @@ def weight_files(folder: Path, stem: str = "*") -> list[Path]:
 
 
 def weight_entries(folder: Path, stem: str = "*") -> dict[str, Entry]:
-    """All tensors of a component's folder by name, without reading them."""
+    """All tensors of a component's folder by name, without reading them. Raises UserError for one that is in two of
+    its files."""
     entries: dict[str, Entry] = {}
     for path in weight_files(folder, stem):
-        entries |= read_header(path)
+        header = read_header(path)
+        if twice := entries.keys() & header.keys():
+            name = min(twice)
+            raise UserError(
+                f"{name} is both in {entries[name].path} and in {path.name}; copy the checkpoint again."
+            )
+        entries |= header
     return entries
 
 
@@ -130,7 +195,8 @@ def load_weights(
     dtype: of floating-point weights; None keeps each as it was saved. Where nothing is converted the weights stay
     in the file and are paged in as they are used; where they are, one is read at a time. layout: of 4-dimensional
     weights, for instance torch.channels_last. ignore: true for names of theirs that are left out. where: what errors
-    call entries. Raises UserError that names tensors that are missing, left over or of another shape.
+    call entries. Raises UserError that names tensors that are missing, left over, of another shape, quantised to
+    integers, or that hold numbers which are not finite.
     """
     given = weight_entries(source) if isinstance(source, Path) else source
     entries = {name: entry for name, entry in given.items() if not ignore(name)}
@@ -138,6 +204,8 @@ def load_weights(
     done: set[str] = set()
     state = module.state_dict(keep_vars=True)
     for name, view, release in _views(entries):
+        check_finite(name, view, entries[name].path)
+        release()
         for ours, tensor in adapt({name: view}).items():
             made = _converted(tensor, dtype, layout, release)
             if ours not in done:
@@ -152,7 +220,8 @@ def load_weights(
 
 def _check(module: nn.Module, entries: Mapping[str, Entry], adapt: Adapt, folder: Path | None) -> None:
     """Names and shapes, from the headers alone."""
-    want = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    state = module.state_dict()
+    want = {name: tuple(tensor.shape) for name, tensor in state.items()}
     got: dict[str, tuple[int, ...]] = {}
     extra: list[str] = []
     wrong: list[str] = []
@@ -161,6 +230,11 @@ def _check(module: nn.Module, entries: Mapping[str, Entry], adapt: Adapt, folder
             got[ours] = tuple(tensor.shape)
             if ours not in want:
                 extra.append(name)
+            elif state[ours].is_floating_point() and not entry.dtype.is_floating_point:
+                raise UserError(
+                    f"{folder or entry.path}: {name} holds whole numbers ({str(entry.dtype).removeprefix('torch.')}),"
+                    " quantised in a way that is not read here; get the weights in bf16, fp16 or fp32."
+                )
             elif got[ours] != want[ours]:
                 wrong.append(f"{name} is {_shape(got[ours])} in place of {_shape(want[ours])}")
     missing = [name for name in want if name not in got]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,23 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from sorairo.config import parse_json
 from sorairo.types import UserError
 
-__all__ = ["Blank", "check_fit", "read_weights"]
+__all__ = ["Blank", "all_finite", "check_finite", "check_fit", "index_files", "read_weights"]
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+AT_ONCE = (
+    1 << 20
+)  # values that are looked at together, so that what is computed on the way stays in the cache
+# dtype -> (integers of its width, the bits of the exponent, which are all ones in a NaN and in infinity); e4m3 has no
+# infinity, and its NaN has all bits but the sign's
+EXPONENTS = {
+    torch.bfloat16: (torch.int16, 0x7F80),
+    torch.float16: (torch.int16, 0x7C00),
+    torch.float8_e5m2: (torch.int8, 0x7C),
+    torch.float8_e4m3fn: (torch.int8, 0x7F),
+}
 
 
 class Blank(TorchFunctionMode):
@@ -44,14 +55,55 @@ def read_weights(folder: Path, stem: str) -> dict[str, torch.Tensor]:
                 )
             raise UserError(f"{whole} is missing; copy the checkpoint again.")
         return _read(whole)
-    try:
-        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise UserError(f"{index} is damaged; copy the checkpoint again.") from error
     tensors: dict[str, torch.Tensor] = {}
-    for shard in shards:
-        tensors.update(_read(folder / Path(shard).name))
+    for path in index_files(index):
+        shard = _read(path)
+        if twice := tensors.keys() & shard.keys():
+            raise UserError(f"{folder} holds {min(twice)} in two files; copy the checkpoint again.")
+        tensors |= shard
     return tensors
+
+
+def index_files(index: Path) -> list[Path]:
+    """The files of weights that a .safetensors.index.json names. Raises UserError for an index that names none, or a
+    file that is not beside it."""
+    names = parse_json(index.read_bytes(), where=str(index)).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise UserError(
+            f"{index} is damaged: weight_map does not name a file for each weight; copy it again."
+        )
+    paths = [index.parent / name for name in sorted(set(names.values()))]
+    for path in paths:
+        if path.parent != index.parent or path.suffix != ".safetensors" or "\0" in path.name:
+            raise UserError(
+                f"{index} names {path.name!r}, which is no .safetensors file beside it; copy it again."
+            )
+        if not path.is_file():
+            raise UserError(f"{path} is missing; pull or copy the checkpoint again.")
+    return paths
+
+
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is a NaN or infinite. Reads every value once: see docs/models.md for what it costs."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    for part in tensor.detach().reshape(-1).split(AT_ONCE):
+        if part.dtype in EXPONENTS:
+            kind, bits = EXPONENTS[part.dtype]
+            finite = int(part.view(kind).bitwise_and(bits).max()) != bits
+        else:
+            finite = bool(torch.stack(torch.aminmax(part)).isfinite().all())
+        if not finite:
+            return False
+    return True
+
+
+def check_finite(name: str, tensor: torch.Tensor, where: Path | str) -> None:
+    """Raise UserError where a tensor holds a value that is not finite, which would make every frame black."""
+    if not all_finite(tensor):
+        raise UserError(
+            f"{where}: {name} holds numbers that are not finite (NaN or infinity); use sound weights."
+        )
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
@@ -59,11 +111,14 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; copy the checkpoint again.") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged, cut short or no safetensors file; copy it again.") from error
+    for name, tensor in tensors.items():
+        check_finite(name, tensor, path)
+    return tensors
 
 
 def check_fit(expected: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], where: Path) -> None:

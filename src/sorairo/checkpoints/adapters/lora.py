@@ -2,13 +2,14 @@
 
 diffusers, PEFT   transformer.blocks.0.attn1.to_q.lora_A.weight
 original Wan      diffusion_model.blocks.0.self_attn.q.lora_down.weight (or lora_A), .alpha, .diff, .diff_b
-kohya, musubi     lora_unet_blocks_0_self_attn_q.lora_down.weight, .alpha
+                  the same after pipe.dit. (DiffSynth) or model.diffusion_model.
+kohya, musubi     lora_unet_blocks_0_self_attn_q.lora_down.weight, .alpha; also lora_unet_blocks_0.self_attn.q,
+                  lora_transformer_blocks_0_attn1_to_q
 ours              blocks.0.self_attention.q.lora_A.weight
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,7 +17,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from sorairo.checkpoints.adapters.wan import from_wan
+from sorairo.checkpoints.adapters.wan import NAMES, from_wan
+from sorairo.config import parse_json
 from sorairo.nn.lora import Change, LowRank
 from sorairo.types import UserError
 
@@ -45,9 +47,22 @@ ORIGINAL = [
     (r"blocks.(\d+).ffn.2", r"blocks.\1.feed_forward.down"),
     (r"head.head", "head.project"),
 ]
+# The same by diffusers' names; a name that ends within a word (attn1.norm_) stands for those of q and k
+DIFFUSERS = [
+    (theirs.format(r"(\d+)") + end, ours.format(r"\1") + end)
+    for ours, theirs in ((ours.removesuffix("."), theirs.removesuffix(".")) for ours, theirs in NAMES)
+    for end in (("q", "k") if ours.endswith("_") else ("",))
+]
 DOTTED = [(re.compile(theirs.replace(".", r"\.")), ours) for theirs, ours in ORIGINAL]
-KOHYA = [(re.compile("lora_unet_" + theirs.replace(".", "_")), ours) for theirs, ours in ORIGINAL]
-PREFIX = re.compile(r"(base_model\.model\.)?(model\.)?(transformer\.|diffusion_model\.)?")
+# Trainers join a module's name by underscores, all of it or a part
+KOHYA = [
+    (re.compile(r"lora_(?:unet|transformer|dit)_" + theirs.replace(".", "[._]")), ours)
+    for theirs, ours in ORIGINAL + DIFFUSERS
+]
+PREFIX = re.compile(r"(base_model\.model\.)?(pipe\.)?(model\.)?(transformer\.|diffusion_model\.|dit\.)?")
+PATTERN = re.compile(
+    r"[\w.\-|\\^$]{1,200}"
+)  # of PEFT's alpha_pattern: no repetition, which could take for ever
 ROLES = [
     (re.compile(r"(.+)\.(?:lora_A|lora_down|lora\.down)(?:\.default)?\.weight"), "down"),
     (re.compile(r"(.+)\.(?:lora_B|lora_up|lora\.up)(?:\.default)?\.weight"), "up"),
@@ -75,22 +90,46 @@ class Scaling(NamedTuple):
         return 1.0 if alpha is None else alpha / (math.sqrt(rank) if self.rooted else rank)
 
 
-def scaling_of(config: Mapping[str, Any]) -> Scaling:
-    """From PEFT's adapter_config.json, or a file's metadata, in which diffusers keeps the same under a prefix."""
+def scaling_of(config: Mapping[str, Any], where: str = "The LoRA") -> Scaling:
+    """From PEFT's adapter_config.json, or a file's metadata, in which diffusers keeps the same under a prefix.
+
+    where: how an error begins. Raises UserError for an alpha that is no finite number, and for a pattern that cannot
+    be read.
+    """
     if text := config.get("lora_adapter_metadata"):
-        config = {key.removeprefix("transformer."): value for key, value in json.loads(text).items()}
+        values = parse_json(str(text), where=f"{where}: lora_adapter_metadata")
+        config = {key.removeprefix("transformer."): value for key, value in values.items()}
     if "lora_alpha" not in config:
         return Scaling()
-    return Scaling(config["lora_alpha"], bool(config.get("use_rslora")), config.get("alpha_pattern") or {})
+    patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict):
+        raise UserError(f"{where}: alpha_pattern is no table of alphas; copy it again.")
+    for name, alpha in (("lora_alpha", config["lora_alpha"]), *patterns.items()):
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not abs(alpha) < 1e9:
+            raise UserError(f"{where}: {name} is {_short(alpha)}, which is no alpha; copy it again.")
+    for pattern in patterns:
+        try:
+            sound = bool(PATTERN.fullmatch(pattern) and re.compile(pattern))
+        except re.error:
+            sound = False
+        if not sound:
+            raise UserError(f"{where}: alpha_pattern {_short(pattern)} cannot be read; copy it again.")
+    return Scaling(config["lora_alpha"], bool(config.get("use_rslora")), patterns)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def from_lora(
-    tensors: Mapping[str, torch.Tensor], scaling: Scaling | None = None
+    tensors: Mapping[str, torch.Tensor], scaling: Scaling | None = None, where: str = "The LoRA"
 ) -> tuple[dict[str, Change], list[str]]:
     """(changes by our parameters' names, float32; the names of tensors that mean nothing here or lack their half).
 
-    Whether the model has such parameters, and of that shape, is not known here. Raises UserError for two halves of
-    different rank.
+    Whether the model has such parameters, and of that shape, is not known here. where: how an error begins. Raises
+    UserError for two halves of different rank, for factors of whole numbers, which are quantised, and for an alpha
+    that is not one number.
     """
     scaling = scaling or Scaling()
     modules: dict[str, dict[str, str]] = {}  # module -> role -> tensor's name
@@ -105,6 +144,8 @@ def from_lora(
     changes: dict[str, Change] = {}
     for module, names in modules.items():
         ours = module_name(module)
+        for role, name in names.items():
+            _check(role, name, tensors[name], where)
         roles = {role: tensors[name].float() for role, name in names.items()}
         if not {"up", "down"} <= roles.keys():
             unread += [name for role, name in names.items() if not role.startswith("diff")]
@@ -113,10 +154,25 @@ def from_lora(
             named = f"{ours}.{leaf}"
             if named in changes:
                 raise UserError(
-                    f"{named} is changed twice, by {module} and under another name; use a sound file."
+                    f"{where}: {named} is changed twice, by {module} and under another name; use a sound file."
                 )
             changes[named] = change
     return changes, unread
+
+
+def _check(role: str, name: str, tensor: torch.Tensor, where: str) -> None:
+    """Refuse a tensor that cannot play its role."""
+    if role == "alpha":
+        if tensor.numel() != 1:
+            raise UserError(f"{where}: {name} is not one number; the file is damaged.")
+    elif not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise UserError(
+            f"{where}: {name} holds whole numbers ({kind}): a quantised LoRA, which is not read here;"
+            " get it in bf16, fp16 or fp32."
+        )
+    if role in ("up", "down") and (tensor.ndim < 2 or not tensor.numel()):
+        raise UserError(f"{where}: {name} is no matrix; the file is damaged.")
 
 
 def _changes(module: str, roles: Mapping[str, torch.Tensor], scaling: Scaling) -> dict[str, Change]:
