@@ -23,7 +23,7 @@ from sorairo.training.prefetch import Prefetch
 from sorairo.training.progress import Progress, View
 from sorairo.training.rng import torch_rng
 from sorairo.training.run_folder import StopFlag, check_settings, only_process
-from sorairo.training.settings import EARLIER, MAY_CHANGE, TrainConfig
+from sorairo.training.settings import EARLIER, MAY_CHANGE, SAME, TrainConfig
 from sorairo.training.state import RunState, latest_state, save_state
 from sorairo.types import UserError
 
@@ -68,7 +68,7 @@ def train(
     with only_process(run_dir) if leads else nullcontext():
         if leads:
             now = {"train": asdict(config), "objective": objective.settings()}
-            check_settings(run_dir / "settings.json", now, MAY_CHANGE, accept_changes, EARLIER)
+            check_settings(run_dir / "settings.json", now, MAY_CHANGE, accept_changes, EARLIER, SAME)
         trainer = Trainer(objective, config, run_dir, placement)
         outcome = trainer.run(hours)
         if outcome.reason == "done" and leads:

@@ -67,11 +67,13 @@ def check_settings(
     free: frozenset[str],
     accept: bool = False,
     earlier: Mapping[str, Any] | None = None,
+    same: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> None:
     """Compare with those that the run began with, and record them.
 
     free: dotted keys that may change. accept: take the new ones. earlier: the values of keys in runs that began before
-    these keys existed. Raises UserError that names the first key that differs.
+    these keys existed. same: (an earlier value, today's) of keys where both mean the same. Raises UserError that names
+    the first key that differs.
     """
     now = json.loads(json.dumps(settings))
     if path.exists() and not accept:
@@ -81,7 +83,8 @@ def check_settings(
             raise UserError(f"{path} is damaged: choose another --run folder.") from error
         old, new = {**(earlier or {}), **_flat(before)}, _flat(now)
         for key in sorted(set(_flat(before)) | set(new)):
-            if key not in free and old.get(key) != new.get(key):
+            values = old.get(key), new.get(key)
+            if key not in free and values[0] != values[1] and values != (same or {}).get(key):
                 raise UserError(
                     f"{path.parent} was trained with {key} = {old.get(key)}, now it is {new.get(key)}: set it back, "
                     "choose another --run folder, or add --accept-changes."

@@ -8,7 +8,7 @@ from typing import Literal
 from sorairo.training.optim.optimizer import OptimConfig
 from sorairo.training.optim.schedule import Schedule
 
-__all__ = ["EARLIER", "MAY_CHANGE", "TrainConfig"]
+__all__ = ["EARLIER", "MAY_CHANGE", "SAME", "TrainConfig"]
 
 MAY_CHANGE = frozenset(
     f"train.{key}"
@@ -37,6 +37,14 @@ EARLIER = {
     "objective.transformer.local_width": 64,
 }
 """What runs did that began before these settings existed."""
+
+SAME = {
+    "train.optim.adamw_names": (
+        ["embed", "head", "time.", "conv_in", "conv_out"],
+        list(OptimConfig().adamw_names),
+    )
+}
+"""(An earlier default, today's): names were added of layers that no network had then."""
 
 
 @dataclass(frozen=True, kw_only=True)
