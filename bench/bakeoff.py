@@ -165,7 +165,10 @@ def score(model_folder: Path, suite: Suite, out: Path) -> dict[str, list[float]]
         made.first["model"], [p.text for p in made.prompts[:8]], out / "first.png", columns=2, frames_per=6
     )
     wanted = [q for q in (*QUESTIONS, "motion") if q in made.scores]
-    rows = {column: [made.scores[q][column].value for q in wanted] for column in ("model", "real")}
+    rows = {
+        column: [made.scores[q][column].value if column in made.scores[q] else float("nan") for q in wanted]
+        for column in ("model", "real")
+    }
     (out / "scores.json").write_text(
         json.dumps({"questions": wanted, "suite": asdict(suite), **rows}, indent=2)
     )
