@@ -119,6 +119,12 @@ def test_a_changed_setting_and_a_decay(whole, tmp_path):
     assert (to.parent / "as-it-is/transformer.safetensors").exists()
 
 
+def test_a_device_that_is_not_there_is_refused_before_any_work(tmp_path):
+    refused = tiny("--run", tmp_path / "run", "--device", "cuda:99")
+    assert refused.returncode == 2 and "no device 'cuda:99'" in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unknown_recipe_lists_the_known():
     with pytest.raises(UserError, match="tiny"):
         load_recipe("giant", ROOT / "recipes")

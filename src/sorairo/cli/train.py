@@ -71,6 +71,7 @@ def train(
     from sorairo.training.decay import decay as run_decay
     from sorairo.training.loop import Trainer
     from sorairo.training.loop import train as run_train
+    from sorairo.training.parallel.placement import find_device
     from sorairo.training.parallel.processes import teammates
     from sorairo.training.recipes import load_recipe
     from sorairo.training.warm_start import warm_start
@@ -86,6 +87,8 @@ def train(
             f"{new} clips have new captions, {kept} kept theirs; a run that is on has them when it starts again"
         )
         return
+    if not data_only:
+        find_device(device)  # refused now, not after an hour of rendering
     leads = os.environ.get("RANK", "0") == "0"
     if found.data and export is None and leads:
         found.data(to or run, data_only)
