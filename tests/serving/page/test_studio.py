@@ -246,7 +246,7 @@ def test_the_timeline_by_mouse_and_a_region_by_keyboard(studio: Open) -> None:
     page.mouse.up()
     assert float(handle.get_attribute("aria-valuenow")) > before
     page.locator("#verb-edit").click()
-    page.get_by_label("From the gallery: Clip").select_option(index=1)
+    page.get_by_label("From the gallery: Clip or picture").select_option(index=1)
     page.get_by_role("button", name="Mark a region").click()
     page.get_by_role("button", name="Start with a box").click()
     region = page.locator("#region")

@@ -109,7 +109,7 @@ export async function upload(file) {
     frames: facts.frames ?? 1, fps: facts.fps ?? 8, seconds: facts.seconds ?? 0, thumbnail: `${fileContent(made.id)}?variant=thumbnail`, url: fileContent(made.id) };
 }
 
-const fits = (slot, source) => slot.kind === "any" || slot.kind === source.kind || (draft.value.verb === "edit");
+const fits = (slot, source) => slot.kind === "any" || slot.kind === source.kind;
 
 export function place(source, slot = null) {
   const now = draft.value;
@@ -175,7 +175,7 @@ export function reuse(video) {
   change({
     ...EMPTY, verb: request.verb ?? "generate", prompt: request.prompt ?? "", sources: request.verb === "storyboard" ? [] : sources, model: request.model ?? "",
     size: request.size ?? "", [adding ? "add" : "frames"]: request.frames ?? null, seed: String(video.sorairo?.seed ?? request.seed ?? ""),
-    steps: request.steps ?? "", guidance: request.guidance ?? "", negative: request.negative ?? "", style: request.style ?? "", expand: Boolean(request.expand),
+    steps: request.steps ?? "", guidance: request.guidance ?? "", negative: request.negative ?? "", style: request.style ?? "", upscale: Boolean(request.upscale),
     before: Boolean(args.before), free: Boolean(args.free), keep: args.keep ?? null, region: args.region ?? null, curve: args.curve ?? "smooth",
     strength: { ...EMPTY.strength, ...(args.strength && { [request.verb]: args.strength }) },
     cards: args.cards ? args.cards.map((card) => newCard(card.at, card.words ?? "", card.picture != null ? { ...sources[card.picture], kind: "image" } : null)) : [newCard(0)],

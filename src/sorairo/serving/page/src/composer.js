@@ -50,7 +50,7 @@ function Expansion() {
   if (found.error) return html`<div class="expansion" role="alert"><p>${found.error}</p><button type="button" class="quiet" onClick=${close}>${t("Keep mine")}</button></div>`;
   if (found.text === found.of) return html`<div class="expansion" role="status"><p>${t("These words already say all that the model needs.")}</p></div>`;
   return html`<div class="expansion" role="status"><h3>${t("How it would be written out")}</h3><p>${found.text}</p>
-    <div class="row"><button type="button" class="soft" onClick=${() => { change({ prompt: found.text, expand: false }); close(); document.getElementById("prompt").focus(); }}>${t("Use this")}</button>
+    <div class="row"><button type="button" class="soft" onClick=${() => { change({ prompt: found.text }); close(); document.getElementById("prompt").focus(); }}>${t("Use this")}</button>
     <button type="button" class="quiet" onClick=${close}>${t("Keep mine")}</button></div></div>`;
 }
 

@@ -70,6 +70,6 @@ export function Settings() {
       <div class="pair"><${Number_} name="steps" label=${t("Steps")} placeholder=${facts.default_steps} min="1" max="100" step="1" />
         <${Number_} name="guidance" label=${t("Guidance")} placeholder=${facts.default_guidance} min="0" max="20" step="0.5" /></div>
       <div class="field"><label for="negative">${t("Keep away from")}</label><input id="negative" type="text" value=${now.negative} onInput=${(event) => change({ negative: event.target.value })} /></div>
-      ${facts.expands !== false && now.verb !== "storyboard" && html`<label class="check"><input type="checkbox" checked=${now.expand} onChange=${(event) => change({ expand: event.target.checked })} />${t("Write the words out before use")}</label>`}
+      <label class="check"><input type="checkbox" checked=${now.upscale} onChange=${(event) => change({ upscale: event.target.checked })} />${t("Double the width and height")}</label>
     </details></div>`;
 }

@@ -12,7 +12,7 @@ export function spansOf(draft, model) {
   const clip = framesOf(draft, model) / fps;
   const more = addOf(draft, model) / fps;
   const still = 1 / fps;
-  const lengthOf = (source) => (source?.kind === "video" ? source.seconds : still);
+  const lengthOf = (source) => (!source ? 0.75 : source.kind === "video" ? source.seconds : still);
   const known = (source, from, to) => ({ kind: "known", from, to, label: source?.name ?? t("Clip"), thumbnail: source?.thumbnail });
   const fresh = (from, to, label = draft.prompt) => ({ kind: "new", from, to, label: label.trim() || t("New") });
   const end = (at) => ({ id: "end", at, label: t("End of the video"), least: (1 + step) / fps, most: mostSeconds(model), step: step / fps, set: (to) => ({ frames: toClip(to, model) }) });
@@ -23,7 +23,7 @@ export function spansOf(draft, model) {
 
   switch (draft.verb) {
     case "extend": {
-      const own = lengthOf(one) === still ? 2 : lengthOf(one);
+      const own = one ? lengthOf(one) : 2;
       if (draft.before) return { total: own + more, blocks: [fresh(0, more), known(one, more, more + own)], handles: [added(more, 0, t("Length to add"))] };
       return { total: own + more, blocks: [known(one, 0, own), fresh(own, own + more)], handles: [added(own + more, own, t("Length to add"))] };
     }

@@ -27,7 +27,7 @@ export const newCard = (at, words = "", picture = null) => ({ key: `card${Date.n
 
 export const EMPTY = {
   verb: "generate", prompt: "", sources: [], model: "", size: "", frames: null, add: null, seed: "", number: 1, steps: "", guidance: "",
-  negative: "", style: "", expand: false, before: false, free: false, keep: null, strength: { edit: 0.6, remix: 0.9 }, region: null,
+  negative: "", style: "", upscale: false, before: false, free: false, keep: null, strength: { edit: 0.6, remix: 0.9 }, region: null,
   curve: "smooth", cards: [newCard(0)],
 };
 // A draft survives a reload: what a person typed is theirs.

@@ -5,9 +5,9 @@ import { useRef } from "preact/hooks";
 import { Cards } from "./cards.js";
 import { t } from "./i18n.js";
 import { Icon } from "./icons.js";
-import { change, draft, model, newCard, view } from "./state.js";
+import { change, draft, model, newCard, videos, view } from "./state.js";
 import { spansOf } from "./spans.js";
-import { choose } from "./actions.js";
+import { choose, place, sourceOf } from "./actions.js";
 import { fpsOf, framesOf, mostSeconds, toClip } from "./verbs.js";
 
 const held = signal(null); // the scale while a handle is dragged, so that it does not run away under the pointer
@@ -77,13 +77,19 @@ export function Timeline() {
     const box = track.current.getBoundingClientRect();
     addCard(((event.clientX - box.left) / box.width) * scale);
   };
+  const dropped = (event) => { // a video of the gallery goes to where it fits
+    const video = videos.value.find((one) => one.id === event.dataTransfer.getData("application/x-sorairo"));
+    if (!video) return;
+    event.preventDefault();
+    place(sourceOf(video));
+  };
   return html`<section class="panel timeline" aria-labelledby="timeline-title">
     <div class="row between"><h2 id="timeline-title">${t("Timeline")}</h2>
       <div class="legend" aria-hidden="true"><i class="known"></i>${t("kept")} <i class="new"></i>${t("to be made")}</div>
       ${canCard && html`<button class="quiet" onClick=${() => addCard()}><${Icon} name="plus" size="16" />${t("Add a card")}</button>`}
       ${now.verb === "edit" && html`<button class="quiet" disabled=${!now.sources[0]} aria-pressed=${view.value === "region"} onClick=${() => { view.value = view.value === "region" ? "result" : "region"; }}><${Icon} name="edit" size="16" />${now.region ? t("Change the region") : t("Mark a region")}</button>`}</div>
     <div class="ruler" aria-hidden="true">${ticks.map((at) => html`<span key=${at} style=${{ left: `${(at / scale) * 100}%` }}>${Number(at.toFixed(2))}</span>`)}</div>
-    <div class=${`track ${spans.back ? "back" : ""}`} ref=${track} onDblClick=${double}>
+    <div class=${`track ${spans.back ? "back" : ""}`} ref=${track} onDblClick=${double} onDragOver=${(event) => event.preventDefault()} onDrop=${dropped}>
       ${spans.blocks.map((block, i) => html`<${Block} key=${block.id ?? `${now.verb}${i}`} block=${block} scale=${scale} />`)}
       ${spans.back && html`<svg class="arc" style=${{ width: `${(spans.total / scale) * 100}%` }} viewBox="0 0 100 20" preserveAspectRatio="none" aria-hidden="true"><path d="M99 20C99 2 1 2 1 20" /></svg>`}
       ${spans.handles.map((handle) => html`<${Handle} key=${handle.id} handle=${handle} scale=${scale} track=${track} />`)}</div>

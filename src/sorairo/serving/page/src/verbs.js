@@ -7,7 +7,7 @@ export const VERBS = {
   extend: { label: "Extend", help: "A clip goes on, or gets a beginning. Its own frames stay as they are.", slots: [{ kind: "video", label: "Clip" }], optional: true },
   storyboard: { label: "Storyboard", help: "Cards say what happens from which second on.", slots: [] },
   remix: { label: "Remix", help: "Change one thing about a clip. The rest stays.", slots: [{ kind: "video", label: "Clip" }], example: "The ball is green." },
-  edit: { label: "Edit", help: "New words for a clip, or for a region of it.", slots: [{ kind: "video", label: "Clip" }] },
+  edit: { label: "Edit", help: "New words for a clip, or for a region of it.", slots: [{ kind: "any", label: "Clip or picture" }] },
   loop: { label: "Loop", help: "After the last frame comes the first, without a cut.", slots: [{ kind: "video", label: "Clip (optional)", optional: true }] },
   connect: { label: "Connect", help: "Lead from one clip or picture to another.", slots: [{ kind: "any", label: "From" }, { kind: "any", label: "To" }], optional: true },
   recut: { label: "Re-cut", help: "Keep a part of a clip and make what is around it again.", slots: [{ kind: "video", label: "Clip" }], optional: true },
@@ -48,7 +48,7 @@ export function missing(draft, model) {
   if (!model) return t("No model is there yet. Wait until the server has started.");
   const empty = verb.slots.findIndex((slot, i) => !slot.optional && !draft.sources[i]);
   if (empty >= 0) return t(verb.slots[empty].kind === "image" ? "Add a picture first: drop one here or choose a file."
-    : verb.slots[empty].kind === "any" ? "Add two clips or pictures first: drop them here or take them from the gallery."
+    : verb.slots.length > 1 ? "Add two clips or pictures first: drop them here or take them from the gallery."
     : "Add a clip first: drop one here or take one from the gallery.");
   if (draft.verb === "storyboard") {
     if (!draft.cards[0]?.words.trim()) return t("Say on the first card what the video begins with.");
@@ -81,6 +81,6 @@ export function requestOf(draft, model) {
   if (draft.guidance !== "") request.guidance = Number(draft.guidance);
   set("negative", draft.negative.trim());
   set("style", draft.style);
-  set("expand", draft.expand);
+  if (draft.upscale) request.upscale = 2;
   return request;
 }
