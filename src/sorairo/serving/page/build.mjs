@@ -1,5 +1,5 @@
 // Bundle src/ into dist/, or into the folder that is named: node build.mjs [FOLDER]. The same sources give the same bytes.
-import { copyFile, mkdir } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -21,3 +21,7 @@ await build({
   logLevel: "warning",
 });
 for (const file of ["index.html", "icon.svg"]) await copyFile(join(here, "src", file), join(out, file));
+
+const parts = ["preact", "@preact/signals", "@preact/signals-core", "htm"];
+const licences = await Promise.all(parts.map(async (name) => `${name}\n\n${await readFile(join(here, "node_modules", name, "LICENSE"), "utf8")}`));
+await writeFile(join(out, "licences.txt"), licences.join("\n\n"));
