@@ -15,7 +15,7 @@ export function Compare() {
   const sources = pair.map(sourceOf);
   return html`<section class="comparison" aria-label=${t("Comparison")}><div class="two">${pair.map((video, i) => html`<figure key=${video.id}>
       <video ref=${(one) => { elements.current[i] = one; }} src=${content(video)} poster=${content(video, "thumbnail")} loop muted playsinline autoplay=${!calm} aria-label=${video.prompt} style=${{ aspectRatio: `${sources[i].width} / ${sources[i].height}` }}></video>
-      <figcaption><b>${"AB"[i]}</b><span>${video.prompt}</span><span class="hint">${[video.sorairo?.seed !== undefined && t("seed {n}", { n: video.sorairo.seed }), video.sorairo?.request?.style].filter(Boolean).join(" · ")}</span></figcaption></figure>`)}</div>
+      <figcaption><b>${"AB"[i]}</b><span>${video.prompt}</span><span class="hint">${[video.sorairo?.seed != null && t("seed {n}", { n: video.sorairo.seed }), video.sorairo?.request?.style].filter(Boolean).join(" · ")}</span></figcaption></figure>`)}</div>
     <div class="row"><${Controls} media=${() => elements.current} fps=${sources[0].fps} seconds=${Math.max(...sources.map((one) => one.seconds))} />
       <button class="soft" onClick=${() => { compared.value = []; }}><${Icon} name="close" size="16" />${t("Close")}</button></div></section>`;
 }
