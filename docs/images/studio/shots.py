@@ -49,7 +49,9 @@ def fill(url: str) -> None:
             body = {"prompt": prompt, "size": size, "seed": seed} | ({"style": style} if style else {})
             call(f"{url}/v1/sorairo/generate", body)
             time.sleep(1.1)  # the gallery is sorted by seconds
-    while any(video["status"] in ("queued", "in_progress") for video in call(f"{url}/v1/videos?limit=100")["data"]):
+    while any(
+        video["status"] in ("queued", "in_progress") for video in call(f"{url}/v1/videos?limit=100")["data"]
+    ):
         time.sleep(1)
 
 

@@ -36,16 +36,8 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "sorairo",
-            "serve",
-            "--port",
-            str(self.port),
-            "--folder",
-            str(self.folder),
-        ]
+        command = [sys.executable, "-m", "sorairo", "serve", "--port", str(self.port)]
+        command += ["--folder", str(self.folder), "--lease", "5"]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
         log = (self.folder / "log.txt").open("ab")
         with log:
@@ -115,7 +107,7 @@ def studio(browser: Any, server: Server) -> Iterator[Open]:
             )
             contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(90_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
         page.on(

@@ -38,7 +38,7 @@ def videos(page: Any) -> list[dict[str, Any]]:
     return page.evaluate("fetch('/v1/videos?limit=100').then(answer => answer.json())")["data"]
 
 
-def until(check: Callable[[], Any], seconds: float = 30) -> Any:
+def until(check: Callable[[], Any], seconds: float = 90) -> Any:
     end = time.monotonic() + seconds
     while True:
         found = check()
@@ -158,7 +158,7 @@ def test_the_page_recovers_when_the_server_is_killed(studio: Open, server: Serve
     page.locator(".offline").wait_for()
     server.start()
     page.locator(".offline").wait_for(state="detached")
-    page.locator(".player video").wait_for(timeout=90_000)  # the lease runs out, and the job is done again
+    page.locator(".player video").wait_for(timeout=150_000)  # the lease runs out, and the job is done again
     assert videos(page)[0]["status"] == "completed"
     page.wrong.clear()  # the browser reports every refused connection
 

@@ -35,7 +35,7 @@ async function expand() {
   if (!of || busy.value) return;
   busy.value = true;
   try {
-    const found = await call("/v1/sorairo/expand", { method: "POST", json: { prompt: of, model: model.value.id, ...(draft.value.style && { style: draft.value.style }) } });
+    const found = await call("/v1/sorairo/expand", { method: "POST", json: { prompt: of, model: model.value.id } });
     expansion.value = { of, text: found.prompt };
   } catch (error) {
     expansion.value = { of, error: error.message };

@@ -15,7 +15,7 @@ const shape = (size) => {
 
 // One size for each shape comes first; a model with many has the rest in a list.
 function Sizes({ sizes }) {
-  if (sizes.length > 6) {
+  if (sizes.length > 8) {
     return html`<div class="field"><label for="size">${t("Size")}</label><select id="size" value=${draft.value.size} onChange=${(event) => change({ size: event.target.value, region: null })}>
       <option value="">${t("Automatic")}</option>${sizes.map((size) => html`<option value=${size}>${size.replace("x", " × ")}</option>`)}</select></div>`;
   }
@@ -30,7 +30,7 @@ function Length() {
   const [adding, fps, step] = [adds(now), fpsOf(one), stepOf(one)];
   const frames = adding ? addOf(now, one) : framesOf(now, one);
   const least = adding ? step : now.verb === "generate" || now.verb === "storyboard" ? 1 : 1 + step;
-  const most = Math.floor((mostSeconds(one) * fps - least) / step) * step + least;
+  const most = Math.max(frames, Math.floor((Math.min(mostSeconds(one), 20) * fps - least) / step) * step + least); // longer ones: the fields of the timeline
   const said = frames === 1 ? t("A still picture") : t("{s} s · {n} frames", { s: Number((frames / fps).toFixed(2)), n: frames });
   return html`<div class="field"><div class="row between"><label for="length">${adding ? t("Length to add") : t("Length")}</label><output for="length">${said}</output></div>
     <input id="length" type="range" min=${least} max=${most} step=${step} value=${frames} aria-valuetext=${said} onInput=${(event) => change({ [adding ? "add" : "frames"]: Number(event.target.value) })} /></div>`;
