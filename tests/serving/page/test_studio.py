@@ -258,7 +258,12 @@ def test_the_timeline_by_mouse_and_a_region_by_keyboard(studio: Open) -> None:
 
 @pytest.mark.parametrize(
     ("width", "theme", "locale"),
-    [(1440, "light", "en-US"), (1440, "dark", "zh-CN"), (768, "light", "en-US"), (390, "dark", "en-US")],
+    [
+        pytest.param(1440, "light", "en-US", marks=pytest.mark.slow),
+        (1440, "dark", "zh-CN"),
+        pytest.param(768, "dark", "en-US", marks=pytest.mark.slow),
+        (390, "light", "en-US"),
+    ],
 )
 def test_axe_finds_nothing(studio: Open, width: int, theme: str, locale: str) -> None:
     if not AXE.exists():
