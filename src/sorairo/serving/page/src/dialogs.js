@@ -6,7 +6,6 @@ import { call } from "./api.js";
 import { asCommand, asCurl, asPython } from "./copyas.js";
 import { t } from "./i18n.js";
 import { Icon } from "./icons.js";
-import { refresh } from "./live.js";
 import { announced, dialog, model } from "./state.js";
 
 function Window({ title, children, wide }) {
@@ -81,8 +80,7 @@ function Key() {
     const key = event.target.elements.key.value.trim();
     const answer = await fetch("/v1/sorairo/session", { method: "POST", headers: { Authorization: `Bearer ${key}` } }).catch(() => null);
     if (!answer?.ok) return setWrong(t("This key does not open this server. Ask whoever runs it for one: sorairo keys create."));
-    dialog.value = null;
-    return refresh().catch(() => {});
+    return location.reload();
   };
   return html`<${Window} title=${t("This server needs a key")}><form onSubmit=${enter}><div class="field"><label for="key">${t("Key")}</label><input id="key" name="key" type="password" autocomplete="current-password" required /></div>
     ${wrong && html`<p class="problem" role="alert">${wrong}</p>`}<button class="primary">${t("Enter")}</button></form><//>`;
