@@ -65,7 +65,7 @@ class Model(Checkpoint):
     def extend(
         self, clip: Input, prompt: str | None = None, *, before: bool = False, **settings: Unpack[Settings]
     ) -> Clip:
-        """A clip that goes on, or with `before` begins earlier. seconds, frames: of what is added."""
+        """A clip that goes on, or with `before` begins earlier. seconds, frames: of the new part."""
         return self._clip("extend", prompt, [clip], {"before": before}, settings)
 
     def loop(
@@ -80,7 +80,7 @@ class Model(Checkpoint):
         return self._clip("loop", prompt, [] if clip is None else [clip], {"free": free}, settings)
 
     def connect(self, first: Input, last: Input, prompt: str, **settings: Unpack[Settings]) -> Clip:
-        """From one clip or picture to another. seconds, frames: of what is between."""
+        """From one clip or picture to another. seconds, frames: of the part between."""
         return self._clip("connect", prompt, [first, last], {}, settings)
 
     def recut(
@@ -91,7 +91,7 @@ class Model(Checkpoint):
         keep: tuple[float, float],
         **settings: Unpack[Settings],
     ) -> Clip:
-        """A span of a clip, from and to in seconds, kept; both sides of it made new."""
+        """A clip with a kept span (from, to in seconds) and new frames around it."""
         return self._clip("recut", prompt, [clip], {"keep": keep}, settings)
 
     def edit(

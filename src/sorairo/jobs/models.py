@@ -45,7 +45,7 @@ class Models:
         return self._model
 
     def drop(self) -> None:
-        """Let go of what is held."""
+        """Free the loaded model."""
         with self._lock:
             self._model = self._key = None
 

@@ -1,4 +1,4 @@
-"""Request: all that can be asked for, as one schema for the command line, JSON files and HTTP."""
+"""Request: everything that a user can request, as one schema for the command line, JSON files and HTTP."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def clips(
     preview: Preview | None = None,
     say: Say | None = None,
 ) -> Iterator[Clip]:
-    """The videos of a job, enlarged where that is asked for, with their sound, not yet written."""
+    """The videos of a job, upscaled if requested, with their sound, not yet written."""
     scale, said = want.request.upscale, False
     made = samples(job.plans, model, progress=tell, cache=want.cache, cancelled=stop, preview=preview)
     for index, sample in enumerate(made):

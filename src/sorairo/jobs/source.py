@@ -31,7 +31,7 @@ class Source:
 
     @classmethod
     def open(cls, path: str | Path) -> Source:
-        """What a file says of itself. Raises UserError for one that is missing, broken or too large."""
+        """The facts of a file. Raises UserError for one that is missing, broken or too large."""
         path = Path(path)
         size, stamp = read_size(path), stamp_of(path)
         facts, notes = read_metadata(path), read_notes(path)

@@ -122,7 +122,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 
 def check_fit(expected: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], where: Path) -> None:
-    """Raise UserError that names what is missing, unknown, or of another shape in `given`."""
+    """Raise UserError that names missing, unknown and misshapen tensors in `given`."""
     for names, what in (
         (expected.keys() - given.keys(), "lacks"),
         (given.keys() - expected.keys(), "has an unknown"),

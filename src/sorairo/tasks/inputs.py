@@ -36,7 +36,7 @@ def at_rate(video: Video, fps: float) -> Video:
 
 
 def size_for(video: Video, model: Abilities, ask: Ask) -> tuple[int, int]:
-    """The size that is asked for, or the model's own that suits a video."""
+    """The requested size, or the model's size that suits a video."""
     return ask.size or nearest_size(video.size, model)
 
 

@@ -81,7 +81,7 @@ class TextEncoder:
         return TextStates(states, lengths)
 
     def rest(self) -> None:
-        """There are no prompts for now. Nothing is let go: this encoder is small, as others are not."""
+        """No more prompts for now. This encoder is small, so it stays loaded."""
 
 
 def token_ids(tokenizer: Tokenizer, prompt: str, max_length: int, called: str = "The prompt") -> list[int]:

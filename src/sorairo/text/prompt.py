@@ -74,8 +74,8 @@ def unknown_words(prompt: str, vocabulary: Collection[str]) -> list[str]:
 
 
 def denials(prompt: str) -> list[str]:
-    """Where a prompt says what is not so, such as "no ball" or "without a wall", in order.
+    """The negations of a prompt, such as "no ball" or "without a wall", in order.
 
-    Video models take every word as something to show (and so do those that score them), so a user should know.
+    Video models take every word as something to show, so a user should know.
     """
     return [found[0] for found in DENIAL.finditer(clean(prompt))]

@@ -66,6 +66,6 @@ class UMT5Encoder:
         return TextStates(states, torch.tensor([len(ids) for ids in coded]))
 
     def rest(self) -> None:
-        """There are no prompts for now: let the weights go, unless they are kept. The next prompt loads them again."""
+        """No more prompts for now: free the weights, unless they are kept. The next prompt loads them again."""
         if not self.keep:
             self._model = None

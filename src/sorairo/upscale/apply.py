@@ -66,7 +66,7 @@ def as_levels(frames: torch.Tensor) -> np.ndarray:
 
 @cache
 def load_upscaler(path: Path | None = None) -> Upscaler:
-    """The network that ships with the package, or one from a file, in float32. Raises UserError for what is none."""
+    """The network that ships with the package, or one from a file, in float32. Raises UserError for any other file."""
     path = path or Path(str(files("sorairo.upscale").joinpath(WEIGHTS)))
     try:
         with safe_open(path, framework="pt") as file:

@@ -194,7 +194,7 @@ def _forget_others(target: Path, before: Manifest | None, now: Manifest) -> None
 
 
 def _check_space(target: Path, files: Sequence[PulledFile]) -> None:
-    """Raise UserError before the work where the disk cannot hold what is still to come."""
+    """Raise UserError, before any work, if the disk has no room for the rest."""
     parts = (_part(target / file.path, file.hash) for file in files)
     need = sum(file.size for file in files) - sum(part.stat().st_size for part in parts if part.is_file())
     free = shutil.disk_usage(target).free
