@@ -78,7 +78,7 @@ def create_app(settings: Settings, *, housekeeping: bool = True) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings, app.state.service, app.state.pace, app.state.keeper = settings, here, Pace(), keeper
-    for part in (characters, videos, files, webhooks, batches, images, ours, events, service):
+    for part in (service, characters, videos, files, webhooks, batches, images, ours, events):
         app.include_router(part.router)
     _page(app)
     _errors(app)
@@ -159,6 +159,13 @@ def _errors(app: FastAPI) -> None:
         return answer
 
 
+def _large(error: BaseException | None) -> bool:
+    """Whether a body that is too large is behind an error, whatever it was wrapped into on its way."""
+    while error is not None and not isinstance(error, TooLarge):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def _around(app: FastAPI, here: Service) -> None:
     """A request id, one line of log, security headers, and the checks that come before any route."""
 
@@ -177,14 +184,14 @@ def _around(app: FastAPI, here: Service) -> None:
             response = await go_on(call)
         except ApiError as error:
             response = _answer(call, error.status, error.message, error.param, error.code)
-        except TooLarge:
-            response = _answer(
-                call, 413, f"The body is larger than {settings.max_body // 2**20} MB.", code="body_too_large"
-            )
         except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
-            log.exception("request %s", name)
-            response = _answer(call, 500, "The server failed; its log has more under this request id.")
+            if not _large(error):
+                problem = f"{type(error).__name__}: {error}"
+                log.exception("request %s", name)
+                response = _answer(call, 500, "The server failed; its log has more under this request id.")
+            else:
+                most = settings.max_body // 2**20
+                response = _answer(call, 413, f"The body is larger than {most} MB.", code="body_too_large")
         spent = time.perf_counter() - start
         response.headers["x-request-id"] = name
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
