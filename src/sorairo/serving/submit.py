@@ -37,7 +37,8 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """A job to be. seconds, size: as the Video reports them. charged: seconds of video for the quota."""
+    """A job to be. seconds, size: as the Video reports them. charged: seconds of video for the quota.
+    kind: what stands for the verb where the job is no video that is listed ("image")."""
 
     request: Request
     size: str
@@ -48,6 +49,7 @@ class Wish:
     character: str | None = None
     batch: str | None = None
     custom_id: str | None = None
+    kind: str | None = None
 
 
 def known(database: Database, settings: Settings, call: Call) -> Job | None:
@@ -124,7 +126,7 @@ def row(call: Call, wish: Wish, now: float) -> Job:
         project=call.caller.project,
         key=call.caller.key,
         status="queued",
-        verb=wish.request.verb,
+        verb=wish.kind or wish.request.verb,
         request=wish.request.model_dump(mode="json"),
         said=wish.said,
         model=wish.request.model,

@@ -257,6 +257,7 @@ def image(here: Service, body: Body) -> Wish:
         size=fitted.size,
         seconds="0",
         charged=0.1,
+        kind="image",
         said={"size": size, "notes": fitted.notes},
     )
 

@@ -83,7 +83,7 @@ def listed(
 ) -> dict[str, Any]:
     """The project's videos, page by page."""
     with here.database.read() as session:
-        query = select(Job).where(Job.project == who.project, Job.deleted.is_(False))
+        query = select(Job).where(Job.project == who.project, Job.deleted.is_(False), Job.verb != "image")
         if after:
             query = query.where(
                 Job.number < place(session, who, after)
