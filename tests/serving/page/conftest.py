@@ -18,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "src" / "sorairo" / "serving" / "page"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required""".split()  # noqa: SIM905
@@ -26,8 +27,8 @@ FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
 class Server:
     """`sorairo serve` in a folder of its own, which can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder, self.options = folder, options
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -37,12 +38,11 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "sorairo", "serve", "--port", str(self.port)]
-        command += ["--folder", str(self.folder), "--lease", "5"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+        command += ["--folder", str(self.folder), "--lease", "5", *self.options]
         log = (self.folder / "log.txt").open("ab")
         with log:
             self.process = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=log, start_new_session=True
+                command, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
             )
         for _ in range(240):
             try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from PIL import Image
 
 from sorairo.jobs.request import Request
-from tests.serving.page.conftest import Open, Server
+from tests.serving.page.conftest import ENVIRONMENT, Open, Server
 
 AXE = Path(__file__).parents[3] / "src/sorairo/serving/page/node_modules/axe-core/axe.min.js"
 PROMPT = "A large red ball rolls to the right."
@@ -254,6 +256,50 @@ def test_the_timeline_by_mouse_and_a_region_by_keyboard(studio: Open) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowDown")
     assert "48 by 56 pixels at 32, 24" in region.get_attribute("aria-label")
+
+
+def test_a_server_with_keys_asks_for_one(browser: Any, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sorairo", "keys", "create", "me", "--folder", str(tmp_path)]
+    made = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True)
+    key = next(word for word in made.stdout.split() if len(word) > 24)
+    server = Server(tmp_path, "--keys", "--workers", "0")
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_role("dialog").get_by_label("Key").fill("a wrong one")
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_text("This key does not open this server.").wait_for()
+        page.get_by_role("dialog").get_by_label("Key").fill(key)
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_text("Your videos will be here.").wait_for()
+        assert page.evaluate("document.cookie") == "" and key not in page.evaluate(
+            "JSON.stringify(localStorage)"
+        )
+    finally:
+        context.close()
+        server.kill()
+
+
+def test_the_timeline_by_touch(browser: Any, server: Server) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(server.url)
+    page.locator("#model option").first.wait_for(state="attached")
+    handle = page.get_by_role("slider", name="End of the video")
+    handle.scroll_into_view_if_needed()
+    page.evaluate("scrollBy(0, 120)")  # from under the button that stays in reach
+    before = float(handle.get_attribute("aria-valuenow"))
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = context.new_cdp_session(page)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 6):
+        point = {"x": x - 12 * step, "y": y}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    until(lambda: float(handle.get_attribute("aria-valuenow")) < before)
+    context.close()
 
 
 @pytest.mark.parametrize(
