@@ -242,5 +242,8 @@ def test_a_backup_restores(local: tuple[TestClient, Worker, Service], tmp_path: 
     with client_of(replace(here.settings, folder=other)) as again:
         assert again.get(f"/v1/videos/{job}").json()["status"] == "completed"
         assert again.get(f"/v1/videos/{job}/content").content[4:8] == b"ftyp"
+        data = again.get(f"/v1/videos/{job}/content").content
+        check = again.post("/v1/content_provenance_checks", files={"file": ("a", data)}).json()
+        assert check["claimed_by"].startswith("sorairo") and check["claims"]["prompt"] == WORDS
         plan = again.get(f"/v1/sorairo/plan/{job}").json()
         assert plan["plan"]["spans"][0]["text"] == WORDS and json.dumps(plan["record"])

@@ -80,6 +80,7 @@ def create_app(settings: Settings, *, housekeeping: bool = True) -> FastAPI:
     app.state.settings, app.state.service, app.state.pace, app.state.keeper = settings, here, Pace(), keeper
     for part in (service, characters, videos, files, webhooks, batches, images, ours, events):
         app.include_router(part.router)
+    app.include_router(ours.checks)
     _page(app)
     _errors(app)
     _around(app, here)

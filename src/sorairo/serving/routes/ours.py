@@ -15,9 +15,11 @@ from sorairo.serving.routes.videos import clean, made
 from sorairo.serving.service import Content, Here, Who, json_body
 from sorairo.serving.tables import File, Job
 
-__all__ = ["router"]
+__all__ = ["checks", "router"]
 
 router = APIRouter(prefix="/v1/sorairo", tags=["sorairo"])
+checks = APIRouter(tags=["sorairo"])
+CLAIMS = ("prompt", "seed", "size", "frames", "fps", "model", "software")
 TEXT = {"type": "string"}
 
 
