@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,8 +13,9 @@ from sorairo.jobs.request import ARGS
 from sorairo.serving import catalog, wishes
 from sorairo.serving.errors import ApiError, missing
 from sorairo.serving.inputs import own
+from sorairo.serving.media import inspect
 from sorairo.serving.routes.videos import clean, made
-from sorairo.serving.service import Content, Here, Who, json_body
+from sorairo.serving.service import FORM, Content, Here, Who, json_body
 from sorairo.serving.tables import File, Job
 
 __all__ = ["checks", "router"]
@@ -77,3 +80,22 @@ def verb(verb: str, call: Call, here: Here, who: Who, body: Content) -> dict[str
             404, f"There is no verb {verb[:40]!r}; the verbs are {', '.join(ARGS)}.", code="not_found"
         )
     return made(here, call, who, body, lambda: wishes.ours(here, who, verb, body.values))
+
+
+@checks.post("/v1/content_provenance_checks", openapi_extra=json_body(file=FORM))
+def provenance(here: Here, who: Who, body: Content) -> dict[str, Any]:
+    """What a file claims of how it was made. A claim is no proof: whoever can write a file can write this."""
+    from sorairo.video.read import read_metadata
+
+    sent = body.uploads.get("file")
+    if sent is None:
+        raise ApiError(400, "file is missing; send it as multipart/form-data.", param="file")
+    with tempfile.TemporaryDirectory(prefix="sorairo-") as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(sent.data)
+        inspect(path)
+        record = read_metadata(path)
+    software = record.get("software")
+    ours = isinstance(software, str) and software.split(" ")[0] == "sorairo"
+    claims = {name: record[name] for name in CLAIMS if name in record} if ours else {}
+    return {"object": "content_provenance_check", "claimed_by": software if ours else None, "claims": claims}
