@@ -7,17 +7,19 @@ delivery does not.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from sorairo.serving.database import Database, new_id
 from sorairo.serving.tables import Character, Delivery, Endpoint, Event, Job
 
-__all__ = ["ENDS", "Lease", "Lost", "Queue", "announce", "position"]
+__all__ = ["ENDS", "Lease", "Lost", "Queue", "announce", "position", "positions"]
 
 ENDS = ("completed", "failed", "cancelled")
 """What a job ends as."""
@@ -173,7 +175,15 @@ def announce(session: Session, project: str, kind: str, job: str, now: float) ->
 
 def position(session: Session, job: Job) -> int | None:
     """How many jobs are before a queued one; None for others."""
-    if job.status != "queued":
-        return None
-    before = select(func.count()).where(Job.status == "queued", Job.number < job.number)
-    return int(session.execute(before).scalar_one())
+    return positions(session, [job]).get(job.id)
+
+
+def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
+    """How many jobs are before each of those that are queued, in one query."""
+    waiting = [job for job in jobs if job.status == "queued"]
+    if not waiting:
+        return {}
+    last = max(job.number for job in waiting)
+    query = select(Job.number).where(Job.status == "queued", Job.number <= last).order_by(Job.number)
+    numbers = list(session.scalars(query))
+    return {job.id: bisect_left(numbers, job.number) for job in waiting}

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from sorairo.serving.queue import position
+from sorairo.serving.queue import position, positions
 from sorairo.serving.tables import File, Job
 
 __all__ = ["file_json", "progress_json", "video_json"]
@@ -22,8 +22,9 @@ def error_json(job: Job) -> dict[str, str] | None:
     )
 
 
-def video_json(session: Session, job: Job) -> dict[str, Any]:
-    """A Video."""
+def video_json(session: Session, job: Job, places: dict[str, int] | None = None) -> dict[str, Any]:
+    """A Video. places: see queue.positions, where it is known already."""
+    places = positions(session, [job]) if places is None else places
     return {
         "id": job.id,
         "object": "video",
@@ -45,7 +46,7 @@ def video_json(session: Session, job: Job) -> dict[str, Any]:
             "stage": job.stage,
             "step": job.step,
             "of": job.steps,
-            "queue_position": position(session, job),
+            "queue_position": places.get(job.id),
             "seed": job.facts.get("seed", job.request.get("seed")),
             "frames": job.facts.get("frames"),
             "fps": job.facts.get("fps"),

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, Response
 from sorairo.serving import wishes
 from sorairo.serving.errors import ApiError, missing
 from sorairo.serving.inputs import own
-from sorairo.serving.queue import ENDS
+from sorairo.serving.queue import ENDS, positions
 from sorairo.serving.schema import video_json
 from sorairo.serving.service import Content, Here, Service, Who, identity, json_body
 from sorairo.serving.submit import Wish
@@ -98,7 +98,8 @@ def listed(
             query = query.where(Job.prompt.icontains(q.replace("\0", ""), autoescape=True))
         query = query.order_by(Job.number.desc() if order == "desc" else Job.number.asc()).limit(limit + 1)
         jobs = list(session.scalars(query))
-        data = [video_json(session, job) for job in jobs[:limit]]
+        places = positions(session, jobs)
+        data = [video_json(session, job, places) for job in jobs[:limit]]
     ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
     return {"object": "list", "data": data, "has_more": len(jobs) > limit, **ends}
 
