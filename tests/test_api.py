@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent / "src"
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in (ROOT / "sorairo").rglob("*.py")
+    if "migrations" not in path.parts  # scripts that Alembic runs, not modules
 )
 
 
