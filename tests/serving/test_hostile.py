@@ -159,6 +159,7 @@ def test_keys_keep_projects_apart(settings: Settings) -> None:
         first, one = create_key(here.database, "one", limits={})
         _, two = create_key(here.database, "two", limits={})
         assert client.get("/v1/videos").status_code == 401
+        assert client.get("/metrics").status_code == 401
         assert client.get("/v1/videos", headers=bearer("sk-wrong")).status_code == 401
         job = client.post("/v1/videos", json={"prompt": WORDS}, headers=bearer(one)).json()["id"]
         for way in ("", "/content", "/events"):

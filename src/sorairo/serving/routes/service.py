@@ -37,8 +37,8 @@ def ready(here: Here) -> dict[str, Any]:
 
 
 @router.get("/metrics")
-def metrics(here: Here) -> Response:
-    """For Prometheus."""
+def metrics(here: Here, who: Who) -> Response:
+    """For Prometheus, which sends a key as a bearer token where keys are needed."""
     return Response(here.metrics.page(here.database), media_type="text/plain; version=0.0.4")
 
 
