@@ -72,7 +72,7 @@ function Item({ video }) {
 export function Gallery() {
   const list = found.value;
   const all = videos.value.filter((video) => !hidden.value.has(video.id)).length;
-  return html`<section class="panel gallery" aria-labelledby="gallery-title"><div class="row between"><h2 id="gallery-title">${t("Gallery")}</h2><span class="hint" aria-live="polite">${list.length === all ? t("{n} videos", { n: all }) : t("{a} of {b}", { a: list.length, b: all })}</span></div>
+  return html`<section class="panel gallery" aria-labelledby="gallery-title"><div class="row between"><h2 id="gallery-title">${t("Gallery")}</h2><span class="hint" aria-live="polite">${list.length === all ? (all === 1 ? t("1 video") : t("{n} videos", { n: all })) : t("{a} of {b}", { a: list.length, b: all })}</span></div>
     <div class="row tools"><div class="search"><${Icon} name="search" size="16" /><input id="search" type="search" placeholder=${t("Search")} aria-label=${t("Search the gallery")} value=${words.value} onInput=${(event) => { words.value = event.target.value; }} /></div>
       <select aria-label=${t("Show")} value=${filter.value} onChange=${(event) => { filter.value = event.target.value; }}>
         ${Object.entries(FILTERS).map(([key, label]) => html`<option key=${key} value=${key}>${t(label)}</option>`)}
