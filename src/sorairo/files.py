@@ -35,11 +35,18 @@ def check_folder(path: Path) -> None:
         raise UserError(
             f"The file name {path.name[:40]}... is longer than {LONGEST} bytes; choose a shorter one."
         )
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+        path = _followed(path)
+        folder = path.parent
+        there = folder.is_dir()
+    except OSError as error:  # a path that is longer than paths can be
+        raise UserError(
+            f"{str(path)[:40]}... cannot be written ({(error.strerror or '').lower()})."
+        ) from error
+    if is_folder:
         raise UserError(f"{path} is a folder; give the name of a file.")
-    path = _followed(path)
-    folder = path.parent
-    if not folder.is_dir():
+    if not there:
         raise UserError(f"The folder {folder} does not exist; create it or choose another.")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise UserError(f"{path} cannot be written; choose a folder that you may write to.")
@@ -141,7 +148,10 @@ def _full(path: Path) -> UserError:
 
 def _followed(path: Path) -> Path:
     """The file that a symbolic link names, which is then replaced instead of the link."""
-    return path.resolve() if path.is_symlink() else path
+    try:
+        return Path(os.path.realpath(path, strict=path.exists())) if path.is_symlink() else path
+    except OSError as error:
+        raise UserError(f"{path} is a symbolic link that leads nowhere; name another file.") from error
 
 
 def _beside(path: Path, suffix: str = "") -> Path:

@@ -17,7 +17,7 @@ from PIL import Image
 from sorairo.types import UserError
 from sorairo.video.formats import format_of
 from sorairo.video.guards import MAX_FRAMES, check_extent
-from sorairo.video.hdr import HLG, PQ, to_standard_range
+from sorairo.video.hdr import HDR, HDR_NOTE, to_standard_range
 from sorairo.video.moments import Moment
 from sorairo.video.pictures import flattened
 from sorairo.video.whole import check_whole
@@ -29,8 +29,6 @@ EXACTLY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FUL
 
 # FFmpeg's own decoders of these pass over transparency.
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-
-HDR = {PQ: "HDR10 (PQ)", HLG: "HLG"}
 
 
 @contextmanager
@@ -206,7 +204,7 @@ def clip_notes(path: Path) -> list[str]:
             )
         transfer = stream.codec_context.color_trc
         if transfer in HDR:
-            notes.append(f"{path} is {HDR[transfer]}; it is tone-mapped to the standard range (BT.2390).")
+            notes.append(HDR_NOTE.format(path=path, name=HDR[transfer]))
         if (count := len(container.streams.audio)) > 1:
             notes.append(f"{path} holds {count} sound tracks; the default one is kept.")
     return notes

@@ -77,6 +77,29 @@ OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"wOFF", "font"),
     (b"P5", "PNM picture"),
     (b"P6", "PNM picture"),
+    (b"\xff\xfb", "sound file (MP3)"),
+    (b"\xff\xf3", "sound file (MP3)"),
+    (b"\xff\xf2", "sound file (MP3)"),
+    (b"\xff\xf1", "sound file (AAC)"),
+    (b"\xff\xf9", "sound file (AAC)"),
+    (b"caff", "sound file (CAF)"),
+    (b".snd", "sound file (AU)"),
+    (b"MThd", "MIDI file"),
+    (b"\0\0\x01", "bare video stream"),
+    (b"\x06\x0e\x2b\x34", "MXF video"),
+    (b"nut/multimedia", "NUT video"),
+    (b"CWS", "Flash film (SWF)"),
+    (b"FWS", "Flash film (SWF)"),
+    (b"qoif", "QOI picture"),
+    (b"icns", "Apple icon (ICNS)"),
+    (b"BPG\xfb", "BPG picture"),
+    (b"gimp xcf", "GIMP file (XCF)"),
+    (b"%!PS", "PostScript document"),
+    (b"IIRO", "raw photograph (ORF)"),
+    (b"IIRS", "raw photograph (ORF)"),
+    (b"IIU\0", "raw photograph (RW2)"),
+    (b"FUJIFILMCCD-RAW", "raw photograph (RAF)"),
+    (b"\x93NUMPY", "NumPy array"),
 )
 
 # Boxes with which a QuickTime file of old, without a brand, begins.
@@ -85,7 +108,7 @@ HEIF = (b"heic", b"heix", b"heim", b"heis")
 HEIF_CLIPS = (b"hevc", b"hevx", b"msf1", b"hevm", b"hevs")
 AVIF = (b"avif", b"avis")
 SOUND = (b"M4A ", b"M4B ", b"M4P ")
-VOWELS = ("icon", "OpenEXR", "HEIF", "SVG", "XML", "RAR", "IVF")  # spoken with a vowel, so "an"
+VOWELS = ("icon", "OpenEXR", "XML", "IVF", "SVG", "MXF", "Apple")  # spoken with a vowel, so "an"
 
 
 def format_of(path: Path) -> Format:

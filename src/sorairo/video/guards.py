@@ -31,7 +31,11 @@ MAX_BYTES = 2**31
 
 def checked(path: Path) -> Path:
     """The path of a file that is there and holds something. Raises UserError."""
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError:  # a name that is longer than names can be
+        there = False
+    if not there:
         raise UserError(f"{path} does not exist.")
     if not path.is_file():
         raise UserError(f"{path} is not a file; give the name of a video or a picture.")

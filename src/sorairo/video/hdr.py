@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["HLG", "PQ", "to_standard_range"]
+__all__ = ["HDR", "HDR_NOTE", "HLG", "PQ", "to_standard_range"]
 
 PQ, HLG = 16, 18  # as ISO/IEC 23091-2 numbers the transfer functions
+HDR = {PQ: "HDR10 (PQ)", HLG: "HLG"}
+HDR_NOTE = "{path} is {name}; it is tone-mapped to the standard range (BT.2390)."
 
 WHITE = 203.0  # nits of what is white on paper
 PEAK = 1000.0  # nits of the brightest highlight where a file does not say; HLG is defined at this peak

@@ -14,7 +14,7 @@ from sorairo.video.clips import clip_comment, clip_moments, clip_notes
 from sorairo.video.formats import format_of
 from sorairo.video.guards import MAX_FRAMES, checked, decoding
 from sorairo.video.moments import Moment, at_rate, gathered, mean_rate
-from sorairo.video.pictures import check_colour, picture_comment, picture_moments
+from sorairo.video.pictures import check_colour, picture_comment, picture_moments, picture_notes
 from sorairo.video.resize import check_fit, fitted
 
 __all__ = ["read_clip", "read_given", "read_metadata", "read_notes", "read_size", "read_still", "read_video"]
@@ -104,7 +104,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         text = picture_comment(path) if by_pillow else clip_comment(path)
     try:
         values = json.loads(text) if text else {}
-    except (json.JSONDecodeError, RecursionError):  # somebody else's comment
+    except (ValueError, RecursionError):  # somebody else's comment, perhaps a number of a million digits
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -116,7 +116,7 @@ def read_notes(path: str | Path) -> tuple[str, ...]:
     """
     path = checked(Path(path))
     with decoding(path):
-        return () if format_of(path).picture else tuple(clip_notes(path))
+        return tuple((picture_notes if format_of(path).picture else clip_notes)(path))
 
 
 def moments_of(path: Path, background: str, most: int = MAX_FRAMES) -> Iterator[Moment]:
