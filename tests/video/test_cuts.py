@@ -113,6 +113,28 @@ def test_whole_files_have_no_note(tmp_path: Path, kind: str) -> None:
     assert read_notes(MAKERS[kind](tmp_path)) == ()
 
 
+@pytest.mark.parametrize("kind", ["mp4", "mov", "mkv", "webm", "avi"])
+def test_bytes_behind_the_end_are_nobodys(tmp_path: Path, kind: str) -> None:
+    path = MAKERS[kind](tmp_path)
+    whole = read_video(path)
+    with path.open("ab") as file:
+        file.write(b"\xff\xfe\x01\x02\x03")
+    again = read_video(path)
+    assert len(again) == len(whole) and (again.frames == whole.frames).all() and read_notes(path) == ()
+
+
+@pytest.mark.parametrize("kind", ["mkv", "mov", "avi"])
+def test_a_file_whose_second_half_is_zeros_is_damaged(tmp_path: Path, kind: str) -> None:
+    path = MAKERS[kind](tmp_path)
+    data = path.read_bytes()
+    start = data.index(b"mdat") if kind == "mov" else len(data) // 3
+    stop = data.index(b"moov") - 8 if kind == "mov" else len(data) * 5 // 6
+    first = start + (stop - start) // 3
+    path.write_bytes(data[:first] + bytes(stop - first) + data[stop:])
+    with pytest.raises(UserError):
+        read_video(path)
+
+
 def test_gif_without_its_last_byte_or_with_more(tmp_path: Path) -> None:
     data = ours(tmp_path / "a.gif").read_bytes()
     whole = read_video(tmp_path / "a.gif")

@@ -73,7 +73,7 @@ def clip_moments(path: Path, background: str, most: int) -> Iterator[Moment]:
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         aspect = float(stream.sample_aspect_ratio or 1)
         first, time = None, 0.0
-        for frame in progressive(decoded(container, stream)):
+        for frame in progressive(decoded(path, container, stream)):
             width = max(1, round(frame.width * aspect))
             check_extent(path, width, frame.height)
             if frame.time is not None:
@@ -87,17 +87,44 @@ def clip_moments(path: Path, background: str, most: int) -> Iterator[Moment]:
             )
 
 
-def decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """The frames of a track, with their transparency if it has one."""
+def decoded(
+    path: Path, container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.VideoFrame]:
+    """The frames of a track, with their transparency if it has one.
+
+    Raises UserError where the decoder marks a frame as damaged, or gives far fewer frames than the file has packets of.
+    Recordings of broadcasts (MPEG-TS, program streams) begin and break anywhere, so their marks are passed over.
+    """
     name = WITH_ALPHA.get(stream.codec_context.name)
+    decoder = None
     if stream.metadata.get("alpha_mode") == "1" and name in av.codecs_available:
         decoder = av.CodecContext.create(name, "r")
         assert isinstance(decoder, av.VideoCodecContext)
-        for packet in container.demux(stream):
-            yield from decoder.decode(packet if packet.size else None)
-        return
-    stream.thread_type = "AUTO"
-    yield from container.decode(stream)
+    else:
+        stream.thread_type = "AUTO"
+    demuxer = format_of(path).demuxer
+    strict = not demuxer.startswith("mpeg")
+    frames, given = 0, 0
+    for packet in container.demux(stream):
+        given += packet.size > 0 and not packet.is_discard  # such as what an edit list leaves out
+        for frame in decoder.decode(packet if packet.size else None) if decoder else packet.decode():
+            assert isinstance(frame, av.VideoFrame)
+            frames += 1
+            if frame.is_corrupt and strict:
+                raise damaged(path)
+            yield frame
+    if demuxer == "avi":  # damaged chunks are skipped, but the header counts them
+        given = max(given, stream.frames)
+    if strict and frames < FEWEST * given:
+        raise damaged(path)
+
+
+FEWEST = 0.45
+"""Frames for each packet of a whole file: two fields may be packets of their own, and some frames are never shown."""
+
+
+def damaged(path: Path) -> UserError:
+    return UserError(f"{path} is damaged: some of its frames cannot be decoded; fetch or export it again.")
 
 
 def progressive(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

@@ -44,10 +44,8 @@ def boxes(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, int, i
         file.seek(start)
         head = file.read(16)
         size, name, inner = int.from_bytes(head[:4], "big"), head[4:8], 8
-        if start + 8 > stop:
-            if not head[: stop - start].strip(b"\0"):  # a few zeros behind the last box harm nothing
-                return
-            raise Cut
+        if start + 8 > stop or not name.isascii() or not name.decode("latin-1").isprintable():
+            return  # what stands behind the last box is nobody's
         if size == 1:
             size, inner = int.from_bytes(head[8:16], "big"), 16
         elif size == 0:
@@ -128,6 +126,8 @@ def matroska_whole(file: BinaryIO, size: int) -> bool:
             continue
         if file.tell() + length > size:
             raise Cut
+        if name == SEGMENT:
+            size = file.tell() + length  # what stands behind it is nobody's
         if name in CONTAINERS:
             continue
         content = file.read(length) if length <= 8 else file.read(8)
