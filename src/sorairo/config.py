@@ -1,19 +1,66 @@
-"""Frozen dataclasses <-> JSON; an unknown or missing key or a wrong type is an error that names the key."""
+"""Configuration from files: an unknown or missing key, a wrong type or an absurd value is an error that names the key.
+
+Our own files are frozen dataclasses as JSON. Other programs' files are checked by a `Schema`, before any code sees
+their values.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sorairo.types import UserError
 
-__all__ = ["from_dict", "from_json", "parse_json", "to_dict", "to_json"]
+__all__ = ["Schema", "check", "from_dict", "from_json", "parse_json", "to_dict", "to_json"]
 
 T = TypeVar("T")
+
+
+class Schema(BaseModel):
+    """Which keys a file of another program has, of which type and within which bounds; others may stand beside them.
+
+    Types are strict ("12" and 12.0 are no whole numbers) and numbers are finite. `closed`: other keys are errors,
+    but for those that begin with an underscore.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+    closed: ClassVar[bool] = False
+
+
+def check(schema: type[Schema], values: Mapping[str, Any], *, where: str = "config") -> None:
+    """Raise UserError, which begins with `where` and names the key, for values that a schema does not allow."""
+    if schema.closed:
+        known = {field.alias or name for name, field in schema.model_fields.items()}
+        unknown = sorted(key for key in values if key not in known and not key.startswith("_"))
+        if unknown:
+            raise UserError(
+                f"{where}: unknown key {_short(unknown[0])}, so this is another kind of model, or of a later version."
+            )
+    # tuples, as Python objects have them in place of lists, are lists in files
+    try:
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        schema.model_validate(plain)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_first(error)}.") from error
+
+
+def _first(error: ValidationError) -> str:
+    """The first fault: its key, what is asked for, and the value."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "value"
+    if first["type"] == "missing":
+        return f"{key} is missing; copy the file again"
+    return f"{key}: {first['msg'].lower()}, not {_short(first['input'])}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def to_dict(config: Any) -> dict[str, Any]:

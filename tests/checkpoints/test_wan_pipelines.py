@@ -148,7 +148,7 @@ def test_pictures_that_are_needed_or_cannot_be_taken(family):
             generate(plan_for(model, known=()), model)
         with pytest.raises(UserError, match="one frame at a time"):
             generate(plan_for(model, known=(*plan_for(model).known, stray)), model)
-        with pytest.raises(UserError, match="under one text"):
+        with pytest.raises(UserError, match="with one text"):
             generate(plan_for(model, loop=True), model)
 
 

@@ -18,7 +18,9 @@ from torch import nn
 from sorairo.checkpoints.adapters import clip_original
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.memory.streaming import load_streamed
+from sorairo.checkpoints.schemas import ClipFile, UMT5File
 from sorairo.checkpoints.tensors import Adapt, Entry, load_weights, read_header, weight_entries
+from sorairo.config import check
 from sorairo.text.encoder import TextEncoder, read_tokenizer
 from sorairo.text.umt5 import UMT5Encoder
 from sorairo.transformer.vision import Framing, Vision, framing_of
@@ -48,6 +50,7 @@ def load_text(
         return TextEncoder.load(folder, text_len)
     if kind != "umt5":
         raise UserError(f"{where}: model_type is {kind!r}; only 'bert' and 'umt5' are supported.")
+    check(UMT5File, values, where=str(where))
     entries = weight_entries(where.parent)
     return load_umt5(values, entries, from_umt5, folder / "tokenizer", text_len, dtype, device, stream)
 
@@ -115,7 +118,9 @@ def load_vision(folder: Path, dtype: torch.dtype, device: torch.device) -> Visio
     """The CLIP's vision tower in image_encoder/, its pictures made ready as image_processor/ says."""
     where = folder / "image_processor" / "preprocessor_config.json"
     framing = framing_of(read_json(where), str(where))
-    values = read_json(folder / "image_encoder" / "config.json")
+    config = folder / "image_encoder" / "config.json"
+    values = read_json(config)
+    check(ClipFile, values, where=str(config))
     return _vision(values, weight_entries(folder / "image_encoder"), dict, framing, dtype, device)
 
 

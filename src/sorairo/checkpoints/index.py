@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sorairo.config import parse_json
+from sorairo.checkpoints.schemas import IndexFile, SchedulerFile
+from sorairo.config import check, parse_json
 from sorairo.types import UserError
 
 __all__ = ["PREDICTION_TYPES", "Index", "Predicts", "read_index", "read_json", "read_sampler"]
@@ -61,6 +62,7 @@ def read_index(folder: Path) -> Index:
         if classes and kind not in classes:
             raise UserError(f"{folder}: {part} is of class {kind}; only {' or '.join(classes)} is supported.")
         parts[part] = str(kind)
+    check(IndexFile, values, where=str(where))
     boundary = values.get("boundary_ratio")
     if (boundary is None) == ("transformer_2" in parts):
         raise UserError(f"{where}: boundary_ratio and transformer_2 belong together; one of them is missing.")
@@ -75,6 +77,7 @@ def read_sampler(path: Path) -> tuple[float, Predicts]:
     Raises UserError for another sampler than Wan's UniPC.
     """
     values = read_json(path)
+    check(SchedulerFile, values, where=str(path))
     for key, only in (("use_flow_sigmas", True), ("solver_order", 2)):
         if values.get(key) != only:
             raise UserError(f"{path}: {key} is {values.get(key)!r}; only {only!r} is supported.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sorairo.text.prompt import unknown_words
+from sorairo.types import UserError
 
 __all__ = ["ModelInfo"]
 
@@ -42,6 +43,24 @@ class ModelInfo:
     data_seed: int = 0
     scorecard: dict[str, Any] = field(default_factory=dict)
     licence: str = "Apache-2.0"
+
+    def __post_init__(self) -> None:
+        low, high = self.guidance_interval
+        sound = {
+            "sizes": self.sizes and all(1 <= side <= 16384 for size in self.sizes for side in size),
+            "max_frames": 1 <= self.max_frames <= 100_000,
+            "default_frames": 1 <= self.default_frames <= 100_000,
+            "fps": 0 < self.fps <= 1000,
+            "text_len": 1 <= self.text_len <= 1 << 14,
+            "default_steps": 1 <= self.default_steps <= 10_000,
+            "default_guidance": 0 <= self.default_guidance <= 1000,
+            "low_noise_guidance": 0 <= (self.low_noise_guidance or 0) <= 1000,
+            "guidance_interval": 0 <= low <= high <= 1,
+            "times": all(0 < time <= 1000 for time in self.times),
+        }
+        for name, right in sound.items():
+            if not right:
+                raise UserError(f"{name} is {getattr(self, name)!r:.60}, which is out of bounds")
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of a prompt that training never showed, in order."""

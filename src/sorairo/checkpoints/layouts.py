@@ -20,9 +20,10 @@ from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import Predicts, read_index, read_json, read_sampler
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.published import TEXT_LEN, published_info
+from sorairo.checkpoints.schemas import TransformerFile, VaeFile, check_codec_volume, check_transformer_volume
 from sorairo.checkpoints.tensors import Adapt, Entry, weight_entries
 from sorairo.codec.model import Codec, CodecConfig
-from sorairo.config import from_json
+from sorairo.config import check, from_json
 from sorairo.nn.weights import Blank
 from sorairo.text.encoder import TextEncoder
 from sorairo.text.umt5 import UMT5Encoder
@@ -149,21 +150,22 @@ def transformer_source(folder: Path, text_len: int) -> Source[TransformerConfig]
             f"{folder} attends sparsely (VSA), which cannot be computed here; take a model with full attention, such as"
             " FastVideo/FastWan2.2-TI2V-5B-FullAttn-Diffusers."
         )
-    return Source(
-        config=_transformer_config(folder, text_len), entries=entries, adapt=wan.from_wan, where=folder
-    )
+    config = _transformer_config(folder, text_len)
+    check_transformer_volume(config, entries, str(folder / "config.json"))
+    return Source(config=config, entries=entries, adapt=wan.from_wan, where=folder)
 
 
 def codec_source(folder: Path) -> Source[CodecConfig]:
     """A vae/ folder."""
-    config = _codec_config(folder)
+    config, entries = _codec_config(folder), weight_entries(folder)
+    check_codec_volume(config, entries, str(folder / "config.json"))
     names = {wan_codec.name_to_wan(name, config): name for name in codec_names(config)}
 
     def adapt(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         ours = {names.get(name, name): tensor for name, tensor in tensors.items()}
         return {name: wan_codec.shape_from_wan(name, tensor) for name, tensor in ours.items()}
 
-    return Source(config=config, entries=weight_entries(folder), adapt=adapt, where=folder)
+    return Source(config=config, entries=entries, adapt=adapt, where=folder)
 
 
 def codec_names(config: CodecConfig) -> list[str]:
@@ -174,15 +176,13 @@ def codec_names(config: CodecConfig) -> list[str]:
 
 def _transformer_config(folder: Path, text_len: int) -> TransformerConfig:
     path = folder / "config.json"
-    try:
-        return wan.from_wan_config(read_json(path), text_len=text_len, where=str(path))
-    except KeyError as error:
-        raise UserError(f"{path} lacks {error}; copy it again.") from error
+    values = read_json(path)
+    check(TransformerFile, values, where=str(path))
+    return wan.from_wan_config(values, text_len=text_len, where=str(path))
 
 
 def _codec_config(folder: Path) -> CodecConfig:
     path = folder / "config.json"
-    try:
-        return wan_codec.config_from_wan(read_json(path))
-    except KeyError as error:
-        raise UserError(f"{path} lacks {error}; copy it again.") from error
+    values = read_json(path)
+    check(VaeFile, values, where=str(path))
+    return wan_codec.config_from_wan(values)

@@ -26,9 +26,15 @@ from sorairo.checkpoints.index import Predicts, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Make, Source, codec_names
 from sorairo.checkpoints.published import published_constants, published_info
+from sorairo.checkpoints.schemas import (
+    OriginalFile,
+    VaeFile,
+    check_codec_volume,
+    check_transformer_volume,
+)
 from sorairo.checkpoints.tensors import PICKLES, Entry, read_header, weight_entries
 from sorairo.codec.model import CodecConfig
-from sorairo.config import from_dict, from_json
+from sorairo.config import check, from_dict, from_json
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
 
@@ -131,7 +137,10 @@ def _transformers(folder: Path) -> tuple[Source[TransformerConfig], ...]:
 def _transformer(folder: Path) -> Source[TransformerConfig]:
     where = folder / "config.json"
     entries = weight_entries(folder, "diffusion_pytorch_model*")
-    config = wan_original.from_original_config(read_json(where), _shapes(entries), where=str(where))
+    values = read_json(where)
+    check(OriginalFile, values, where=str(where))
+    config = wan_original.from_original_config(values, _shapes(entries), where=str(where))
+    check_transformer_volume(config, entries, str(where))
     return Source(config=config, entries=entries, adapt=wan_original.from_original, where=folder)
 
 
@@ -139,9 +148,11 @@ def _codec(folder: Path, constants: Constants) -> Source[CodecConfig]:
     where = _only(folder, "*VAE*", "its codec")
     entries = read_header(where)
     if constants.codec:
+        check(VaeFile, constants.codec, where=str(folder / "constants.json"))
         config = wan_codec.config_from_wan(constants.codec)
     else:
         config = wan_codec_original.published_codec(_shapes(entries), str(where))
+    check_codec_volume(config, entries, str(where))
     names = {wan_codec_original.name_to_original(name, config): name for name in codec_names(config)}
 
     def adapt(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -175,6 +175,8 @@ def plan_from_dict(values: dict[str, Any], *, where: str = "plan") -> tuple[Plan
     plan = Plan(**{field.name: getattr(described, field.name) for field in fields(described)})
     if not (plan.spans and plan.fps > 0 and plan.frames > 0 and min(plan.size) > 0):
         raise UserError(f"{where}: a plan has words, and a size, frames and a rate above 0.")
+    if plan.fps > 1000 or plan.frames > 1_000_000 or max(plan.size) > 16384:
+        raise UserError(f"{where}: its size, frames or rate are beyond what any video has.")
     return plan, references
 
 

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import torch
+from pydantic import Field
 
+from sorairo.config import Schema, check, parse_json
 from sorairo.nn.weights import Blank, check_fit, read_weights
 from sorairo.text.bert import Bert, BertConfig, from_bert
 from sorairo.text.prompt import check_text, clean
@@ -22,6 +24,19 @@ if TYPE_CHECKING:
 __all__ = ["TEXT_LEN", "TextEncoder", "TextStates", "read_tokenizer", "token_ids"]
 
 TEXT_LEN = 96
+
+
+class BertFile(Schema):
+    """The keys of a BertModel's config.json that decide its shape."""
+
+    vocab_size: Annotated[int, Field(ge=1, le=1 << 21)] = 30522
+    hidden_size: Annotated[int, Field(ge=1, le=8192)] = 384
+    num_hidden_layers: Annotated[int, Field(ge=1, le=128)] = 6
+    num_attention_heads: Annotated[int, Field(ge=1, le=256)] = 12
+    intermediate_size: Annotated[int, Field(ge=1, le=1 << 16)] = 1536
+    max_position_embeddings: Annotated[int, Field(ge=1, le=1 << 16)] = 512
+    type_vocab_size: Annotated[int, Field(ge=1, le=1024)] = 2
+    layer_norm_eps: Annotated[float, Field(gt=0, le=0.1)] = 1e-12
 
 
 class TextStates(NamedTuple):
@@ -49,9 +64,9 @@ class TextEncoder:
         if not model.is_dir():
             model = tokens = folder
         config = read_bert_config(model / "config.json")
-        with Blank():
-            bert = Bert(config)
         tensors = from_bert(read_weights(model, "model"))
+        with torch.device("meta") if _too_large(config, tensors) else Blank():
+            bert = Bert(config)
         check_fit(bert.state_dict(), tensors, model)
         bert.load_state_dict(tensors)
         return cls(bert, read_tokenizer(tokens / "tokenizer.json"), max_length)
@@ -84,6 +99,13 @@ class TextEncoder:
         """No more prompts for now. This encoder is small, so it stays loaded."""
 
 
+def _too_large(config: BertConfig, tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether the tensors cannot fill such a network, so that it need not have memory to be compared with them."""
+    d = config.hidden_size
+    least = config.vocab_size * d + config.num_hidden_layers * (4 * d * d + 2 * d * config.intermediate_size)
+    return least > sum(tensor.numel() for tensor in tensors.values())
+
+
 def token_ids(tokenizer: Tokenizer, prompt: str, max_length: int, called: str = "The prompt") -> list[int]:
     """The token ids of a prompt with the tokenizer's marks. called: the prompt's name in an error.
 
@@ -100,15 +122,17 @@ def token_ids(tokenizer: Tokenizer, prompt: str, max_length: int, called: str = 
 
 def read_bert_config(path: Path) -> BertConfig:
     try:
-        values = json.loads(path.read_text())
+        text = path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; a text encoder needs it.") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON.") from error
+    values = parse_json(text, where=str(path))
     if values.get("model_type") != "bert":
         raise UserError(f"{path}: model_type is {values.get('model_type')!r}; only 'bert' is supported.")
     if values.get("hidden_act", "gelu") != "gelu":
         raise UserError(f"{path}: hidden_act is {values['hidden_act']!r}; only 'gelu' is supported.")
+    check(BertFile, values, where=str(path))
+    if values.get("hidden_size", 384) % values.get("num_attention_heads", 12):
+        raise UserError(f"{path}: hidden_size is no multiple of num_attention_heads; copy it again.")
     return BertConfig(
         **{field.name: values[field.name] for field in fields(BertConfig) if field.name in values}
     )
