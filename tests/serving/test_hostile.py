@@ -220,3 +220,27 @@ def test_the_document_is_there(client: TestClient) -> None:
     )
     assert "sorairo_jobs" in client.get("/metrics").text
     assert json.loads(client.get("/health").text)["status"] == "ok"
+
+
+def test_what_roles_may(settings: Settings) -> None:
+    client, here = keyed(settings)
+    with client:
+        first, creator = create_key(here.database, "one", limits={})
+        _, tester = create_key(here.database, "two", role="red-team", limits={})
+        _, admin = create_key(here.database, "three", role="admin", limits={})
+        job = client.post("/v1/videos", json={"prompt": WORDS}, headers=bearer(creator)).json()["id"]
+        for way in ("/metrics", "/v1/sorairo/admin/jobs", "/v1/sorairo/admin/keys"):
+            assert client.get(way).status_code == 401
+            for secret in (creator, tester):
+                assert client.get(way, headers=bearer(secret)).status_code == 403
+            assert client.get(way, headers=bearer(admin)).status_code == 200
+        (seen,) = client.get("/v1/sorairo/admin/jobs", headers=bearer(admin)).json()["data"]
+        assert (seen["id"], seen["project"]) == (job, "one") and "prompt" not in seen
+        assert client.get(f"/v1/videos/{job}", headers=bearer(admin)).status_code == 404
+        listed = client.get("/v1/sorairo/admin/keys", headers=bearer(admin)).text
+        assert not any(secret in listed for secret in (creator, tester, admin))
+        url = f"/v1/sorairo/admin/keys/{first}"
+        assert client.delete(url, headers=bearer(tester)).status_code == 403
+        assert client.delete("/v1/sorairo/admin/keys/key_x", headers=bearer(admin)).status_code == 404
+        assert client.delete(url, headers=bearer(admin)).status_code == 200
+        assert client.get("/v1/videos", headers=bearer(creator)).status_code == 401

@@ -207,3 +207,19 @@ def test_expand_and_styles(client: TestClient) -> None:
     answer = client.post("/v1/sorairo/expand", json={"prompt": "a zebra"}).json()
     assert answer["unknown"] == ["zebra"]
     assert client.get("/v1/sorairo/styles").json()["data"]
+
+
+def test_two_programs_that_mean_two_equal_videos(client: TestClient) -> None:
+    def post(retry: int) -> str:
+        head = {"x-stainless-retry-count": str(retry)}
+        return client.post("/v1/videos", json={"prompt": WORDS}, headers=head).json()["id"]
+
+    one, two = post(0), post(0)
+    assert one != two
+    # both answers are lost: each retry gets a job of its own, and so does each second retry
+    assert {post(1), post(1)} == {one, two}
+    assert {post(2), post(2)} == {one, two}
+    third = post(1)  # a third program, whose first call never arrived
+    assert third not in (one, two)
+    assert post(1) != third  # what a first retry made is not the job of another first retry
+    assert post(2) not in (one, two)

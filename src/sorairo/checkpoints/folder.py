@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from sorairo.checkpoints.find import find_folder, model_names
 from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import Predicts, read_json
 from sorairo.checkpoints.info import ModelInfo
@@ -145,33 +146,6 @@ def _share_memory(checkpoint: Checkpoint, layout: Layout, free: int | None, keep
     if isinstance(checkpoint.transformer, Experts):
         fits = free is None or weights < 0.8 * free
         checkpoint.transformer.keep = fits if keep is None else keep
-
-
-def models_folder() -> Path:
-    return Path(__file__).parents[1] / "models"
-
-
-def model_names() -> list[str]:
-    """The models that ship in the package."""
-    return sorted(path.parent.name for path in models_folder().glob("*/model_index.json"))
-
-
-def find_folder(name_or_folder: str | Path) -> Path:
-    """The folder of a model. Raises UserError where there is none."""
-    path = Path(name_or_folder)
-    if path.is_file():
-        if path.name == "model_index.json":
-            return path.parent
-        raise UserError(f"{path} is a file; give the folder of a checkpoint (the one with model_index.json).")
-    if path.is_dir():
-        return path
-    names = model_names()
-    if str(name_or_folder) in names:
-        return models_folder() / str(name_or_folder)
-    if pulled := store.find(str(name_or_folder)):
-        return pulled
-    known = ", ".join([*names, *store.SHORT_NAMES])
-    raise UserError(f"There is no model or folder {str(name_or_folder)!r}; give a folder or one of: {known}.")
 
 
 def read_info(folder: Path) -> ModelInfo:

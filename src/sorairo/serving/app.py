@@ -22,9 +22,20 @@ from sorairo.serving.database import Database, new_id
 from sorairo.serving.errors import ApiError, body_of
 from sorairo.serving.housekeeping import Housekeeper
 from sorairo.serving.inputs import Inputs
-from sorairo.serving.limits import BodyLimit, Pace, TooLarge, check_host, check_origin
+from sorairo.serving.limits import BodyLimit, Pace, TooLarge, TooSlow, check_host, check_origin
 from sorairo.serving.metrics import Metrics
-from sorairo.serving.routes import batches, characters, events, files, images, ours, service, videos, webhooks
+from sorairo.serving.routes import (
+    admin,
+    batches,
+    characters,
+    events,
+    files,
+    images,
+    ours,
+    service,
+    videos,
+    webhooks,
+)
 from sorairo.serving.service import Service
 from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
@@ -78,7 +89,7 @@ def create_app(settings: Settings, *, housekeeping: bool = True) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings, app.state.service, app.state.pace, app.state.keeper = settings, here, Pace(), keeper
-    for part in (service, characters, videos, files, webhooks, batches, images, ours, events):
+    for part in (service, admin, characters, videos, files, webhooks, batches, images, ours, events):
         app.include_router(part.router)
     app.include_router(ours.checks)
     _page(app)
@@ -90,7 +101,7 @@ def create_app(settings: Settings, *, housekeeping: bool = True) -> FastAPI:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"]
         )
-    app.add_middleware(BodyLimit, most=settings.max_body)
+    app.add_middleware(BodyLimit, most=settings.max_body, seconds=settings.upload)
     return app
 
 
@@ -143,8 +154,7 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(TooLarge)
     def large(call: Call, error: TooLarge) -> Response:
-        most = call.app.state.settings.max_body // 2**20
-        return _answer(call, 413, f"The body is larger than {most} MB.", code="body_too_large")
+        return _refused(call, call.app.state.settings, error)
 
     @app.exception_handler(OSError)
     def disk(call: Call, error: OSError) -> Response:
@@ -160,11 +170,21 @@ def _errors(app: FastAPI) -> None:
         return answer
 
 
-def _large(error: BaseException | None) -> bool:
-    """Whether a body that is too large is behind an error, whatever it was wrapped into on its way."""
+def _large(error: BaseException | None) -> TooLarge | None:
+    """The body that is too large or too slow behind an error, whatever it was wrapped into on its way."""
     while error is not None and not isinstance(error, TooLarge):
         error = error.__cause__ or error.__context__
-    return error is not None
+    return error
+
+
+def _refused(call: Call, settings: Settings, error: TooLarge) -> JSONResponse:
+    if isinstance(error, TooSlow):
+        most = f"{settings.upload:g}"
+        answer = _answer(call, 408, f"The body took more than {most} s to arrive.", code="body_too_slow")
+        answer.headers["Connection"] = "close"
+        return answer
+    most = settings.max_body // 2**20
+    return _answer(call, 413, f"The body is larger than {most} MB.", code="body_too_large")
 
 
 def _around(app: FastAPI, here: Service) -> None:
@@ -186,13 +206,12 @@ def _around(app: FastAPI, here: Service) -> None:
         except ApiError as error:
             response = _answer(call, error.status, error.message, error.param, error.code)
         except Exception as error:
-            if not _large(error):
+            if (body := _large(error)) is None:
                 problem = f"{type(error).__name__}: {error}"
                 log.exception("request %s", name)
                 response = _answer(call, 500, "The server failed; its log has more under this request id.")
             else:
-                most = settings.max_body // 2**20
-                response = _answer(call, 413, f"The body is larger than {most} MB.", code="body_too_large")
+                response = _refused(call, settings, body)
         spent = time.perf_counter() - start
         response.headers["x-request-id"] = name
         response.headers.setdefault("X-Content-Type-Options", "nosniff")

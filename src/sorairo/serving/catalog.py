@@ -26,14 +26,18 @@ EXAMPLES = (
 
 @lru_cache(maxsize=32)
 def _info(folder: Path, changed: float) -> Any:
-    from sorairo.checkpoints.folder import read_info
+    from sorairo.checkpoints.find import own_info
+
+    if own := own_info(folder):
+        return own
+    from sorairo.checkpoints.folder import read_info  # imports torch
 
     return read_info(folder)
 
 
 def info_of(model: str) -> Any:
     """The ModelInfo of a name or folder. Raises UserError."""
-    from sorairo.checkpoints.folder import find_folder
+    from sorairo.checkpoints.find import find_folder
 
     folder = find_folder(model)
     path = folder / "sorairo.json"
@@ -42,7 +46,7 @@ def info_of(model: str) -> Any:
 
 def names(settings: Settings) -> list[str]:
     """The operator's model first, then those that ship."""
-    from sorairo.checkpoints.folder import model_names
+    from sorairo.checkpoints.find import model_names
 
     return list(dict.fromkeys([settings.model, *model_names()]))
 

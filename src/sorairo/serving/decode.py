@@ -19,20 +19,20 @@ from sorairo.video.read import moments_of, read_video
 
 __all__ = ["main"]
 
-MEMORY, CPU, OUT = 3 * 2**30, 50, 64 * 2**20
-"""Bytes, seconds of processor, bytes of any file that is written."""
+OUT = 64 * 2**20
+"""Bytes of any file that is written."""
 
 
 def main() -> None:
-    """inspect FILE THUMBNAIL, or pictures FILE THUMBNAIL SPRITESHEET."""
-    limit(resource.RLIMIT_AS, MEMORY)
-    limit(resource.RLIMIT_CPU, CPU)
+    """MEMORY CPU inspect FILE THUMBNAIL, or MEMORY CPU pictures FILE THUMBNAIL SPRITESHEET."""
+    limit(resource.RLIMIT_AS, int(sys.argv[1]))
+    limit(resource.RLIMIT_CPU, int(sys.argv[2]))
     limit(resource.RLIMIT_FSIZE, OUT)
     os.nice(5)
     tasks: dict[str, Callable[..., dict[str, Any]]] = {"inspect": inspect, "pictures": pictures}
-    path = Path(sys.argv[2])
+    path = Path(sys.argv[4])
     try:
-        answer = tasks[sys.argv[1]](*map(Path, sys.argv[2:]))
+        answer = tasks[sys.argv[3]](*map(Path, sys.argv[4:]))
     except UserError as error:
         answer = {"error": str(error).replace(str(path), "The file")}
     except MemoryError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from threading import Lock
 from urllib.parse import urlsplit
@@ -13,30 +14,40 @@ from sorairo.serving.errors import ApiError
 from sorairo.serving.keys import Caller
 from sorairo.serving.submit import busy
 
-__all__ = ["BodyLimit", "Pace", "TooLarge", "check_host", "check_origin"]
+__all__ = ["BodyLimit", "Pace", "TooLarge", "TooSlow", "check_host", "check_origin"]
 
 
 class TooLarge(Exception):
     """A body went on beyond what is allowed."""
 
 
-class BodyLimit:
-    """Middleware that ends the reading of a body at `most` bytes, whatever its header says."""
+class TooSlow(TooLarge):
+    """A body took longer than what is allowed."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self.app, self.most = app, most
+
+class BodyLimit:
+    """Middleware that ends the reading of a body at `most` bytes, whatever its header says, and after `seconds`."""
+
+    def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
+        self.app, self.most, self.seconds = app, most, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on, and count."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        seen = 0
+        seen, whole, until = 0, False, time.monotonic() + self.seconds
 
         async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, whole
+            try:
+                # once the body is there, what follows is the wait for the caller to hang up: it has no limit
+                left = None if whole else max(0.0, until - time.monotonic())
+                message = await asyncio.wait_for(receive(), left)
+            except TimeoutError as error:
+                raise TooSlow from error
             seen += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if seen > self.most:
                 raise TooLarge
             return message

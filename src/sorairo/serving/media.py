@@ -13,8 +13,8 @@ from sorairo.types import UserError
 __all__ = ["inspect", "pictures"]
 
 SECONDS = 60
-MEMORY = 3 * 2**30
-"""Bytes of address space of the child: libraries take about one of the three."""
+MEMORY, CPU = 3 * 2**30, 50
+"""Bytes of address space of the child, of which libraries take about one GB; its seconds of processor."""
 
 
 def inspect(path: Path, thumbnail: Path | None = None) -> dict[str, Any]:
@@ -31,7 +31,8 @@ def pictures(path: Path, thumbnail: Path, spritesheet: Path) -> None:
 
 
 def _child(*words: str | Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "sorairo.serving.decode", *map(str, words)]
+    limits = [str(MEMORY), str(CPU)]
+    command = [sys.executable, "-m", "sorairo.serving.decode", *limits, *map(str, words)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired as error:

@@ -18,7 +18,7 @@ from sorairo.serving.metrics import Metrics
 from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 
-__all__ = ["COOKIE", "FORM", "Content", "Here", "Service", "Who", "json_body"]
+__all__ = ["COOKIE", "FORM", "Admin", "Content", "Here", "Service", "Who", "json_body"]
 
 COOKIE = "sorairo_key"
 
@@ -68,8 +68,17 @@ def caller(call: Call) -> Caller:
     return found
 
 
+def admin(call: Call) -> Caller:
+    """Who calls, if an admin. Raises ApiError 401 and 403."""
+    who = caller(call)
+    if who.role != "admin":
+        raise ApiError(403, "That needs a key with the role admin.", code="forbidden")
+    return who
+
+
 Here = Annotated[Service, Depends(service)]
 Who = Annotated[Caller, Depends(caller)]
+Admin = Annotated[Caller, Depends(admin)]
 Content = Annotated[Body, Depends(read_body)]
 
 

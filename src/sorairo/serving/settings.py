@@ -15,7 +15,7 @@ class Settings:
     model: what old model names map to. fit_requests: map sizes and lengths that the model cannot make to the nearest;
     otherwise they are refused. keys: every call needs a key. hosts: names by which the server may be called; empty:
     any. private_urls: pictures and webhooks may be on private addresses. consent: a character needs a stated consent.
-    expiry, window, lease, poll: seconds. attempts: how often a job is tried. max_body, max_fetch, min_free: bytes.
+
     """
 
     folder: Path
@@ -33,6 +33,7 @@ class Settings:
     lease: float = 30
     poll: float = 0.2
     attempts: int = 3
+    upload: float = 300
     max_body: int = 64 * 2**20
     max_json: int = 16 * 2**20
     max_fetch: int = 32 * 2**20

@@ -21,6 +21,8 @@ from sorairo.serving.tables import Job, Once
 __all__ = ["Call", "Wish", "full", "submit"]
 
 DAY = 86400.0
+RETRY = "retry"
+"""Stands for the body in rows of Once that count retries."""
 LATEST = 120
 """Seconds of the longest Retry-After: clients give up on longer ones."""
 
@@ -54,7 +56,11 @@ class Wish:
 
 def known(database: Database, settings: Settings, call: Call) -> Job | None:
     """The job of an earlier call, if this one is the same again. Raises ApiError 409."""
-    with database.read() as session:
+    if call.key or call.retry <= 0:
+        with database.read() as session:
+            return _known(session, database, settings, call)
+    with database.write() as session:
+        lock(session, database, call.caller.project)
         return _known(session, database, settings, call)
 
 
@@ -74,12 +80,32 @@ def _known(session: Session, database: Database, settings: Settings, call: Call)
         return session.scalars(select(Job).where(Job.id == once.job)).first()
     if call.retry <= 0:
         return None
-    since = database.now(session) - settings.window
-    return session.scalars(
-        select(Job)
-        .where(Job.project == mine.project, Job.key == mine.key, Job.body == call.digest, Job.created > since)
-        .order_by(Job.number.desc())
-    ).first()
+    return _retried(session, database.now(session), settings.window, call)
+
+
+def _retried(session: Session, now: float, window: float, call: Call) -> Job | None:
+    """The newest job that this call may be the retry of; the match is written down.
+
+    Two programs may mean two equal videos, so each count matches a job once, and only a job of a lower count.
+    """
+    mine = call.caller
+    query = select(Job).where(
+        Job.project == mine.project, Job.key == mine.key, Job.body == call.digest, Job.created > now - window
+    )
+    for job in session.scalars(query.order_by(Job.number.desc())):
+        where = Once.project == mine.project, Once.job == job.id, Once.body == RETRY
+        rows = list(session.scalars(select(Once).where(*where)))
+        counts = {int(one.key.rsplit("\n", 1)[1]): one.created for one in rows}
+        made_by = max((count for count, when in counts.items() if when == job.created), default=0)
+        if made_by < call.retry and call.retry not in counts:
+            session.add(_count(job, call.retry, now))
+            return job
+    return None
+
+
+def _count(job: Job, retry: int, now: float) -> Once:
+    """That a call of this retry count got the job. An Idempotency-Key has no line break, so they never meet."""
+    return Once(project=job.project, key=f"{job.id}\n{retry}", body=RETRY, job=job.id, created=now)
 
 
 def submit(database: Database, settings: Settings, store: Store, call: Call, wish: Wish) -> Job:
@@ -95,6 +121,8 @@ def submit(database: Database, settings: Settings, store: Store, call: Call, wis
             check_limits(session, settings, call.caller, wish.charged, now)
             job = row(call, wish, now)
             session.add(job)
+            if call.retry > 0 and not call.key:
+                session.add(_count(job, call.retry, now))
             if call.key:
                 session.add(
                     Once(project=job.project, key=call.key, body=call.digest, job=job.id, created=now)

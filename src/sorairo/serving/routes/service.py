@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from sorairo.serving import catalog
 from sorairo.serving.errors import ApiError, missing
 from sorairo.serving.keys import find_key
-from sorairo.serving.service import COOKIE, Here, Who
+from sorairo.serving.service import COOKIE, Admin, Here, Who
 from sorairo.version import VERSION
 
 __all__ = ["router"]
@@ -37,8 +37,8 @@ def ready(here: Here) -> dict[str, Any]:
 
 
 @router.get("/metrics")
-def metrics(here: Here, who: Who) -> Response:
-    """For Prometheus, which sends a key as a bearer token where keys are needed."""
+def metrics(here: Here, who: Admin) -> Response:
+    """For Prometheus, which sends an admin's key as a bearer token where keys are needed."""
     return Response(here.metrics.page(here.database), media_type="text/plain; version=0.0.4")
 
 
