@@ -99,7 +99,7 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     """`sorairo`, `python` and `make` as the pages call them."""
     folder = tmp_path_factory.mktemp("bin")
     start = f"import sys; sys.path[:0] = [{str(ROOT / 'src')!r}, {str(ROOT)!r}]\n"
-    start += "from pathlib import Path\nimport sorairo.checkpoints.folder as folder\n"
+    start += "from pathlib import Path\nimport sorairo.checkpoints.find as find\n"
     start += f"find.models_folder = lambda: Path({str(models)!r})\n"
     scripts = {
         "sorairo": f"#!{sys.executable}\n{start}from sorairo.__main__ import run\nrun()\n",
