@@ -223,3 +223,8 @@ def test_two_programs_that_mean_two_equal_videos(client: TestClient) -> None:
     assert third not in (one, two)
     assert post(1) != third  # what a first retry made is not the job of another first retry
     assert post(2) not in (one, two)
+
+
+def test_the_size_of_a_video(client: TestClient) -> None:
+    for sent, shown in (({}, "720x1280"), ({"model": "default"}, "720x1280"), ({"size": "64x96"}, "64x96")):
+        assert client.post("/v1/videos", json={"prompt": WORDS, **sent}).json()["size"] == shown

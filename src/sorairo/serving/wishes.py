@@ -92,7 +92,7 @@ def create(here: Service, who: Caller, body: Body) -> Wish:
     }
     return Wish(
         request=request,
-        size=size or default or fitted.size,
+        size=size or default or reported(here.settings, fitted.size),
         seconds=fitted.seconds,
         charged=float(fitted.seconds),
         said=said,
