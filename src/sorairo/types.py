@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,9 +10,17 @@ import numpy as np
 
 __all__ = ["Cancelled", "Known", "Origin", "Plan", "Sample", "Span", "UserError", "Video"]
 
+LONG = re.compile(r"\S{300,}")
+
 
 class UserError(ValueError):
-    """A mistake of the user's: one sentence that says what to do. The CLI prints it and exits with 2."""
+    """A mistake of the user's: one sentence that says what to do. The CLI prints it and exits with 2.
+
+    It may repeat a value of a file, which may be thousands of letters long, so very long words are cut.
+    """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(LONG.sub(lambda found: f"{found[0][:120]}...{found[0][-20:]}", sentence))
 
 
 class Cancelled(Exception):
