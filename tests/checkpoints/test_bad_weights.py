@@ -225,3 +225,13 @@ def test_styles_with_numbers_inside_a_name() -> None:
     assert module_name("lora_transformer_blocks_11_ffn_net_0_proj") == "blocks.11.feed_forward.up"
     assert module_name("lora_transformer_blocks_2_attn1_to_out_0") == "blocks.2.self_attention.out"
     assert module_name("lora_transformer_blocks_2_attn2_norm_k") == "blocks.2.cross_attention.norm_k"
+
+
+def test_of_a_large_tensor_blocks_are_read(tmp_path: Path) -> None:
+    """A part that is not finite is seen when it is as long as the blocks are apart, and at both ends."""
+    tensor = torch.zeros((1 << 22) + 12345, dtype=torch.bfloat16)
+    assert all_finite(tensor)
+    for start, stop in ((0, 1), (len(tensor) - 1, len(tensor)), (1_234_567, 1_234_567 + 10 * (1 << 16))):
+        tensor[start:stop] = torch.nan
+        assert not all_finite(tensor)
+        tensor[start:stop] = 0
