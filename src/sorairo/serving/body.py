@@ -15,7 +15,7 @@ from starlette.requests import Request as Call
 
 from sorairo.serving.errors import ApiError
 
-__all__ = ["Body", "Upload", "plain", "read_body"]
+__all__ = ["Body", "Upload", "from_text", "plain", "read_body"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,10 +41,11 @@ async def read_body(call: Call) -> Body:
     kind = call.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _form(call)
-    if kind == "application/x-www-form-urlencoded":
+    data = await call.body()
+    # curl calls every text a form that -H gives no other type
+    if kind == "application/x-www-form-urlencoded" and not data.lstrip().startswith(b"{"):
         form = await call.form()
         return _whole(nested((name, str(value)) for name, value in form.multi_items()), {})
-    data = await call.body()
     if not data.strip():
         return _whole({}, {})
     if len(data) > call.app.state.settings.max_json:
@@ -65,6 +66,16 @@ def parsed(data: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ApiError(400, "The body must be a JSON object.")
     return plain(values)
+
+
+def from_text(value: Any) -> Any:
+    """The object that a form's field has as JSON, the way programs of no library send it; else the value as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return value
+    try:
+        return parsed(value.encode())
+    except ApiError:
+        return value
 
 
 def plain(value: Any, depth: int = 0) -> Any:

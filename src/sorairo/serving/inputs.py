@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sorairo.serving.body import Body
+from sorairo.serving.body import Body, from_text
 from sorairo.serving.database import Database, new_id
 from sorairo.serving.errors import ApiError, missing
 from sorairo.serving.fetch import fetch
@@ -74,13 +74,14 @@ class Inputs:
         return file
 
     def reference(self, caller: Caller, body: Body, name: str) -> str | None:
-        """The id of a file or video that a field names: an upload, {id}, {file_id}, {image_url}, an id, or a URL.
+        """The id of a file or video that a field names: an upload, {id}, {file_id}, {image_url} (also as JSON text), an id,
+        or a URL.
 
         None where the field is not there. Raises ApiError and UserError.
         """
         if upload := body.uploads.get(name):
             return self.media(caller, upload.data, upload.name).id
-        value = body.values.get(name)
+        value = from_text(body.values.get(name))
         if value is None or value == "":
             return None
         if isinstance(value, dict):

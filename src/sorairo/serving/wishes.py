@@ -23,6 +23,8 @@ __all__ = ["LONGEST_PROMPT", "create", "edit", "extend", "image", "number", "our
 
 LONGEST_PROMPT = 32_000
 MOST_SECONDS = 120.0
+CREATE = {"prompt", "model", "size", "seconds", "seed", "input_reference", "characters", "user"}
+"""Fields of POST /videos that are read, and OpenAI's `user`, which is for its own records."""
 
 
 def text(body: Body, name: str, *, required: bool = False, most: int = LONGEST_PROMPT) -> str | None:
@@ -88,7 +90,7 @@ def create(here: Service, who: Caller, body: Body) -> Wish:
         "model": asked,
         "size": size,
         "seconds": f"{seconds:g}" if seconds else None,
-        "notes": fitted.notes,
+        "notes": [*fitted.notes, *unused(body)],
     }
     return Wish(
         request=request,
@@ -98,6 +100,12 @@ def create(here: Service, who: Caller, body: Body) -> Wish:
         said=said,
         character=character,
     )
+
+
+def unused(body: Body) -> list[str]:
+    """Say which fields of a create change nothing, such as those of other servers."""
+    names = sorted(name[:40] for name in {*body.values, *body.uploads} - CREATE)
+    return [f"Not used: {', '.join(names[:10])}."] if names else []
 
 
 def whole(body: Body, name: str) -> int | None:
