@@ -53,7 +53,7 @@ def served(tiny_folder: Path, tmp_path: Path) -> Iterator[str]:
         assert '"status": 500' not in log.read_text()
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(60)
+        assert server.wait(60) == 0
 
 
 @pytest.mark.slow

@@ -65,7 +65,15 @@ def needs_extra() -> None:
 def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
-    workers: Annotated[int, typer.Option(min=0, metavar="N", help="Worker processes on this machine.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, metavar="N", help="Worker processes.")] = 1,
+    ray: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Run the workers on this Ray cluster: auto, local, HOST:PORT."),
+    ] = "",
+    gpus: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="N", help="With --ray: GPUs of each worker, such as 1 or 0.5."),
+    ] = None,
     folder: Folder = HERE,
     database_url: DatabaseUrl = "",
     store: StoreUrl = "",
@@ -96,8 +104,11 @@ def serve(
 ) -> None:
     """Serve OpenAI's Videos API and the studio page, with workers that make the videos."""
     needs_extra()
-    from sorairo.serving.launch import check_start, serve_forever
+    from sorairo.serving.launch import Workers, check_start, serve_forever
     from sorairo.serving.settings import Settings
+
+    if gpus is not None and not ray:
+        raise UserError("--gpus is for workers on a Ray cluster; say which with --ray.")
 
     local = host in LOCAL
     settings = Settings(
@@ -116,9 +127,14 @@ def serve(
         attempts=attempts,
     )
     check_start(settings, host, port)
+    staff = Workers(settings, workers)
+    if ray:
+        from sorairo.serving.cluster import RayWorkers
+
+        staff = RayWorkers(settings, workers, ray, gpus)
     shown = f"[{host}]" if ":" in host else host
     print(f"Sorairo at http://{shown}:{port}/ (API: /v1, description: /docs); Ctrl-C ends it.", flush=True)
-    serve_forever(settings, host, port, workers)
+    serve_forever(settings, host, port, staff)
 
 
 def worker(

@@ -74,8 +74,8 @@ class Inputs:
         return file
 
     def reference(self, caller: Caller, body: Body, name: str) -> str | None:
-        """The id of a file or video that a field names: an upload, {id}, {file_id}, {image_url} (also as JSON text), an id,
-        or a URL.
+        """The id of a file or video that a field names: an upload, an id, a URL, or an object with one of id, file_id
+        and image_url, also as JSON text.
 
         None where the field is not there. Raises ApiError and UserError.
         """

@@ -11,12 +11,13 @@ import sys
 import time
 from threading import Event, Thread
 from types import FrameType
+from typing import Protocol
 
 from sorairo.serving.catalog import info_of
 from sorairo.serving.settings import Settings
 from sorairo.types import UserError
 
-__all__ = ["Workers", "check_start", "serve_forever", "work_forever"]
+__all__ = ["PATIENCE", "Staff", "Workers", "check_start", "serve_forever", "work_forever"]
 
 PATIENCE = 15.0
 """Seconds that workers have to hand their jobs back."""
@@ -99,8 +100,18 @@ class Workers:
                 one.wait()
 
 
-def serve_forever(settings: Settings, host: str, port: int, workers: int) -> None:
-    """Serve until a signal; Raises UserError."""
+class Staff(Protocol):
+    """Whoever makes the videos."""
+
+    def start(self) -> None:
+        """Begin. Raises UserError."""
+
+    def end(self) -> None:
+        """Have the jobs handed back, and wait."""
+
+
+def serve_forever(settings: Settings, host: str, port: int, staff: Staff) -> None:
+    """Serve until a signal. Raises UserError."""
     import uvicorn
 
     from sorairo.serving.app import create_app
@@ -112,7 +123,6 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int) -> Non
     log.propagate = False
     log.addHandler(handler)
     app = create_app(settings)
-    staff = Workers(settings, workers)
     config = uvicorn.Config(
         app,
         host=host,
@@ -124,6 +134,8 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int) -> Non
         h11_max_incomplete_event_size=32768,
         server_header=False,
     )
+    # uvicorn ends its work at SIGTERM and sends the signal again: only then are the workers told
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     staff.start()
     try:
         uvicorn.Server(config).run()

@@ -1,0 +1,76 @@
+"""docs/serve.md: a backup that is made while videos are made and calls come; restored, it goes on."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
+
+from sorairo.serving.settings import Settings
+from sorairo.serving.worker import Worker
+from tests.serving.conftest import client_of
+
+
+def finished(worker: Worker) -> None:
+    """Work until nothing waits; a job of the time before has a lease that must end first."""
+    idle = 0
+    while idle < 30:
+        idle = 0 if worker.once() else idle + 1
+        Event().wait(0.05)
+    worker.database.close()
+
+
+def test_a_backup_while_serving(tiny_folder: Path, tmp_path: Path) -> None:
+    settings = Settings(
+        folder=tmp_path / "data",
+        model=str(tiny_folder),
+        hosts=("testserver",),
+        poll=0.02,
+        min_free=0,
+        lease=1,
+    )
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    answered: list[str] = []
+    enough, over = Event(), Event()
+    with client_of(settings) as client:
+        worker = Worker(settings)
+
+        def calls() -> None:
+            while not over.wait(0.2):
+                answered.append(client.post("/v1/videos", json={"prompt": "a red ball drops"}).json()["id"])
+                if len(answered) == 5:
+                    enough.set()
+
+        threads = [Thread(target=calls), Thread(target=worker.run)]
+        for thread in threads:
+            thread.start()
+        try:
+            assert enough.wait(60)
+            first = answered[0]
+            while client.get(f"/v1/videos/{first}").json()["status"] != "completed":
+                Event().wait(0.05)
+            before = list(answered)
+            source = sqlite3.connect(settings.folder / "sorairo.db")
+            target = sqlite3.connect(backup / "sorairo.db")
+            source.backup(target, pages=1)  # page by page, so that calls come between
+            assert target.execute("pragma integrity_check").fetchone() == ("ok",)
+            source.close()
+            target.close()
+            shutil.copytree(settings.folder / "files", backup / "files", ignore=shutil.ignore_patterns(".*"))
+        finally:
+            over.set()
+            worker.stop.set()
+            for thread in threads:
+                thread.join()
+            worker.database.close()
+    restored = replace(settings, folder=backup)
+    with client_of(restored) as client:
+        states = {one: client.get(f"/v1/videos/{one}").json()["status"] for one in before}
+        assert states[first] == "completed" and set(states.values()) > {"completed"}
+        finished(Worker(restored))
+        for one in before:
+            assert client.get(f"/v1/videos/{one}").json()["status"] == "completed"
+            assert client.get(f"/v1/videos/{one}/content").content[4:8] == b"ftyp"
