@@ -1,4 +1,4 @@
-"""The nouns that cross borders: Video, Origin, Known, Span, Plan, Sample. All frozen; see docs/shapes.md."""
+"""The nouns that cross borders: Video, Origin, Known, Span, Plan, Verdict, Sample. All frozen; see docs/shapes.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Cancelled", "Known", "Origin", "Plan", "Sample", "Span", "UserError", "Video"]
+__all__ = [
+    "Blocked",
+    "Cancelled",
+    "Decision",
+    "Known",
+    "Origin",
+    "Plan",
+    "Sample",
+    "Span",
+    "UserError",
+    "Verdict",
+    "Video",
+]
 
 LONG = re.compile(r"\S{300,}")
 
@@ -25,6 +37,48 @@ class UserError(ValueError):
 
 class Cancelled(Exception):
     """The work was stopped on request. What was on disk before stays there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a policy does about one category. action: allow, flag, rewrite or block. score: 0 to 1."""
+
+    action: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a policy decided about one request or output.
+
+    policy_version: names the policy's content. decisions: for every category. frames: whether pictures were looked at,
+    False where the guard of frames is not installed. off: the operator's policy lets pass what the default one blocks,
+    rewrites or flags; lifted: those categories.
+    """
+
+    policy_version: str
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    frames: bool = False
+    off: bool = False
+    lifted: tuple[str, ...] = ()
+
+    @property
+    def action(self) -> str:
+        """The strictest action of all categories."""
+        taken = {one.action for one in self.decisions.values()}
+        return next((action for action in ("block", "rewrite", "flag") if action in taken), "allow")
+
+    def having(self, action: str) -> tuple[str, ...]:
+        """The categories with an action."""
+        return tuple(name for name, one in self.decisions.items() if one.action == action)
+
+
+class Blocked(UserError):
+    """A request or an output that the policy refuses. verdict: what was decided, with the categories."""
+
+    def __init__(self, sentence: str, verdict: Verdict) -> None:
+        super().__init__(sentence)
+        self.verdict = verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +173,8 @@ class Sample:
     """One output video with its plan and how it was computed.
 
     timings: seconds per stage (text, denoise, decode, ...). notes: sentences on uses that the model was not
-    trained for. dtype, device, threads: of the computation; they decide its last digits.
+    trained for. dtype, device, threads: of the computation; they decide its last digits. verdict: what the policy
+    decided; None where none was asked.
     """
 
     video: Video
@@ -130,3 +185,4 @@ class Sample:
     threads: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    verdict: Verdict | None = None
