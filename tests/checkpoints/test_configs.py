@@ -43,7 +43,8 @@ def test_a_wrong_value_is_named(tiny_folder: Path, tmp_path: Path, file: str, ke
     start = time.monotonic()
     with pytest.raises(UserError) as caught:
         load_checkpoint(folder, "fp32")
-    assert "config.json" in str(caught.value) or key in str(caught.value)
+    # A depth within bounds is found by the missing weights, which name the file.
+    assert (key if value != 200 else "config.json") in str(caught.value)
     assert time.monotonic() - start < 5
 
 

@@ -21,10 +21,12 @@ from safetensors.torch import save_file
 
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.lora import read_lora
+from sorairo.dit.folder import load_class_model
 from sorairo.jobs.plans import plan_to_dict, stored_plan
 from sorairo.jobs.request import Request
 from sorairo.prompts.styles import read_styles
 from sorairo.types import Plan, Span, UserError
+from tests.dit.test_generate import save_pipeline
 
 SLOWEST = 10.0  # seconds a case may take
 LARGEST = 2 * 2**30  # bytes that a case may add to the process
@@ -139,7 +141,10 @@ def text_of(value: Any) -> str:
     return json.dumps(value, ensure_ascii=True)
 
 
-def fuzz_folder(folder: Path, work: Path, draw: random.Random) -> None:
+def fuzz_folder(
+    folder: Path, work: Path, draw: random.Random, load: Callable[[Path], object] | None = None
+) -> None:
+    load = load or (lambda path: load_checkpoint(path, "fp32"))
     copied = work / "model"
     shutil.copytree(folder, copied)
     files = sorted(path for path in copied.rglob("*") if path.suffix in (".json", ".safetensors"))
@@ -150,9 +155,16 @@ def fuzz_folder(folder: Path, work: Path, draw: random.Random) -> None:
         path.write_bytes(damaged(path.read_bytes(), draw))
     try:
         with watched((path.relative_to(copied), path.read_bytes()[:600])):
-            load_checkpoint(copied, "fp32")
+            load(copied)
     finally:
         shutil.rmtree(copied)
+
+
+def fuzz_class_folder(folder: Path, work: Path, draw: random.Random) -> None:
+    source = work / "dit"
+    if not source.is_dir():
+        save_pipeline(source)
+    fuzz_folder(source, work, draw, load_class_model)
 
 
 def fuzz_lora(folder: Path, work: Path, draw: random.Random) -> None:
@@ -222,6 +234,7 @@ def fuzz_styles(folder: Path, work: Path, draw: random.Random) -> None:
 
 KINDS: dict[str, tuple[Callable[[Path, Path, random.Random], None], int]] = {
     "folders": (fuzz_folder, 120),
+    "DiT folders": (fuzz_class_folder, 80),
     "LoRAs": (fuzz_lora, 80),
     "plans": (fuzz_plan, 120),
     "requests": (fuzz_request, 120),

@@ -11,14 +11,12 @@ import pytest
 from sorairo.prompts.check import differences
 from sorairo.prompts.expand import expand, filled
 from sorairo.prompts.grammar import Event, Facts, Thing
-from sorairo.prompts.studio import studio_caption, studio_grammar
+from sorairo.prompts.studio import studio_caption, studio_captions, studio_grammar
 from sorairo.prompts.understand import understand
 from sorairo.text.prompt import unknown_words
-from sorairo.worlds.captions import Captions, caption, vocabulary
+from sorairo.worlds.captions import Captions, vocabulary
 from sorairo.worlds.circles import CIRCLES
 from sorairo.worlds.palette import COLOURS, FLOORS, MATERIALS, SHAPES, SIZES, SKIES
-from sorairo.worlds.scene import Body, Light, Scene
-from sorairo.worlds.story import Story
 from sorairo.worlds.templates import CAMERA_WORDS
 
 GRAMMAR = studio_grammar()
@@ -60,49 +58,12 @@ def some_facts(event: Event, rng: np.random.Generator) -> Facts:
     )
 
 
-def captions_of(facts: Facts, rng: np.random.Generator) -> Captions:
-    """All that the world says of it."""
-    things = [*facts.actors, *(thing for _, thing in facts.others)]
-    bodies = [
-        Body(
-            shape=one.shape,
-            size=(0.3, 0.3, 0.3),
-            position=(0.0, 0.0, 0.0),
-            colour=one.colour,
-            material=one.material,
-            size_name=one.size,
-        )
-        for one in things
-    ]
-    scene = Scene(
-        event=facts.event,
-        objects=tuple(bodies),
-        props=(),
-        floor=facts.floor,
-        sky=facts.sky,
-        gravity=6.0,
-        light=Light(azimuth=0, elevation=1, softness=0.1),
-        camera=facts.camera or "still",
-    )
-    count = len(facts.actors)
-    story = Story(
-        event=facts.event,
-        variant=facts.variant,
-        actors=tuple(range(count)),
-        direction=facts.direction,
-        bounces=facts.times,
-        first=facts.first or 0,
-        others=tuple((name, count + index) for index, (name, _) in enumerate(facts.others)),
-    )
-    return caption(scene, story, rng)
-
-
 def clips(events: list[Event], each: int) -> Iterator[tuple[Facts, Captions]]:
     rng = np.random.default_rng(0)
     for event in events:
         for _ in range(each):
             facts = some_facts(event, rng)
-            yield facts, captions_of(facts, rng)
+            yield facts, studio_captions(facts, rng)
 
 
 def test_long_captions_stay_as_they_are() -> None:

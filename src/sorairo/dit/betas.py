@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sorairo.config import check
 from sorairo.dit.ddpm import Betas
+from sorairo.dit.schemas import BetasFile
 from sorairo.types import UserError
 
 __all__ = ["from_scheduler_config", "to_scheduler_config"]
@@ -22,11 +24,12 @@ def from_scheduler_config(values: Mapping[str, Any], *, where: str = "scheduler 
 
     def one_of(key: str, default: Any, allowed: Any) -> Any:
         value = values.get(key, default)
-        if value not in allowed:
+        if value not in list(allowed):  # a list cannot be looked up in a dict
             known = ", ".join(map(str, allowed))
             raise UserError(f"{where}: {key} = {value!r} is not supported; the choices are {known}.")
         return value
 
+    check(BetasFile, values, where=where)
     kind = one_of("_class_name", "DDIMScheduler", CLASSES)
     one_of("trained_betas", None, [None])
     one_of("thresholding", False, [False])

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from sorairo.config import check
 from sorairo.dit.codec import KLImageConfig
+from sorairo.dit.schemas import KLImageFile
 from sorairo.types import UserError
 
 __all__ = ["from_kl_image", "from_kl_image_config", "kl_image_name", "to_kl_image", "to_kl_image_config"]
@@ -119,16 +121,20 @@ def from_kl_image_config(values: Mapping[str, Any], *, where: str = "config") ->
     for key, value in only.items():
         if values.get(key, value) != value:
             raise UserError(f"{where}: {key} = {values[key]!r} is not supported; it must be {value!r}.")
+    check(KLImageFile, values, where=where)
     try:
         levels = len(values["block_out_channels"])
         for key, only in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
             if list(values[key]) != [only] * levels:
                 raise UserError(f"{where}: {key} must be {levels} times {only}.")
+        groups = values["norm_num_groups"]
+        if any(width % groups for width in values["block_out_channels"]):
+            raise UserError(f"{where}: norm_num_groups = {groups} must divide every width of block_out_channels.")
         return KLImageConfig(
             latent_channels=values["latent_channels"],
             widths=tuple(values["block_out_channels"]),
             blocks=values["layers_per_block"],
-            groups=values["norm_num_groups"],
+            groups=groups,
             scaling=values.get("scaling_factor", 0.18215),
         )
     except KeyError as error:

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from sorairo.config import check
 from sorairo.dit.model import DiTConfig
+from sorairo.dit.schemas import DiTFile
 from sorairo.types import UserError
 
 __all__ = ["dit_name", "from_dit", "from_dit_config", "to_dit", "to_dit_config"]
@@ -125,6 +127,7 @@ def from_dit_config(values: Mapping[str, Any], *, where: str = "config") -> DiTC
     for key, value in only.items():
         if values.get(key, value) != value:
             raise UserError(f"{where}: {key} = {values[key]!r} is not supported; it must be {value!r}.")
+    check(DiTFile, values, where=where)
     try:
         return DiTConfig(
             channels=values["in_channels"],
