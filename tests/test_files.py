@@ -22,6 +22,15 @@ def test_a_symbolic_link_is_followed_not_replaced(tmp_path: Path) -> None:
     assert link.is_symlink() and (tmp_path / "films" / "real.mp4").read_text() == "new"
 
 
+def test_a_loop_of_links_is_refused_and_stays(tmp_path: Path) -> None:
+    one, two = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    one.symlink_to(two)
+    two.symlink_to(one)
+    with pytest.raises(UserError, match="leads nowhere"), replacing(one) as temporary:
+        temporary.write_text("new")
+    assert one.is_symlink() and two.is_symlink()
+
+
 def test_the_longest_name_can_be_written_and_a_longer_one_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / ("a" * 251 + ".mp4")
     with replacing(path) as temporary:

@@ -149,7 +149,11 @@ def _full(path: Path) -> UserError:
 def _followed(path: Path) -> Path:
     """The file that a symbolic link names, which is then replaced instead of the link."""
     try:
-        return Path(os.path.realpath(path, strict=path.exists())) if path.is_symlink() else path
+        if not path.is_symlink():
+            return path
+        with suppress(FileNotFoundError):  # a link may name a file that is still to be written
+            os.stat(path)  # a loop of links is an error here, where path.exists() would only say no
+        return Path(os.path.realpath(path))
     except OSError as error:
         raise UserError(f"{path} is a symbolic link that leads nowhere; name another file.") from error
 

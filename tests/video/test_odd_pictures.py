@@ -42,7 +42,7 @@ def test_pictures_in_a_row_are_refused_and_a_trailer_is_not(tmp_path: Path) -> N
         read_video(tmp_path / "b.jpg")
 
 
-@pytest.mark.parametrize("kind", ["webp", "png"])
+@pytest.mark.parametrize("kind", ["webp", "png", "gif"])
 @pytest.mark.parametrize("time", [0, 10])
 def test_no_time_at_all_is_a_tenth_of_a_second(tmp_path: Path, kind: str, time: int) -> None:
     pictures = [Image.fromarray(frame) for frame in blocks()]

@@ -129,7 +129,9 @@ def from_kl_image_config(values: Mapping[str, Any], *, where: str = "config") ->
                 raise UserError(f"{where}: {key} must be {levels} times {only}.")
         groups = values["norm_num_groups"]
         if any(width % groups for width in values["block_out_channels"]):
-            raise UserError(f"{where}: norm_num_groups = {groups} must divide every width of block_out_channels.")
+            raise UserError(
+                f"{where}: norm_num_groups = {groups} must divide every width of block_out_channels."
+            )
         return KLImageConfig(
             latent_channels=values["latent_channels"],
             widths=tuple(values["block_out_channels"]),

@@ -88,7 +88,7 @@ def index_files(index: Path) -> list[Path]:
 def all_finite(tensor: torch.Tensor) -> bool:
     """Whether no value is a NaN or infinite. Of a tensor with more than SMALL values, every tenth block is read.
 
-    A value that this passes over reaches every frame, and the denoising step where it does so stops with an error
+    A value that this misses is caught when a computation uses it: the denoising step stops with an error
     (generation/denoise.py). See docs/models.md for what it costs.
     """
     if not tensor.is_floating_point() or not tensor.numel():

@@ -19,7 +19,7 @@ from sorairo.video.formats import format_of
 from sorairo.video.guards import MAX_FRAMES, check_extent
 from sorairo.video.hdr import HDR, HDR_NOTE, to_standard_range
 from sorairo.video.moments import Moment
-from sorairo.video.pictures import flattened
+from sorairo.video.pictures import AT_ONCE, flattened
 from sorairo.video.whole import check_whole
 
 __all__ = ["clip_comment", "clip_moments", "clip_notes", "opened", "sound_tracks"]
@@ -72,7 +72,8 @@ def clip_moments(path: Path, background: str, most: int) -> Iterator[Moment]:
         check_extent(path, context.width, context.height, stream.frames or packets(path), most)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         aspect = float(stream.sample_aspect_ratio or 1)
-        first, time = None, 0.0
+        first, time, clock = None, 0.0, 0.0
+        animation = format_of(path).demuxer == "gif"
         for frame in progressive(decoded(path, container, stream)):
             width = max(1, round(frame.width * aspect))
             check_extent(path, width, frame.height)
@@ -80,9 +81,13 @@ def clip_moments(path: Path, background: str, most: int) -> Iterator[Moment]:
                 first = frame.time if first is None else first
                 time = max(time, frame.time - first)  # damaged files go back in time
             length = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+            length = length or (1 / rate if rate > 0 else 0.0)
+            if animation:  # whose times are no more than the sum of its delays
+                time, length = clock, 0.1 if length < AT_ONCE else length
+                clock += length
             yield Moment(
                 time=time,
-                length=length or (1 / rate if rate > 0 else 0.0),
+                length=length,
                 picture=lambda frame=frame, width=width: upright(path, frame, width, background),
             )
 

@@ -72,4 +72,8 @@ def decoding(path: Path) -> Iterator[None]:
             raise UserError(f"{path} does not fit into memory; cut it or make it smaller.") from error
         if type(error).__name__.startswith("DecompressionBomb"):
             raise UserError(f"{path} is too large a picture; make it smaller than 8K.") from error
+        if "MAX_TEXT" in str(error):  # of Pillow: PNG's texts may unpack to 1 MB each and 64 MB together
+            raise UserError(
+                f"{path} holds too much text beside its picture; save the picture without it."
+            ) from error
         raise UserError(f"{path} cannot be read as a video or a picture; it may be damaged.") from error
