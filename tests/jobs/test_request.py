@@ -18,7 +18,8 @@ NEEDS: dict[str, dict[str, Any]] = {
 
 def values(verb: str) -> dict[str, Any]:
     names = [f"{number}.mp4" for number in range(FILES.get(verb, 1))]
-    return {"verb": verb, "prompt": "a ball", "sources": names, "args": NEEDS.get(verb, {})}
+    prompt = None if verb == "upscale" else "a ball"
+    return {"verb": verb, "prompt": prompt, "sources": names, "args": NEEDS.get(verb, {})}
 
 
 @pytest.mark.parametrize("verb", ARGS)
@@ -52,6 +53,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a size": ({"verb": "generate", "size": "big"}, "WIDTHxHEIGHT"),
     "too few files": ({"verb": "connect", "sources": ["a.mp4"]}, "connect takes 2 input files, not 1"),
     "too many files": ({"verb": "generate", "sources": ["a.mp4"]}, "takes 0 input files"),
+    "words for upscale": (
+        {"verb": "upscale", "sources": ["a.mp4"], "prompt": "a ball"},
+        "upscale makes no new frames, so it takes no prompt",
+    ),
+    "a seed for upscale": ({"verb": "upscale", "sources": ["a.mp4"], "seed": 1}, "takes no seed"),
     "no videos": ({"verb": "generate", "number": 0}, "-n must be 1"),
     "both lengths": ({"verb": "generate", "seconds": 1, "frames": 9}, "not both"),
     "a card without its picture": (

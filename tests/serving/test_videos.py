@@ -5,10 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+
+from sorairo.serving.settings import Settings
+from tests.serving.conftest import client_of
 
 FIELDS = {
     "id", "object", "model", "status", "progress", "created_at", "completed_at", "expires_at", "prompt", "seconds",
@@ -152,7 +157,7 @@ def test_idempotency_keys(client: TestClient) -> None:
     ("animate", {"prompt": WORDS}, 1), ("connect", {"prompt": WORDS}, 2), ("blend", {"prompt": WORDS}, 2),
     ("edit", {"prompt": WORDS, "args": {"strength": 0.5}}, 1), ("extend", {"prompt": WORDS, "seconds": 1}, 1),
     ("recut", {"args": {"keep": [0, 1]}}, 1), ("remix", {"prompt": "a blue ball"}, 1),
-    ("storyboard", {"args": {"cards": [{"at": 0, "words": WORDS}]}, "seconds": 2}, 0),
+    ("upscale", {}, 1), ("storyboard", {"args": {"cards": [{"at": 0, "words": WORDS}]}, "seconds": 2}, 0),
 ])  # fmt: skip
 def test_every_verb_has_a_route(client: TestClient, verb: str, values: dict, sources: int) -> None:
     files = [client.post("/v1/files", files={"file": ("a.png", png())}).json()["id"] for _ in range(sources)]
@@ -177,6 +182,17 @@ def test_models_say_what_they_can(client: TestClient) -> None:
         and "ball" in model["sorairo"]["vocabulary"]
     )
     assert client.post("/v1/videos", json={"prompt": WORDS, "model": "sora-3"}).status_code == 400
+
+
+def test_the_folder_of_a_model_is_not_told(settings: Settings, tiny_folder: Path) -> None:
+    with client_of(replace(settings, model=str(tiny_folder), fit_requests=False)) as client:
+        texts = [client.get("/v1/models").text, client.get("/v1/models/tiny").text]
+        for values in ({}, {"model": "tiny"}, {"size": "1x1"}, {"seconds": 9999}, {"model": "no"}):
+            texts.append(client.post("/v1/videos", json={"prompt": WORDS, "size": "64x64"} | values).text)
+        texts += [client.post("/v1/sorairo/generate", json={"prompt": WORDS, "model": "tiny"}).text]
+        texts += [client.get("/v1/videos").text, client.get("/v1/sorairo/admin/jobs").text]
+    assert '"id":"tiny"' in texts[0] and '"model":"tiny"' in texts[-1]
+    assert not [text for text in texts if str(tiny_folder.parent) in text]
 
 
 def test_a_batch_queues_its_lines(client: TestClient) -> None:

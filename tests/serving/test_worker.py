@@ -84,7 +84,8 @@ def test_openai_client_from_words_to_files(ai: Any) -> None:
         "/videos/extensions", cast_to=dict, body={"prompt": WORDS, "seconds": "4", "video": {"id": video.id}}
     )
     assert further["seconds"] == "8"
-    for one in (remix.id, edit.id, further["id"]):
+    large = ai.post("/sorairo/upscale", cast_to=dict, body={"sources": [video.id]})
+    for one in (remix.id, edit.id, further["id"], large["id"]):
         done = ai.videos.poll(one, poll_interval_ms=50)
         assert done.status == "completed", done.error
     person = ai.videos.create_character(name="Red", video=io.BytesIO(data))

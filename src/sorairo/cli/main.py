@@ -22,6 +22,7 @@ from sorairo.cli import (
     remix,
     storyboard,
     styles,
+    upscale,
     worlds,
 )
 from sorairo.cli import eval as evaluation
@@ -55,6 +56,7 @@ app.command(epilog=recut.EXAMPLES)(recut.recut)
 app.command(epilog=remix.EXAMPLES)(remix.remix)
 app.command(epilog=storyboard.EXAMPLES)(storyboard.storyboard)
 app.command(epilog=blend.EXAMPLES)(blend.blend)
+app.command(epilog=upscale.EXAMPLES)(upscale.upscale)
 app.command(epilog=picture.EXAMPLES)(picture.picture)
 app.command(epilog=EXPAND_EXAMPLES)(expand)
 app.command()(show)

@@ -21,6 +21,7 @@ __all__ = [
     "Remix",
     "Schema",
     "Storyboard",
+    "Upscale",
 ]
 
 
@@ -102,6 +103,10 @@ class Blend(Args):
     curve: str = "smooth"
 
 
+class Upscale(Args):
+    """A clip or a picture at twice its size; no frame is generated."""
+
+
 ARGS: dict[str, type[Args]] = {
     "generate": Generate,
     "animate": Animate,
@@ -113,4 +118,5 @@ ARGS: dict[str, type[Args]] = {
     "remix": Remix,
     "storyboard": Storyboard,
     "blend": Blend,
+    "upscale": Upscale,
 }

@@ -122,6 +122,13 @@ class Model(Checkpoint):
         """One clip turns into another; curve: linear, smooth, early or late."""
         return self._clip("blend", prompt, [first, last], {"curve": curve}, settings)
 
+    def upscale(self, clip: Input) -> Clip:
+        """A clip or a picture at twice its width and height; no frame is generated."""
+        from sorairo.jobs.enlarge import doubled
+        from sorairo.jobs.source import Source
+
+        return doubled(Source.of(clip), "white", lambda stage, done, of: None)
+
     def storyboard(self, cards: Sequence[Card], **settings: Unpack[Settings]) -> Clip:
         """Cards on a timeline, see tasks.Card."""
         pictures: list[Input] = [card.picture for card in cards if card.picture is not None]

@@ -7,14 +7,24 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError, ValidationInfo, field_validator, model_validator
 
-from sorairo.jobs.args import ARGS, Args, Schema, Storyboard
+from sorairo.jobs.args import ARGS, Args, Schema, Storyboard, Upscale
 from sorairo.text.prompt import check_text
 from sorairo.types import UserError
 
 __all__ = ["ARGS", "MEDIA", "Request", "Verb", "looks_like_file", "parsed_size"]
 
 Verb = Literal[
-    "generate", "animate", "extend", "loop", "connect", "recut", "edit", "remix", "storyboard", "blend"
+    "generate",
+    "animate",
+    "extend",
+    "loop",
+    "connect",
+    "recut",
+    "edit",
+    "remix",
+    "storyboard",
+    "blend",
+    "upscale",
 ]
 
 MEDIA = """mp4 m4v mov webm mkv avi ts mts m2ts mpg mpeg ogv wmv flv 3gp 3g2 mxf vob gif webp png apng jpg jpeg jfif
@@ -32,6 +42,9 @@ SOURCES = {
     "storyboard": (0, 1000),
 }
 """How many input files a verb takes, from and to; the others take one."""
+
+UPSCALED = {"verb", "sources", "args", "model", "upscale", "background"}
+"""Fields that the verb upscale takes; the others change frames, and it makes none."""
 
 
 class Request(Schema):
@@ -117,6 +130,11 @@ class Request(Schema):
             raise UserError(f"-n must be 1 or more, not {self.number}.")
         if self.seconds is not None and self.frames is not None:
             raise UserError("Give --seconds or --frames, not both.")
+        if isinstance(self.args, Upscale):
+            defaults = {name: field.get_default() for name, field in type(self).model_fields.items()}
+            for name in type(self).model_fields:
+                if name not in UPSCALED and getattr(self, name) != defaults[name]:
+                    raise UserError(f"upscale makes no new frames, so it takes no {name}.")
         least, most = SOURCES.get(self.verb, (1, 1))
         if not least <= len(self.sources) <= most:
             count = f"{least}" if least == most else f"{least} to {most}"

@@ -13,6 +13,7 @@ import torch
 
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.generation.generate import Progress, samples
+from sorairo.jobs.enlarge import doubled
 from sorairo.jobs.models import Models
 from sorairo.jobs.prepare import Job, Wanted, job_of, wanted
 from sorairo.jobs.record import Clip, check_outputs, clip_of, write, write_sheet
@@ -81,6 +82,16 @@ def _made(
     for source in want.sources:
         for note in source.notes:
             say(note)
+    if want.request.verb == "upscale":
+        clip = doubled(want.sources[0], want.request.background, tell)
+        check(stop)
+        tell("encode", 0, 1)
+        record = write(clip, outputs[0], [*outputs, *([sheet] if sheet else [])])
+        tell("encode", 1, 1)
+        yield Result(path=outputs[0], sample=clip, record=record, rewrites=[])
+        if sheet and (note := write_sheet(sheet, [clip])):
+            say(note)
+        return
     tell("load", 0, 1)
     model = models.get(want.request, say)
     job = job_of(want, model, say)

@@ -34,7 +34,7 @@ def texts(request: Request, sources: Sequence[Source]) -> tuple[str, ...]:
     """
     prompt = request.prompt
     match request.verb:
-        case "storyboard":
+        case "storyboard" | "upscale":
             return ()
         case "remix":
             if prompt is None:

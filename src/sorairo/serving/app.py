@@ -18,6 +18,7 @@ from starlette.requests import Request as Call
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from sorairo.files import FULL
+from sorairo.serving.catalog import without_folders
 from sorairo.serving.database import Database, new_id
 from sorairo.serving.errors import ApiError, body_of
 from sorairo.serving.housekeeping import Housekeeper
@@ -138,7 +139,7 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(UserError)
     def user(call: Call, error: UserError) -> Response:
-        return _answer(call, 400, str(error))
+        return _answer(call, 400, without_folders(call.app.state.settings, str(error)))
 
     @app.exception_handler(RequestValidationError)
     def invalid(call: Call, error: RequestValidationError) -> Response:

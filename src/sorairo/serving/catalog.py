@@ -11,7 +11,7 @@ from sorairo.serving.errors import ApiError
 from sorairo.serving.settings import Settings
 from sorairo.tasks.abilities import Abilities
 
-__all__ = ["OFFICIAL", "OLD", "Fitted", "fit", "model_for", "models", "reported"]
+__all__ = ["OFFICIAL", "OLD", "Fitted", "fit", "model_for", "models", "public", "reported", "without_folders"]
 
 OLD = ("sora-2", "sora-2-pro")
 """Names, and how dated ones begin, that stand for the operator's model."""
@@ -44,11 +44,26 @@ def info_of(model: str) -> Any:
     return _info(folder, os.path.getmtime(path) if path.is_file() else 0.0)
 
 
-def names(settings: Settings) -> list[str]:
-    """The operator's model first, then those that ship."""
+def public(model: str) -> str:
+    """What a client calls a model: its name, or the last part of its folder, since the rest is the operator's."""
+    return os.path.basename(os.path.normpath(model)) if os.path.isabs(model) else model
+
+
+def without_folders(settings: Settings, text: str) -> str:
+    """A sentence for a client, without the operator's folders."""
+    for folder in (settings.model, str(settings.folder), settings.files):
+        if os.path.isabs(folder):
+            text = text.replace(folder, public(folder))
+    return text
+
+
+def names(settings: Settings) -> dict[str, str]:
+    """What clients call each model, and its name or folder: the operator's first, then those that ship."""
     from sorairo.checkpoints.find import model_names
 
-    return list(dict.fromkeys([settings.model, *model_names()]))
+    return {public(settings.model): settings.model} | {
+        name: name for name in model_names() if name != public(settings.model)
+    }
 
 
 def model_for(settings: Settings, asked: str | None) -> str:
@@ -56,7 +71,7 @@ def model_for(settings: Settings, asked: str | None) -> str:
     if not asked or asked in OLD or asked.startswith(("sora-2-", "gpt-image", "dall-e")):
         return settings.model
     if asked in names(settings):
-        return asked
+        return names(settings)[asked]
     raise ApiError(
         400,
         f"There is no model {asked[:80]!r}; the models are {', '.join(names(settings))}.",
@@ -97,7 +112,7 @@ def fit(settings: Settings, model: str, size: str | None, seconds: float | None)
         if not settings.fit_requests:
             raise ApiError(
                 400,
-                f"{model} cannot make {wanted[:20]}; it makes {', '.join(sizes)}.",
+                f"{public(model)} cannot make {wanted[:20]}; it makes {', '.join(sizes)}.",
                 param="size",
                 code="invalid_size",
             )
@@ -107,18 +122,18 @@ def fit(settings: Settings, model: str, size: str | None, seconds: float | None)
             key=lambda one: (round(abs(_ratio(one) - _ratio((width, height))), 3), -one[0] * one[1]),
         )
         wanted = f"{nearest[0]}x{nearest[1]}"
-        notes.append(f"{model} does not make {width}x{height}; this is {wanted}.")
+        notes.append(f"{public(model)} does not make {width}x{height}; this is {wanted}.")
     most = (able.longest - 1) / able.fps
     length = able.default_frames / able.fps if seconds is None else seconds
     if not 0 < length <= most:
         if length <= 0 or not settings.fit_requests:
             raise ApiError(
                 400,
-                f"{model} makes up to {most:g} seconds, not {length:g}.",
+                f"{public(model)} makes up to {most:g} seconds, not {length:g}.",
                 param="seconds",
                 code="invalid_seconds",
             )
-        notes.append(f"{model} does not make {length:g} seconds; this has {most:g}.")
+        notes.append(f"{public(model)} does not make {length:g} seconds; this has {most:g}.")
         length = most
     return Fitted(wanted, f"{length:g}", notes)
 
@@ -154,11 +169,11 @@ def models(settings: Settings) -> list[dict[str, Any]]:
 
     listed = []
     presets = [{"name": one.name, "about": one.about} for one in styles().values()]
-    for name in names(settings):
-        info, able = info_of(name), abilities(name)
-        verbs = list(ARGS) if able.windows else ["generate", *(["animate"] if able.needs else [])]
+    for name, model in names(settings).items():
+        info, able = info_of(model), abilities(model)
+        verbs = list(ARGS) if able.windows else ["generate", *(["animate"] if able.needs else []), "upscale"]
         facts = {
-            "default": name == settings.model,
+            "default": model == settings.model,
             "title": info.name,
             "sizes": [f"{width}x{height}" for width, height in info.sizes],
             "default_size": "{}x{}".format(*info.sizes[0]),

@@ -115,6 +115,7 @@ def serve_forever(settings: Settings, host: str, port: int, staff: Staff) -> Non
     import uvicorn
 
     from sorairo.serving.app import create_app
+    from sorairo.serving.heads import TimedHeads
 
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -128,6 +129,7 @@ def serve_forever(settings: Settings, host: str, port: int, staff: Staff) -> Non
         host=host,
         port=port,
         log_level="warning",
+        http=TimedHeads,
         access_log=False,
         timeout_keep_alive=65,
         timeout_graceful_shutdown=5,

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from sorairo.serving.catalog import public
 from sorairo.serving.queue import position, positions
 from sorairo.serving.tables import File, Job
 
@@ -28,7 +29,7 @@ def video_json(session: Session, job: Job, places: dict[str, int] | None = None)
     return {
         "id": job.id,
         "object": "video",
-        "model": job.said.get("model") or job.model,
+        "model": job.said.get("model") or public(job.model),
         "status": job.status,
         "progress": job.progress,
         "created_at": int(job.created),
@@ -41,8 +42,8 @@ def video_json(session: Session, job: Job, places: dict[str, int] | None = None)
         "error": error_json(job),
         "sorairo": {
             "verb": job.verb,
-            "model": job.model,
-            "request": job.request,
+            "model": public(job.model),
+            "request": job.request | {"model": public(job.model)},
             "stage": job.stage,
             "step": job.step,
             "of": job.steps,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from sorairo.jobs.request import Request
 from sorairo.serving.body import Body
-from sorairo.serving.catalog import abilities, fit, model_for, reported
+from sorairo.serving.catalog import OFFICIAL, abilities, fit, model_for, public, reported
 from sorairo.serving.errors import ApiError
 from sorairo.serving.inputs import own
 from sorairo.serving.keys import Caller
@@ -65,7 +65,7 @@ def create(here: Service, who: Caller, body: Body) -> Wish:
     asked, size, seconds = text(body, "model"), text(body, "size"), number(body, "seconds")
     model = model_for(here.settings, asked)
     able = abilities(model)
-    old = asked is None or asked != model
+    old = asked is None or asked != public(model)
     default = "720x1280" if old and here.settings.fit_requests else None
     fitted = fit(here.settings, model, size or default, 4 if seconds is None else seconds)
     reference = here.inputs.reference(who, body, "input_reference")
@@ -74,7 +74,7 @@ def create(here: Service, who: Caller, body: Body) -> Wish:
         raise ApiError(400, "A character and an input_reference do not go together.", param="characters")
     source = reference or source
     if source and not (able.windows or able.needs):
-        raise ApiError(400, f"{model} cannot start from a picture.", param="input_reference")
+        raise ApiError(400, f"{public(model)} cannot start from a picture.", param="input_reference")
     request = Request.parse(
         {
             "verb": "animate" if source else "generate",
@@ -295,7 +295,10 @@ def ours(here: Service, who: Caller, verb: str, values: dict[str, Any]) -> Wish:
         for source in request.sources:
             here.inputs.check(session, who, source, "sources")
         from_video = next((source for source in request.sources if source.startswith("video_")), None)
-        charged, size, seconds = estimate(session, request, from_video)
+        if request.verb == "upscale":
+            charged, size, seconds = doubled(session, request)
+        else:
+            charged, size, seconds = estimate(session, request, from_video)
     return Wish(
         request=request,
         size=size,
@@ -364,3 +367,16 @@ def estimate(session: Session, request: Request, source: str | None) -> tuple[fl
         return said or default, size, before + (said or default)
     total = said if said is not None else (before or default)
     return max(total, 0.1), size, total
+
+
+def doubled(session: Session, request: Request) -> tuple[float, str, float]:
+    """The same for upscale, whose output is as long as its input and twice as wide and high."""
+    (source,) = request.sources
+    table = File if source.startswith("file_") else Job
+    found = session.scalars(select(table).where(table.id == source)).one()
+    width, height = found.facts.get("width"), found.facts.get("height")
+    job = found if isinstance(found, Job) else None
+    seconds = float(found.facts.get("seconds") or (job.seconds if job else 0.1))
+    if job and (job.size in OFFICIAL or not width):
+        return seconds, job.size, seconds
+    return seconds, f"{2 * (width or 0)}x{2 * (height or 0)}", seconds

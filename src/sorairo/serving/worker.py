@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sorairo.jobs.models import Models
 from sorairo.jobs.request import Request
 from sorairo.jobs.run import Result, run
-from sorairo.serving.catalog import OFFICIAL
+from sorairo.serving.catalog import OFFICIAL, without_folders
 from sorairo.serving.database import Database
 from sorairo.serving.media import pictures
 from sorairo.serving.queue import Lease, Lost, Queue
@@ -86,14 +86,17 @@ class Worker:
         except Cancelled:
             self._quietly(self._ended, lease)
         except UserError as error:
-            self._quietly(self.queue.fail, lease, "invalid_request", str(error))
+            self._quietly(
+                self.queue.fail, lease, "invalid_request", without_folders(self.settings, str(error))
+            )
         except Lost:
             self.store.remove(f"jobs/{lease.job}/{lease.token}")
         except MemoryError:
             self._quietly(self.queue.hand_back, lease, "there was not enough memory")
         except Exception as error:
             log.exception("job %s", lease.job)
-            self._quietly(self.queue.hand_back, lease, f"{type(error).__name__}: {error}"[:500])
+            reason = without_folders(self.settings, f"{type(error).__name__}: {error}")
+            self._quietly(self.queue.hand_back, lease, reason[:500])
         return True
 
     def _quietly(self, write: Callable[..., None], *values: Any) -> None:

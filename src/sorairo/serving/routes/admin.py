@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from sqlalchemy import select
 
+from sorairo.serving.catalog import public
 from sorairo.serving.errors import missing
 from sorairo.serving.keys import list_keys, revoke_key
 from sorairo.serving.service import Admin, Here
@@ -29,7 +30,7 @@ def jobs(here: Here, who: Admin, limit: Annotated[int, Query(ge=1, le=1000)] = 1
                 "project": job.project,
                 "key": job.key,
                 "verb": job.verb,
-                "model": job.model,
+                "model": public(job.model),
                 "status": job.status,
                 "progress": job.progress,
                 "worker": job.worker,
