@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from sorairo.serving import media
 from sorairo.serving.app import create_app
+from sorairo.serving.heads import TimedHeads
 from sorairo.serving.settings import Settings
 
 
@@ -54,6 +56,39 @@ def test_a_body_that_comes_too_slowly(settings: Settings) -> None:
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"])["error"]["code"] == "body_too_slow"
     app.state.service.database.close()
+
+
+@pytest.mark.parametrize("first", [b"", b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"])
+def test_a_head_that_comes_too_slowly(settings: Settings, first: bytes) -> None:
+    """Of a connection's first call and of a further one."""
+
+    class Quick(TimedHeads):
+        seconds = 0.3
+
+    app = create_app(replace(settings, hosts=()), housekeeping=False)
+    web = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none", http=Quick))
+
+    async def main() -> tuple[bytes, float]:
+        task = asyncio.create_task(web.serve())
+        while not web.started:
+            await asyncio.sleep(0.01)
+        port = web.servers[0].sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answer = b""
+        if first:
+            writer.write(first)
+            answer = await reader.readuntil(b"}")
+        start = time.monotonic()
+        writer.write(b"GET /health HTTP/1.1\r\nx-slow: ")
+        rest = await asyncio.wait_for(reader.read(), 10)
+        spent = time.monotonic() - start
+        writer.close()
+        web.should_exit = True
+        await task
+        return answer + rest, spent
+
+    answer, spent = asyncio.run(main())
+    assert bool(first) == (b"200 OK" in answer) and spent < 5
 
 
 def noise(width: int) -> bytes:
