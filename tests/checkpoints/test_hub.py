@@ -1,8 +1,10 @@
+import email.utils
 import hashlib
 import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -10,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from sorairo.checkpoints.hub import store
-from sorairo.checkpoints.hub.pull import choose, pull
-from sorairo.checkpoints.hub.remote import Hub, RemoteFile
+from sorairo.checkpoints.hub import remote, store
+from sorairo.checkpoints.hub.choose import RemoteFile, choose
+from sorairo.checkpoints.hub.pull import pull
+from sorairo.checkpoints.hub.remote import Hub
 from sorairo.types import UserError
 
 REPO = "owner/tiny-model"
@@ -42,54 +45,86 @@ CHOSEN = {
 }
 
 
+COMMIT = "c" * 40
+
+
 def blob(data):
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 @dataclass
 class Server:
-    """The hub's two endpoints over FILES; what it does wrong is set from outside."""
+    """The hub's three endpoints over FILES, as huggingface_hub asks them; what it does wrong is set from outside."""
 
     files: dict = field(default_factory=lambda: dict(FILES))
     cut: dict = field(default_factory=dict)  # path -> after how many bytes an answer breaks off, each time
-    busy: int = 0  # how many requests are answered 503 first
+    busy: int = 0  # how many requests are answered first with:
+    busy_status: int = 503
+    retry_after: str | None = None
     status: int | None = None
     ranges: bool = True
     token: str | None = None
-    redirect: str | None = None  # files are served from there, as from a content network
+    redirect: str | None = None  # large files are served from there, as from a content network
     lie: dict = field(default_factory=dict)  # path -> bytes served in place of the listed ones
-    requests: list = field(default_factory=list)
+    requests: list = field(default_factory=list)  # of contents and listings: (path, range, token)
     url: str = ""
+    commit: str = COMMIT
+
+    def is_large(self, path):
+        return len(self.files[path]) > 1000
 
     def entry(self, path):
         data = self.files[path]
         entry = {"type": "file", "path": path, "size": len(data), "oid": blob(data)}
-        if len(data) > 1000:
+        if self.is_large(path):
             entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
         return entry
 
     def answer(self, handler):
         url = urlsplit(handler.path)
-        self.requests.append((url.path, handler.headers.get("Range"), handler.headers.get("Authorization")))
-        if self.status:
-            return handler.send_error(self.status)
-        if self.busy:
-            self.busy -= 1
-            return handler.send_error(503)
+        head = handler.command == "HEAD"
+        if not head:
+            self.requests.append(
+                (url.path, handler.headers.get("Range"), handler.headers.get("Authorization"))
+            )
+        if self.status or self.busy:
+            self.busy = max(0, self.busy - 1)
+            return self.refuse(handler, self.status or self.busy_status)
         if self.token and handler.headers.get("Authorization") != f"Bearer {self.token}":
-            return handler.send_error(401)
-        if url.path == f"/api/models/{REPO}/tree/main":
+            return self.refuse(handler, 401)
+        if url.path == f"/api/models/{REPO}/revision/main":
+            return self.content(handler, json.dumps({"id": REPO, "sha": self.commit}).encode())
+        if url.path == f"/api/models/{REPO}/tree/{self.commit}":
             return self.listing(handler, int(parse_qs(url.query).get("cursor", ["0"])[0]))
-        prefix = f"/{REPO}/resolve/main/"
-        path = unquote(url.path).removeprefix(prefix)
-        if not url.path.startswith(prefix) or path not in self.files:
-            return handler.send_error(404)
-        if self.redirect:
-            handler.send_response(302)
-            handler.send_header("Location", self.redirect + handler.path)
-            handler.send_header("Content-Length", "0")
-            return handler.end_headers()
+        at_commit = url.path.replace("/resolve/main/", f"/resolve/{self.commit}/")
+        prefix = f"/{REPO}/resolve/{self.commit}/"
+        path = unquote(at_commit).removeprefix(prefix)
+        if not at_commit.startswith(prefix) or path not in self.files:
+            return self.refuse(handler, 404)
+        if head:
+            return self.metadata(handler, path)
         return self.content(handler, self.lie.get(path, self.files[path]), self.cut.get(path))
+
+    def refuse(self, handler, status):
+        handler.send_response(status)
+        if self.retry_after is not None:
+            handler.send_header("Retry-After", self.retry_after)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    def metadata(self, handler, path):
+        away = self.redirect if self.is_large(path) else None
+        data = self.files[path]
+        handler.send_response(302 if away else 200)
+        handler.send_header("X-Repo-Commit", self.commit)
+        handler.send_header(
+            "ETag", f'"{hashlib.sha256(data).hexdigest() if self.is_large(path) else blob(data)}"'
+        )
+        handler.send_header("X-Linked-Size", str(len(data)))
+        if away:
+            handler.send_header("Location", away + handler.path)
+        handler.send_header("Content-Length", "0" if away else str(len(data)))
+        handler.end_headers()
 
     def listing(self, handler, first, page=5):
         entries = [{"type": "directory", "path": "vae", "oid": "0", "size": 0}]
@@ -97,14 +132,16 @@ class Server:
         body = json.dumps(entries[first : first + page]).encode()
         handler.send_response(200)
         if first + page < len(entries):
-            link = f"{self.url}/api/models/{REPO}/tree/main?recursive=true&cursor={first + page}"
+            link = f"{self.url}/api/models/{REPO}/tree/{self.commit}?recursive=true&cursor={first + page}"
             handler.send_header("Link", f'<{link}>; rel="next"')
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
 
-    def content(self, handler, data, cut):
+    def content(self, handler, data, cut=None):
         start = int((handler.headers.get("Range") or "bytes=0-")[6:].rstrip("-")) if self.ranges else 0
+        if start >= len(data) and start:
+            return self.refuse(handler, 416)
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Length", str(len(data) - start))
         handler.end_headers()
@@ -119,6 +156,8 @@ def serving(**wrong):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             server.answer(self)
+
+        do_HEAD = do_GET
 
         def log_message(self, *args):
             pass
@@ -138,13 +177,23 @@ def serving(**wrong):
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SORAIRO_HOME", str(tmp_path))
-    for name in ("HF_TOKEN", "HF_ENDPOINT", "http_proxy", "HTTP_PROXY"):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "models" / "owner" / "tiny-model"
 
 
-def hub(server, **extra):
-    return Hub(endpoint=server.url, repo=REPO, revision="main", wait=0.0, **extra)
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """huggingface_hub waits a second before it takes up a broken connection, and keeps pieces of 10 MB."""
+    from huggingface_hub import constants, file_download
+
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100_000)
+    monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)
+
+
+def hub(server):
+    return Hub(endpoint=server.url, repo=REPO, revision="main", wait=0.0)
 
 
 def here(home):
@@ -175,6 +224,10 @@ def test_a_broken_connection_is_taken_up_where_it_broke(home):
     assert pulled.fetched == pulled.manifest.size and here(home)[BIG] == WEIGHTS
 
 
+def parts(home):
+    return list(home.parents[2].rglob("*.part"))
+
+
 class Stop(BaseException):
     pass
 
@@ -199,9 +252,9 @@ def test_an_interrupted_pull_is_marked_refused_and_finished_later(home):
         server.requests.clear()
         server.cut.clear()
         pulled = pull(REPO, hub=hub(server))
-        assert [r for p, r, _ in server.requests if p.endswith(BIG)] == ["bytes=300000-"]
+        assert [r for p, r, _ in server.requests if p.endswith(BIG)] == ["bytes=100000-"]
     assert 0 < pulled.fetched < pulled.manifest.size and here(home)[BIG] == WEIGHTS
-    assert store.verify(home) == [] and not list(home.rglob("*.part"))
+    assert store.verify(home) == [] and not parts(home)
 
 
 def test_a_hub_that_cannot_resume_begins_anew(home):
@@ -219,7 +272,7 @@ def test_a_wrong_hash_is_not_kept(home):
     with serving(lie={BIG: WEIGHTS[:-1] + b"?"}) as server:
         with pytest.raises(UserError, match=r"transformer/.* did not arrive as the hub describes it"):
             pull(REPO, hub=hub(server))
-        assert BIG not in here(home) and not list(home.rglob("*.part"))
+        assert BIG not in here(home) and not parts(home)
         server.lie.clear()
         pull(REPO, hub=hub(server))
     assert store.verify(home) == []
@@ -230,7 +283,7 @@ def test_a_spoilt_part_is_fetched_again_from_the_beginning(home):
         with pytest.raises(Stop):
             pull(REPO, hub=hub(server), progress=stop_after(200_000))
         server.cut.clear()
-        (part,) = home.rglob("*.part")
+        (part,) = parts(home)
         part.write_bytes(b"?" * part.stat().st_size)
         pull(REPO, hub=hub(server))
     assert here(home)[BIG] == WEIGHTS
@@ -241,6 +294,7 @@ def test_a_new_revision_replaces_what_changed(home):
         pull(REPO, hub=hub(server))
         server.files["vae/diffusion_pytorch_model.safetensors"] = b"w" * 5000
         del server.files["LICENSE.txt"]
+        server.commit = "d" * 40
         pulled = pull(REPO, hub=hub(server))
     assert pulled.fetched == 5000 and "LICENSE.txt" not in here(home)
     assert here(home)["vae/diffusion_pytorch_model.safetensors"] == b"w" * 5000
@@ -298,12 +352,128 @@ def test_weights_that_are_pickles_only_are_refused():
         choose(listed("model_index.json", "transformer/a.safetensors", "vae/model.bin"), REPO)
     with pytest.raises(UserError, match=r"\.ckpt only as a pickle"):
         choose(listed("model.ckpt"), REPO)
-    with pytest.raises(UserError, match=r"no \.safetensors weights"):
+    with pytest.raises(UserError, match=r"no \.safetensors or \.gguf weights"):
         choose(listed("config.json", "README.md"), REPO)
     with pytest.raises(UserError, match="outside its folder"):
         choose(listed("a.safetensors", "../../x.json"), REPO)
-    only_half = [file.path for file in choose(listed("a/model.fp16.safetensors"), REPO)[0]]
-    assert only_half == ["a/model.fp16.safetensors"]
+    for names, wanted in (
+        (["a/model.fp16.safetensors"], ["a/model.fp16.safetensors"]),
+        (["a/model.fp16.safetensors", "a/model.bf16.safetensors"], ["a/model.bf16.safetensors"]),
+    ):
+        assert [file.path for file in choose(listed(*names), REPO).files] == wanted
+
+
+def test_wans_own_repository_is_refused_before_a_byte_with_the_one_to_take():
+    names = ["config.json", "diffusion_pytorch_model.safetensors", "Wan2.1_VAE.pth"]
+    names += ["models_t5_umt5-xxl-enc-bf16.pth", "google/umt5-xxl/tokenizer.json", "README.md"]
+    with pytest.raises(
+        UserError, match=r"Wan2\.1_VAE\.pth and 1 more only as a pickle.*Wan2\.1-T2V-1\.3B-Diffusers"
+    ):
+        choose(listed(*names), "Wan-AI/Wan2.1-T2V-1.3B")
+    converted = [name.replace(".pth", ".safetensors") for name in names]
+    assert len(choose(listed(*converted), "somebody/wan").files) == 5
+
+
+COLLECTION = [
+    "split_files/diffusion_models/wan_low_fp8_scaled.safetensors",
+    "split_files/diffusion_models/wan_high_fp8_scaled.safetensors",
+    "split_files/vae/wan_2.1_vae.safetensors",
+    "gguf/wan-Q4_K_M.gguf",
+    "sharded/model-00001-of-00002.safetensors",
+    "sharded/model-00002-of-00002.safetensors",
+    "sharded/model.safetensors.index.json",
+    "sharded/config.json",
+    "old/wan.pth",
+]
+
+
+def test_of_a_collection_the_named_file_is_pulled_and_nothing_else():
+    files = listed(*COLLECTION)
+    with pytest.raises(UserError, match=r"is a collection .*sorairo models pull owner/tiny-model/PATH"):
+        choose(files, REPO)
+    chosen = {
+        path: [file.path for file in choose(files, REPO, path).files]
+        for path in (COLLECTION[2], "gguf/wan-Q4_K_M.gguf", COLLECTION[4], "split_files/vae")
+    }
+    assert chosen[COLLECTION[2]] == chosen["split_files/vae"] == [COLLECTION[2]]
+    assert chosen["gguf/wan-Q4_K_M.gguf"] == ["gguf/wan-Q4_K_M.gguf"]
+    assert chosen[COLLECTION[4]] == COLLECTION[4:7]
+    for path, sentence in (
+        ("split_files/diffusion_models", "is a collection"),
+        ("old/wan.pth", "is a pickle"),
+        ("nothing.safetensors", "has no nothing.safetensors; its weights are split_files"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            choose(files, REPO, path)
+
+
+def test_a_file_of_a_repository_is_pulled_beside_another(home):
+    path = "transformer/diffusion_pytorch_model.fp16.safetensors"
+    with serving() as server:
+        one = pull(f"{REPO}/{path}", hub=hub(server))
+        two = pull(f"{REPO}/{BIG}", hub=hub(server))
+    assert one.path == home / path and one.path.read_bytes() == b"half" and one.fetched == 4
+    assert two.path.read_bytes() == WEIGHTS and {file.path for file in two.manifest.files} == {path, BIG}
+    assert store.find(f"{REPO}/{path}") == one.path and store.verify(home) == []
+    with pytest.raises(UserError, match=r"models pull owner/tiny-model/a/b\.gguf"):
+        store.find(f"{REPO}/a/b.gguf")
+
+
+def test_what_another_program_fetched_is_found_and_ours_by_others(home, monkeypatch):
+    from huggingface_hub import hf_hub_download
+
+    cache = {"cache_dir": home.parents[2] / "cache"}
+    with serving() as server:
+        hf_hub_download(REPO, BIG, endpoint=server.url, **cache)
+        hf_hub_download(REPO, "model_index.json", endpoint=server.url, **cache)
+        snapshot = store.find(REPO)  # without a pull
+        assert (snapshot / BIG).read_bytes() == WEIGHTS and store.repo_of(snapshot) == REPO
+        assert store.name_of(snapshot) == "tiny-model"
+        server.requests.clear()
+        pulled = pull(REPO, hub=hub(server))
+    rest = CHOSEN - {BIG, "model_index.json"}
+    assert pulled.fetched == sum(len(FILES[name]) for name in rest)
+    assert not any(path.endswith(BIG) for path, _, _ in server.requests) and here(home)[BIG] == WEIGHTS
+    for name in CHOSEN:
+        with open(hf_hub_download(REPO, name, local_files_only=True, **cache), "rb") as file:
+            assert file.read() == FILES[name]
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert pull(REPO).fetched == 0 and store.verify(home) == []
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
+        pull("owner/other")
+    freed = store.remove(REPO)  # what was there before stays
+    assert freed < 10_000 and (snapshot / BIG).read_bytes() == WEIGHTS
+    assert not (snapshot / "LICENSE.txt").exists()
+
+
+def test_a_pointer_in_place_of_weights_ends_at_once(home):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 800080\n"
+    with serving(lie={BIG: pointer}) as server:
+        with pytest.raises(UserError, match="serves a pointer of Git LFS in place of transformer/"):
+            pull(REPO, hub=hub(server))
+        assert len([path for path, _, _ in server.requests if path.endswith(BIG)]) == 1
+    assert not parts(home)
+    with (
+        serving(lie={BIG: WEIGHTS[:1000]}) as server,
+        pytest.raises(UserError, match="ends before its 800080 bytes"),
+    ):
+        pull(REPO, hub=hub(server))
+
+
+def test_a_hub_is_given_the_time_that_it_asks_for(home, monkeypatch):
+    waited = []
+    monkeypatch.setattr(remote.time, "sleep", waited.append)
+    with serving(busy=2, busy_status=429, retry_after="7") as server:
+        assert pull(REPO, hub=hub(server)).manifest.complete
+    assert waited == [7.0, 7.0]
+    with (
+        serving(status=429, retry_after="9000") as server,
+        pytest.raises(UserError, match="wait for 9000 seconds"),
+    ):
+        pull(REPO, hub=hub(server))
+    later = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=100))
+    assert 90 < remote._wished({"Retry-After": later}) <= 100
+    assert remote._wished({}) is None and remote._wished({"Retry-After": "soon"}) is None
 
 
 def test_the_store_follows_xdg(monkeypatch, tmp_path):

@@ -18,6 +18,7 @@ models_hub.register(app)
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SORAIRO_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "models" / "owner" / "tiny-model"
 
 

@@ -128,11 +128,10 @@ def info_of(folder: Path) -> ModelInfo:
         own.is_file() or index.parts["text_encoder"] == "BertModel"
     ):  # no published Wan reads words with a BERT
         return from_json(ModelInfo, own)
-    manifest = store.read_manifest(folder)
-    repo = manifest.repo if manifest else None
+    repo = store.repo_of(folder)
     short = {repo: name for name, repo in store.SHORT_NAMES.items()}
     return published_info(
-        short.get(repo or "", folder.resolve().name),
+        short.get(repo or "", store.name_of(folder)),
         repo,
         _transformer_config(folder / "transformer", TEXT_LEN),
         _codec_config(folder / "vae"),

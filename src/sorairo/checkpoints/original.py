@@ -106,11 +106,10 @@ def original_info(folder: Path) -> ModelInfo:
     own = folder / "sorairo.json"
     if own.is_file():
         return from_json(ModelInfo, own)
-    manifest = store.read_manifest(folder)
     transformers, constants = _transformers(folder), _constants(folder)
     return published_info(
-        folder.resolve().name,
-        manifest.repo if manifest else None,
+        store.name_of(folder),
+        store.repo_of(folder),
         transformers[0].config,
         _codec(folder, constants).config,
         experts=len(transformers) == 2,

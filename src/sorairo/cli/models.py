@@ -25,7 +25,7 @@ def list_models(
 ) -> None:
     """List the models that ship in the package, those that were pulled, and those that can be."""
     from sorairo.checkpoints.folder import find_folder, model_names
-    from sorairo.checkpoints.hub.store import SHORT_NAMES, pulled
+    from sorairo.checkpoints.hub.store import SHORT_NAMES, cached, pulled
 
     models = [facts(find_folder(name)) for name in model_names()]
     here = [
@@ -36,6 +36,10 @@ def list_models(
             "complete": manifest.complete,
         }
         for folder, manifest in pulled()
+    ]
+    here += [
+        {"name": repo, "folder": str(folder), "megabytes": _megabytes(folder), "complete": None}
+        for repo, folder in cached({model["name"] for model in here})
     ]
     have = {model["name"] for model in here}
     others = {name: repo for name, repo in SHORT_NAMES.items() if repo not in have}
@@ -51,7 +55,9 @@ def list_models(
             f"{model['megabytes']:.0f} MB, {safe(model['licence'])}"
         )
     for model in here:
-        state = "pulled" if model["complete"] else "half pulled"
+        state = {True: "pulled", False: "half pulled", None: "in the cache of huggingface_hub"}[
+            model["complete"]
+        ]
         print(f"{safe(model['name'])}  {model['megabytes']:.0f} MB, {state}")
     print("To be had by `sorairo models pull NAME`:")
     for name, repo in others.items():
@@ -116,12 +122,15 @@ def facts(folder: Path) -> dict[str, Any]:
     from sorairo.config import to_dict
 
     values = to_dict(read_info(folder))
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return values | {
         "folder": str(folder),
-        "megabytes": round(size / 1e6, 1),
+        "megabytes": round(_megabytes(folder), 1),
         "seconds": values["max_frames"] / values["fps"],
     }
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def paragraph(name: str, text: str, width: int = 100) -> str:

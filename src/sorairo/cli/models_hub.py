@@ -18,6 +18,12 @@ __all__ = ["folder_or_none", "needed", "parsed_ask", "print_needed", "pull", "re
 Repo = Annotated[
     str, typer.Argument(metavar="REPO", help="owner/name, or a short name such as dit-xl-2-256.")
 ]
+Wanted = Annotated[
+    str,
+    typer.Argument(
+        metavar="REPO[/PATH]", help="owner/name, owner/name/path/file.safetensors, or a short name."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -39,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def pull(
-    repo: Repo,
+    repo: Wanted,
     revision: Annotated[
         str, typer.Option(metavar="REV", help="A branch, tag, commit or refs/pr/N.")
     ] = "main",
@@ -51,16 +57,23 @@ def pull(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download a model, or finish a download: only the files that are needed, checked by hash, no pickles."""
+    """Download a model, or finish a download: only the files that are needed, checked by hash, no pickles.
+
+    What diffusers, transformers or ComfyUI fetched before is found in their cache and not fetched again.
+
+    Examples: sorairo models pull wan2.1-1.3b; sorairo models pull
+    Comfy-Org/Wan_2.1_ComfyUI_repackaged/split_files/vae/wan_2.1_vae.safetensors
+    """
     from sorairo.checkpoints.hub.pull import pull as pull_model
 
     with _Bytes("pull") as bar:
         done = pull_model(repo, revision=revision, endpoint=endpoint, progress=bar)
     if as_json:
         values = {"repo": done.manifest.repo, "folder": str(done.folder), "bytes": done.manifest.size}
+        values |= {"path": str(done.path)}
         print(json.dumps(values | {"fetched": done.fetched, "left_out": list(done.left_out)}))
         return
-    print(f"{safe(done.manifest.repo)}: {done.manifest.size / 1e9:.2f} GB in {safe(done.folder)}")
+    print(f"{safe(done.manifest.repo)}: {done.manifest.size / 1e9:.2f} GB in {safe(done.path)}")
     if done.left_out:
         print(f"left out, as pickles: {safe(', '.join(done.left_out))}")
 
@@ -112,15 +125,15 @@ def rm(
 def folder_or_none(model: str) -> Path | None:
     """The folder of a model; None for a published one that is not here but whose shapes are known."""
     from sorairo.checkpoints.folder import find_folder
-    from sorairo.checkpoints.hub.store import SHORT_NAMES, folder_of
+    from sorairo.checkpoints.hub.store import SHORT_NAMES, find
+    from sorairo.types import UserError
 
     repo = SHORT_NAMES.get(model.lower(), model)
-    if (
-        (repo != model or repo in SHORT_NAMES.values())
-        and not Path(model).exists()
-        and not folder_of(repo).is_dir()
-    ):
-        return None
+    if repo in SHORT_NAMES.values() and not Path(model).exists():
+        try:
+            return find(repo)
+        except UserError:
+            return None
     return find_folder(model)
 
 
@@ -186,6 +199,7 @@ class _Bytes:
         self.bars = Progress(
             TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal
         )
+        self.verb = verb
         self.task = self.bars.add_task(verb, total=None)
 
     def __enter__(self) -> _Bytes:
@@ -196,4 +210,4 @@ class _Bytes:
         self.bars.stop()
 
     def __call__(self, path: str, done: int, total: int) -> None:
-        self.bars.update(self.task, description=path, completed=done, total=total)
+        self.bars.update(self.task, description=path or self.verb, completed=done, total=total)

@@ -1,178 +1,200 @@
-"""Pull a model from a hub: only what is needed, resumed where it stopped, checked by its hashes, never a pickle."""
+"""Pull a model from a hub into the cache that huggingface_hub's users share, and link it: only what is needed, resumed
+where it stopped, checked by its hashes, never a pickle."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from sorairo.checkpoints.hub.remote import Hub, RemoteFile
+from sorairo.checkpoints.hub.cache import CachedRepo, hub_cache, is_offline, link
+from sorairo.checkpoints.hub.choose import Choice, RemoteFile, choose
+from sorairo.checkpoints.hub.remote import Hub
 from sorairo.checkpoints.hub.store import (
-    SHORT_NAMES,
     Manifest,
     PulledFile,
     file_hash,
     folder_of,
+    is_whole,
     read_manifest,
+    split_name,
     write_manifest,
 )
-from sorairo.checkpoints.tensors import PICKLES
 from sorairo.types import UserError
 
-__all__ = ["Pulled", "choose", "pull"]
+__all__ = ["Pulled", "pull"]
 
-# Beside weights and configuration: words of tokenizers, and the licence.
-NEEDED = re.compile(
-    r"\.(safetensors|json)$|(^|/)(merges\.txt|vocab\.txt|[\w.-]+\.model)$|(^|/)LICEN[SC]E[^/]*$", re.I
-)
-# The same weights in another precision, as in model.fp16.safetensors
-VARIANT = re.compile(r"\.(fp16|bf16|fp32|ema|non_ema)[.-]|index\.(fp16|bf16|fp32)\.json$")
+PART = ".sorairo.part"
 # progress(path, bytes of all files so far, bytes of all files)
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pulled:
-    """What a pull did. fetched: bytes that came over the wire. left_out: pickles whose folder has safetensors."""
+    """What a pull did. fetched: bytes that came over the wire. left_out: pickles whose folder has safetensors.
+
+    path: the folder, or the file or folder in it that was asked for.
+    """
 
     folder: Path
+    path: Path
     manifest: Manifest
     fetched: int
     left_out: tuple[str, ...]
 
 
-def choose(files: Sequence[RemoteFile], repo: str) -> tuple[list[RemoteFile], list[str]]:
-    """What of a repository to fetch, and its pickles, which are not fetched.
-
-    Raises UserError where a folder's weights are there as a pickle only, and where there are no weights.
-    """
-    names = [file.path for file in files]
-    diffusers = "model_index.json" in names
-    weights = [name for name in names if name.endswith(".safetensors")]
-    plain = {folder(name) for name in weights if not VARIANT.search(name)}
-    pickles = [name for name in names if name.endswith(PICKLES)]
-
-    def wanted(file: RemoteFile) -> bool:
-        name = file.path
-        if diffusers and "/" not in name and name.endswith(".safetensors"):
-            return False  # the whole model once more, in one file
-        if VARIANT.search(name) and folder(name) in plain:
-            return False
-        return NEEDED.search(name) is not None
-
-    chosen = [file for file in files if wanted(file)]
-    held = {folder(file.path) for file in chosen if file.path.endswith(".safetensors")}
-    alone = [name for name in pickles if folder(name) not in held and not (diffusers and "/" not in name)]
-    if alone:
-        raise UserError(
-            f"{repo} has {alone[0]} only as a pickle, which can run code when it is opened: look for a --revision with"
-            " safetensors, or convert it where you trust it (docs/models.md shows how)."
-        )
-    if not held:
-        raise UserError(f"{repo} holds no .safetensors weights, so there is nothing to pull.")
-    for file in chosen:
-        path = PurePosixPath(file.path)
-        if path.is_absolute() or ".." in path.parts or re.search(r"[\\:\x00]", file.path):
-            raise UserError(f"{repo} names a file outside its folder ({file.path!r}); it was not pulled.")
-    return chosen, pickles
-
-
 def pull(
-    repo: str,
+    name: str,
     *,
     revision: str = "main",
     endpoint: str | None = None,
     progress: Progress | None = None,
     hub: Hub | None = None,
 ) -> Pulled:
-    """Fetch a repository ("owner/name", or a short name) into the user's data folder, or finish doing so.
+    """Fetch what is needed of a repository, or finish doing so.
 
-    What is there already, with the same hash, is not fetched again. Raises UserError where the hub refuses or is not
-    reached, the disk is too small, a hash is wrong, or weights are there as a pickle only.
+    name: "owner/name", "owner/name/path" for one folder or file of it, or a short name. What is there already, here or
+    in the cache of huggingface_hub, is not fetched again. Raises UserError where the hub refuses or is not reached,
+    the disk is too small, a hash is wrong, or weights are there as a pickle only.
     """
-    repo = SHORT_NAMES.get(repo.lower(), repo)
-    target = folder_of(repo)
-    hub = hub or Hub.of(repo, revision, endpoint)
+    repo, within = split_name(name)
+    target, cache = folder_of(repo), CachedRepo.of(repo)
     before = read_manifest(target)
     if before is None and target.is_dir() and any(target.iterdir()):
         raise UserError(f"{target} exists and was not pulled; move it away first.")
-    chosen, pickles = choose(hub.files(), repo)
-    files = tuple(PulledFile(path=file.path, size=file.size, hash=file.hash) for file in chosen)
-    manifest = Manifest(repo=repo, revision=revision, files=files, complete=False)
+    if is_offline():
+        commit, choice = _offline(cache, repo, revision, within)
+        hub = None
+    else:
+        hub = hub or Hub.of(repo, revision, endpoint)
+        commit, files = hub.files()
+        choice = choose(files, repo, within)
     target.mkdir(parents=True, exist_ok=True)
     with _alone(target):
-        _forget_others(target, before, manifest)
-        have = {file.path for file in files if _is_whole(target / file.path, file.size)}
-        _check_space(target, [file for file in files if file.path not in have])
+        manifest = _manifest(choice, repo, revision, within, before)
+        _forget_others(target, cache, before, manifest)
+        have = {file.path for file in choice.files if is_whole(target / file.path, file.size)}
+        there = {
+            file.path: found
+            for file in choice.files
+            if file.path not in have and (found := cache.find(file.path, commit, file.size, file.hash))
+        }
+        missing = [file for file in choice.files if file.path not in have | there.keys()]
+        _check_space(cache, missing)
         write_manifest(target, manifest)
-        fetched, done = 0, sum(file.size for file in files if file.path in have)
+        for path, content in there.items():
+            link(content, target / path)
+        sizes = {file.path: file.size for file in choice.files}
+        done = sum(sizes.values()) - sum(file.size for file in missing)
+        fetched = 0
+        if progress:
+            progress("", done, sum(sizes.values()))
+        for file in missing:
+            assert hub is not None
 
-        def arrived(path: str, count: int) -> None:
-            nonlocal done
-            done += count
-            if progress:
-                progress(path, done, manifest.size)
+            def arrived(here: int, file: RemoteFile = file, done: int = done) -> None:
+                if progress:
+                    progress(file.path, done + here, sum(sizes.values()))
 
-        for file in files:
-            if file.path not in have:
-                fetched += _fetch(hub, file, target / file.path, arrived)
-        manifest = replace(manifest, complete=True)
+            fetched += _fetch(hub, cache, file, commit, target / file.path, arrived)
+            manifest = _brought(manifest, file.path)
+            write_manifest(target, manifest)
+            done += file.size
+        for file in choice.files:
+            cache_file = cache.find(file.path, commit, file.size, file.hash)
+            if cache_file is not None:
+                cache.name(file.path, revision, commit, cache_file)
+        whole = all(is_whole(target / file.path, file.size) for file in manifest.files)
+        manifest = replace(manifest, complete=whole)
         write_manifest(target, manifest)
-    return Pulled(folder=target, manifest=manifest, fetched=fetched, left_out=tuple(pickles))
+    return Pulled(
+        folder=target,
+        path=target / within if within else target,
+        manifest=manifest,
+        fetched=fetched,
+        left_out=choice.pickles,
+    )
 
 
-def folder(path: str) -> str:
-    """The folder that a file of a repository is in; "" is the repository itself."""
-    return path.rpartition("/")[0]
+def _manifest(choice: Choice, repo: str, revision: str, within: str, before: Manifest | None) -> Manifest:
+    """What will be there. A folder or file of a repository comes beside what was pulled of it before."""
+    known = {(file.path, file.hash): file.fetched for file in before.files} if before else {}
+    files = {
+        file.path: PulledFile(
+            path=file.path, size=file.size, hash=file.hash, fetched=known.get((file.path, file.hash), False)
+        )
+        for file in choice.files
+    }
+    if within and before:
+        files = {file.path: file for file in before.files} | files
+    return Manifest(repo=repo, revision=revision, files=tuple(files.values()), complete=False)
 
 
-def _is_whole(path: Path, size: int) -> bool:
-    """A file got its name once its hash was right, so its size is enough; what was cut since is fetched again."""
-    return path.is_file() and path.stat().st_size == size
+def _brought(manifest: Manifest, path: str) -> Manifest:
+    """The manifest, with a file marked as one that this pull brought into the cache."""
+    files = (replace(file, fetched=True) if file.path == path else file for file in manifest.files)
+    return replace(manifest, files=tuple(files))
 
 
-def _part(target: Path, hash_: str) -> Path:
+def _offline(cache: CachedRepo, repo: str, revision: str, within: str) -> tuple[str, Choice]:
+    """(commit, what of the cache's snapshot is needed), without asking a hub."""
+    commit = cache.commit(revision)
+    if commit is None:
+        raise UserError(
+            f"HF_HUB_OFFLINE is set, and {repo} at revision {revision} is not in {hub_cache()}; unset it to pull."
+        )
+    snapshot = cache.snapshot(commit)
+    files = []
+    for path in sorted(path for path in snapshot.rglob("*") if path.is_file()):
+        digest = path.resolve().name
+        kind = {64: "sha256", 40: "blob"}.get(len(digest)) if path.is_symlink() else None
+        files.append(
+            RemoteFile(
+                path=path.relative_to(snapshot).as_posix(),
+                size=path.stat().st_size,
+                hash=f"{kind}:{digest}" if kind else file_hash(path, "sha256"),
+            )
+        )
+    return commit, choose(files, repo, within)
+
+
+def _part(cache: CachedRepo, hash_: str) -> Path:
     """Where a file grows; its name holds the hash, so that another revision's beginning is never gone on with."""
-    return target.with_name(f"{target.name}.{hash_.partition(':')[2][:12]}.part")
+    blob = cache.blob(hash_)
+    return blob.with_name(blob.name + PART)
 
 
-def _fetch(hub: Hub, file: PulledFile, target: Path, arrived: Callable[[str, int], None]) -> int:
-    """Fetch one file, resuming its part, and give it its name once its hash is right; bytes that came.
+def _fetch(
+    hub: Hub,
+    cache: CachedRepo,
+    file: RemoteFile,
+    commit: str,
+    target: Path,
+    arrived: Callable[[int], None],
+) -> int:
+    """Fetch one file into the cache, resuming its part, and link it once its hash is right; bytes that came.
 
     A part that was resumed and turns out wrong is thrown away and fetched once more from the beginning.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = _part(target, file.hash)
+    part = _part(cache, file.hash)
     came = 0
-    for resumed in (True, False):
+    for _ in range(2):
         start = part.stat().st_size if part.is_file() else 0
-        if start > file.size:
-            part.unlink()
-            start = 0
-        if start:
-            arrived(file.path, start)
-        with part.open("ab") as out:
-            for offset, chunk in hub.read(file.path, start, file.size):
-                if offset != out.tell():  # the hub started again
-                    arrived(file.path, offset - out.tell())
-                    out.truncate(offset)
-                    out.seek(offset)
-                out.write(chunk)
-                came += len(chunk)
-                arrived(file.path, len(chunk))
-            out.flush()
-            os.fsync(out.fileno())
-        if file_hash(part, file.hash.partition(":")[0]) == file.hash:
-            os.replace(part, target)
+        arrived(start)
+        content = hub.fetch(file, commit, part, arrived)
+        came += file.size - start
+        if file_hash(content, file.hash.partition(":")[0]) == file.hash:
+            if content == part:
+                os.replace(part, cache.blob(file.hash))
+                content = cache.blob(file.hash)
+            link(content.resolve(), target)
             return came
-        part.unlink()
-        arrived(file.path, -file.size)
-        if not (start and resumed):
+        content.unlink()
+        if not start:
             break
     raise UserError(
         f"{file.path} of {hub.repo} did not arrive as the hub describes it (its hash differs), so it was not kept;"
@@ -180,27 +202,29 @@ def _fetch(hub: Hub, file: PulledFile, target: Path, arrived: Callable[[str, int
     )
 
 
-def _forget_others(target: Path, before: Manifest | None, now: Manifest) -> None:
+def _forget_others(target: Path, cache: CachedRepo, before: Manifest | None, now: Manifest) -> None:
     """Remove what an earlier pull of another revision left: other files, and files of another content."""
-    old = {file.path: file for file in before.files} if before else {}
-    new = {file.path: file for file in now.files}
-    for path, file in old.items():
-        if new.get(path) != file:
-            (target / path).unlink(missing_ok=True)
-    growing = {_part(target / file.path, file.hash) for file in now.files}
-    for part in target.rglob("*.part"):
+    new = {file.path: file.hash for file in now.files}
+    for file in before.files if before else ():
+        if new.get(file.path) != file.hash:
+            (target / file.path).unlink(missing_ok=True)
+    growing = {_part(cache, file.hash) for file in now.files}
+    for part in [*target.rglob("*.part"), *cache.folder.glob(f"blobs/*{PART}")]:
         if part not in growing:
             part.unlink()
 
 
-def _check_space(target: Path, files: Sequence[PulledFile]) -> None:
+def _check_space(cache: CachedRepo, files: Sequence[RemoteFile]) -> None:
     """Raise UserError, before any work, if the disk has no room for the rest."""
-    parts = (_part(target / file.path, file.hash) for file in files)
+    parts = (_part(cache, file.hash) for file in files)
     need = sum(file.size for file in files) - sum(part.stat().st_size for part in parts if part.is_file())
-    free = shutil.disk_usage(target).free
+    place = cache.folder
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
     if need > free:
         raise UserError(
-            f"{need / 1e9:.1f} GB are to come and {target} has {free / 1e9:.1f} GB free; make room, or set SORAIRO_HOME"
+            f"{need / 1e9:.1f} GB are to come and {place} has {free / 1e9:.1f} GB free; make room, or set HF_HOME"
             " to a folder on another disk."
         )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
+from sorairo.checkpoints.hub.cache import CachedRepo, repo_of_snapshot
 from sorairo.config import from_json, to_json
 from sorairo.types import UserError
 
@@ -16,19 +17,28 @@ __all__ = [
     "SHORT_NAMES",
     "Manifest",
     "PulledFile",
+    "cached",
     "check_complete",
     "file_hash",
     "find",
     "folder_of",
+    "is_whole",
     "models_home",
+    "name_of",
     "pulled",
     "read_manifest",
     "remove",
+    "repo_of",
+    "split_name",
     "verify",
     "write_manifest",
 ]
 
 MANIFEST = ".sorairo-pull.json"
+FILES = (
+    ".safetensors",
+    ".gguf",
+)  # what a name of more than two parts ends with, where it is no folder's path
 SHORT_NAMES = {
     "dit-xl-2-256": "facebook/DiT-XL-2-256",
     "dit-xl-2-512": "facebook/DiT-XL-2-512",
@@ -45,11 +55,15 @@ SHORT_NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class PulledFile:
-    """hash: "sha256:..." of the content, or "blob:...", git's sha1 of a blob (what hubs know of small files)."""
+    """hash: "sha256:..." of the content, or "blob:...", git's sha1 of a blob (what hubs know of small files).
+
+    fetched: whether a pull brought it into the cache, so that removing the model may delete it there.
+    """
 
     path: str
     size: int
     hash: str
+    fetched: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,23 +100,59 @@ def check_repo(repo: str) -> str:
     return repo
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """("owner/name", the path in it or "") of a short name, "owner/name" or "owner/name/path". Raises UserError."""
+    name = SHORT_NAMES.get(name.lower(), name).rstrip("/")
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or "\\" in part for part in parts[2:]):
+        check_repo(name)
+    return check_repo("/".join(parts[:2])), "/".join(parts[2:])
+
+
 def folder_of(repo: str) -> Path:
     """Where a repository ("owner/name", or a short name) is or would be."""
     return models_home().joinpath(*check_repo(SHORT_NAMES.get(repo.lower(), repo)).split("/"))
 
 
 def find(name: str) -> Path | None:
-    """The folder of a model that was pulled, by its short name or repository; None for what is no such name.
+    """The folder of a model that is here, by its short name or repository; None for what is no such name.
 
-    Raises UserError, which says how to get it, for such a name that was not pulled.
+    "owner/name/path" is a file or folder of one that was pulled. What was not pulled, but lies in the cache of
+    huggingface_hub, is found there. Raises UserError, which says how to get it, for such a name that is not here.
     """
-    repo = SHORT_NAMES.get(name.lower(), name)
-    if repo == name and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
+    full = SHORT_NAMES.get(name.lower(), name)
+    if full == name and (name.count("/") < 1 or name.startswith((".", "/", "~"))):
         return None
+    if full.count("/") > 1 and not full.endswith(FILES):
+        return None
+    repo, within = split_name(full)
     folder = folder_of(repo)
-    if not folder.is_dir():
-        raise UserError(f"{name} is not on this machine; get it with: sorairo models pull {repo}")
-    return folder
+    found = folder / within if within else folder
+    if found.exists():
+        return found
+    cache = CachedRepo.of(repo)
+    commit = cache.commit("main")
+    for known in (within,) if within else ("model_index.json", "config.json"):
+        if commit and (cache.snapshot(commit) / known).is_file():
+            return cache.snapshot(commit) / within if within else cache.snapshot(commit)
+    raise UserError(f"{name} is not on this machine; get it with: sorairo models pull {full}")
+
+
+def repo_of(folder: Path) -> str | None:
+    """ "owner/name" of a folder that was pulled, or that lies in the cache of huggingface_hub; None for any other."""
+    manifest = read_manifest(folder)
+    return manifest.repo if manifest else repo_of_snapshot(folder.absolute())
+
+
+def name_of(folder: Path) -> str:
+    """The name of a checkpoint's folder; in the cache of huggingface_hub, where that is a commit, the repository's."""
+    repo = repo_of_snapshot(folder.absolute())
+    return repo.split("/")[1] if repo else folder.resolve().name
+
+
+def is_whole(path: Path, size: int) -> bool:
+    """A file got its name once its hash was right, so its size is enough; what was cut since is fetched again."""
+    return path.is_file() and path.stat().st_size == size
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -131,6 +181,16 @@ def pulled() -> list[tuple[Path, Manifest]]:
     """All pulled models, half-pulled ones too, by name."""
     found = sorted(models_home().glob(f"*/*/{MANIFEST}"))
     return [(path.parent, manifest) for path in found if (manifest := read_manifest(path.parent))]
+
+
+def cached(known: Container[str]) -> list[tuple[str, Path]]:
+    """(repository, folder) of the published models in the cache of huggingface_hub, but for those known already."""
+    found = []
+    for repo in SHORT_NAMES.values():
+        commit = CachedRepo.of(repo).commit("main")
+        if repo not in known and commit and (folder := CachedRepo.of(repo).snapshot(commit)).is_dir():
+            found.append((repo, folder))
+    return found
 
 
 def file_hash(path: Path, kind: str, progress: Callable[[int], None] | None = None) -> str:
@@ -162,11 +222,19 @@ def verify(folder: Path, progress: Callable[[int], None] | None = None) -> list[
 
 
 def remove(repo: str) -> int:
-    """Delete a pulled model; returns the bytes freed. Raises UserError where there is none."""
+    """Delete a pulled model; returns the bytes freed. Raises UserError where there is none.
+
+    What a pull brought into the cache of huggingface_hub is deleted there too; what was there before it stays.
+    """
     folder = folder_of(repo)
-    if read_manifest(folder) is None:
+    manifest = read_manifest(folder)
+    if manifest is None:
         raise UserError(f"{repo} has not been pulled, so there is nothing to remove.")
-    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    cache = CachedRepo.of(manifest.repo)
+    freed = sum(cache.forget(folder / file.path) for file in manifest.files if file.fetched)
+    freed += sum(
+        path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink()
+    )
     shutil.rmtree(folder)
     if not any(folder.parent.iterdir()):
         folder.parent.rmdir()
