@@ -32,7 +32,7 @@ def test_three_lines_of_python(model, tmp_path):
     assert clip.video.frames.shape == (5, 64, 64, 3)
     assert clip.video.frames.dtype == np.uint8
     assert clip.video.fps == 8.0
-    assert set(clip.timings) == {"text", "denoise", "decode"}
+    assert set(clip.timings) == {"text", "denoise", "decode", "policy"}
     clip.save(tmp_path / "out.mp4")
     assert len(read_video(tmp_path / "out.mp4")) == 5
 

@@ -44,6 +44,10 @@ Lease = Annotated[
     float, typer.Option(metavar="S", help="Seconds of silence after which a worker counts as dead.")
 ]
 Attempts = Annotated[int, typer.Option(metavar="N", help="How often a job is tried whose worker dies.")]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", metavar="FILE.toml", help="What is refused, see docs/guardrails.md."),
+]
 HERE = Path("sorairo-data")
 
 
@@ -101,6 +105,7 @@ def serve(
     expiry: Annotated[float, typer.Option(metavar="DAYS", help="Days after which videos are removed.")] = 30,
     lease: Lease = 30,
     attempts: Attempts = 3,
+    policy: PolicyFile = None,
 ) -> None:
     """Serve OpenAI's Videos API and the studio page, with workers that make the videos."""
     needs_extra()
@@ -125,6 +130,7 @@ def serve(
         expiry=expiry * 86400,
         lease=lease,
         attempts=attempts,
+        policy=policy.absolute() if policy else None,
     )
     check_start(settings, host, port)
     staff = Workers(settings, workers)
@@ -148,6 +154,7 @@ def worker(
     drain: Annotated[
         bool, typer.Option("--drain", help="On SIGTERM make the running video to its end.")
     ] = False,
+    policy: PolicyFile = None,
 ) -> None:
     """Make videos for a server, on this machine or another one."""
     needs_extra()
@@ -162,6 +169,7 @@ def worker(
         lease=lease,
         attempts=attempts,
         expiry=expiry * 86400,
+        policy=policy.absolute() if policy else None,
     )
     work_forever(settings, drain)
 

@@ -15,6 +15,7 @@ from sorairo.dit.ddpm import Noise, ddim, ddpm, guide
 from sorairo.dit.folder import ClassModel
 from sorairo.nn.precision import device_name
 from sorairo.pixels import to_levels
+from sorairo.safety.policy import Policy, policy_of
 from sorairo.types import Plan, Sample, Span, UserError, Video
 
 __all__ = ["STEPS", "class_number", "denoise", "generate_images"]
@@ -99,12 +100,13 @@ def generate_images(
     sampler: str | None = None,
     batch: int = 1,
     progress: Progress | None = None,
+    policy: Policy | None = None,
 ) -> list[Sample]:
     """One picture (a Video of one frame) of a class for each seed.
 
     words: a name of the class, or its number. sampler: "ddim" or "ddpm"; the checkpoint's own if not given. batch:
-    how many are made at once; more is faster on a GPU, and the same picture but for rounding.
-    Raises UserError for a class, a sampler or a number of steps that there is not.
+    how many are made at once; more is faster on a GPU, and the same picture but for rounding. policy: None takes the
+    operator's. Raises UserError for a class, a sampler or a number of steps that there is not. Raises Blocked.
     """
     sampler = sampler or model.sampler
     if sampler not in STEPS:
@@ -116,6 +118,9 @@ def generate_images(
     number = class_number(model.labels, words, model.transformer.config.classes)
     name = model.labels.get(number, (str(number),))[0]
     side, channels = model.transformer.config.side, model.transformer.config.channels
+    policy = policy or policy_of()
+    asked = [planned(name, (0, 0), seed, steps, guidance) for seed in seeds]
+    verdicts = {plan.seed: policy.before(plan)[1] for plan in asked}
     samples: list[Sample] = []
     done, total = 0, steps * -(-len(seeds) // batch)
 
@@ -146,15 +151,8 @@ def generate_images(
         timings = {"denoise": denoised - start, "decode": time.perf_counter() - denoised}
         for seed, frame in zip(part, to_levels(images).permute(0, 2, 3, 1).cpu().numpy(), strict=True):
             video = Video(frames=frame[None], fps=1.0)
-            plan = Plan(
-                size=video.size,
-                frames=1,
-                fps=1.0,
-                spans=(Span(text=name),),
-                seed=seed,
-                steps=steps,
-                guidance=guidance,
-            )
+            plan = planned(name, video.size, seed, steps, guidance)
+            verdict = policy.after(plan, video, verdicts[seed])
             samples.append(
                 Sample(
                     video=video,
@@ -164,9 +162,16 @@ def generate_images(
                     device=device_name(images.device),
                     threads=torch.get_num_threads(),
                     timings=timings,
+                    verdict=verdict,
                 )
             )
     return samples
+
+
+def planned(name: str, size: tuple[int, int], seed: int, steps: int, guidance: float) -> Plan:
+    """The Plan of one picture."""
+    spans = (Span(text=name),)
+    return Plan(size=size, frames=1, fps=1.0, spans=spans, seed=seed, steps=steps, guidance=guidance)
 
 
 def per_sample_noise(seeds: Sequence[int]) -> Noise:

@@ -20,6 +20,7 @@ from sorairo.generation.forks import survive_forks
 from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.nn.precision import device_name
 from sorairo.pixels import to_frames
+from sorairo.safety.policy import Policy, policy_of
 from sorairo.text.encoder import TextStates
 from sorairo.types import Cancelled, Plan, Sample, UserError, Video
 
@@ -48,16 +49,19 @@ def samples(
     cache: CacheConfig | None = None,
     cancelled: Callable[[], bool] | None = None,
     preview: Callable[[torch.Tensor, int], None] | None = None,
+    policy: Policy | None = None,
 ) -> Iterator[Sample]:
     """A sample for every plan, in order, each as soon as it is made.
 
     Clips are made one after another: products of another batch size round differently, and a seed means the same
     frames whatever else is made. A clip is made window by window, each from the frames known by then; most plans have
     one window. progress is told (stage, done, of). cache: see `cached`. cancelled: asked at every step. preview: the
-    predicted data (latents 1 c t h w) of a step, and the step. Raises UserError, before any work, for what the
-    model cannot make, and in the work for numbers that are not finite. Raises Cancelled.
+    predicted data (latents 1 c t h w) of a step, and the step. policy: is asked before and after every clip; None takes
+    the operator's. Raises UserError, before any work, for what the model cannot make, and in the work for numbers that
+    are not finite. Raises Blocked for what the policy refuses. Raises Cancelled.
     """
     survive_forks()
+    policy = policy or policy_of()
     for plan in plans:
         model.abilities.check(plan)
     tell = progress or (lambda stage, done, of: None)
@@ -66,6 +70,10 @@ def samples(
     check(stop)
     start = time.perf_counter()
     tell("text", 0, 1)
+    checked = [policy.before(plan) for plan in plans]
+    plans, verdicts = [plan for plan, _ in checked], [verdict for _, verdict in checked]
+    guarded = (time.perf_counter() - start) / len(plans)
+    start = time.perf_counter()
     with torch.inference_mode():
         texts = encode_texts(plans, model)
         model.text.rest()
@@ -93,6 +101,8 @@ def samples(
         with torch.inference_mode():
             video = one.video()
         tell("decode", index + 1, len(clips))
+        shown = time.perf_counter()
+        verdict = policy.after(one.plan, video, verdicts[index])
         yield Sample(
             video=video,
             plan=one.plan,
@@ -103,9 +113,11 @@ def samples(
             timings={
                 "text": shared,
                 "denoise": middle - start,
-                "decode": time.perf_counter() - middle,
+                "decode": shown - middle,
+                "policy": guarded + time.perf_counter() - shown,
             },
-            notes=notes(one.plan, model),
+            notes=(*notes(one.plan, model), *policy.notes(one.plan, verdict)),
+            verdict=verdict,
         )
 
 

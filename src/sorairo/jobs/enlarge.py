@@ -7,6 +7,7 @@ import time
 from sorairo.generation.generate import Progress
 from sorairo.jobs.record import Clip, clip_of
 from sorairo.jobs.source import Source, kept_sounds
+from sorairo.safety.policy import Policy, policy_of
 from sorairo.types import Known, Plan, Sample, Span, UserError
 from sorairo.upscale import SCALE, upscale
 from sorairo.video.read import read_video
@@ -18,8 +19,9 @@ MOST = 2**32
 """Bytes of all output frames, which are held at once."""
 
 
-def doubled(source: Source, background: str, tell: Progress) -> Clip:
-    """A clip or a still at twice its width and height, with its sound. Raises UserError for one that is too large.
+def doubled(source: Source, background: str, tell: Progress, policy: Policy | None = None) -> Clip:
+    """A clip or a still at twice its width and height, with its sound. Raises UserError for one that is too large, and
+    Blocked for one that the policy refuses.
 
     The plan says that all frames were known, and repeats the words and settings of an input that was made here, so that
     other verbs go on from the output as from the input.
@@ -50,6 +52,8 @@ def doubled(source: Source, background: str, tell: Progress) -> Clip:
         negative=stored.plan.negative if stored else "",
     )
     source.check_unchanged()
+    policy = policy or policy_of()
+    plan, verdict = policy.before(plan)
     large = upscale(video, SCALE, lambda frames: tell("upscale", frames, len(video)))
     sample = Sample(
         video=large,
@@ -58,5 +62,6 @@ def doubled(source: Source, background: str, tell: Progress) -> Clip:
         dtype="fp32",
         device="cpu",
         timings={"upscale": time.perf_counter() - start},
+        verdict=policy.after(plan, video, verdict),
     )
     return clip_of(sample, SCALE, mixed(kept_sounds(plan), plan.frames / plan.fps))

@@ -14,8 +14,9 @@ from sorairo.flow.cache import CacheConfig
 from sorairo.jobs import args
 from sorairo.jobs.request import Request
 from sorairo.jobs.source import Source, kept_sounds
-from sorairo.jobs.words import Rewrites, settings, texts, warn_of_words, with_words
+from sorairo.jobs.words import Rewrites, read_of, settings, texts, warn_of_words, with_words
 from sorairo.prompts.kinds import word_kinds
+from sorairo.safety.policy import OperatorPolicy, policy_of
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.inputs import nearest_size
@@ -37,6 +38,7 @@ class Wanted:
     texts: tuple[str, ...]
     ask: Ask
     cache: CacheConfig | None
+    policy: OperatorPolicy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,8 +50,12 @@ class Job:
     track: np.ndarray | None
 
 
-def wanted(request: Request, sources: Sequence[Source] | None = None) -> Wanted:
-    """Check what can be checked without a model. sources: in place of the request's files. Raises UserError."""
+def wanted(
+    request: Request, sources: Sequence[Source] | None = None, policy: OperatorPolicy | None = None
+) -> Wanted:
+    """Check what can be checked without a model. sources: in place of the request's files. policy: None takes the
+    operator's. Raises UserError, and Blocked for words that the policy refuses."""
+    policy = policy or policy_of()
     check_fit(request.fit)
     check_colour(request.background)
     if request.upscale is not None:
@@ -58,13 +64,9 @@ def wanted(request: Request, sources: Sequence[Source] | None = None) -> Wanted:
     if sources is None:
         sources = [Source.open(path) for path in request.sources]
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
-    return Wanted(
-        request=request,
-        sources=tuple(sources),
-        texts=texts(request, sources),
-        ask=settings(request, sources, seed),
-        cache=cache,
-    )
+    said, ask = texts(request, sources), settings(request, sources, seed)
+    policy.check(read_of(request, said, ask.negative, sources))
+    return Wanted(request=request, sources=tuple(sources), texts=said, ask=ask, cache=cache, policy=policy)
 
 
 def job_of(want: Wanted, model: Checkpoint, say: Callable[[str], None]) -> Job:
@@ -74,7 +76,7 @@ def job_of(want: Wanted, model: Checkpoint, say: Callable[[str], None]) -> Job:
     size = want.ask.size or nearest_size(first, abilities)
     videos = [source.video(size, abilities.fps, want.ask.fit, request.background) for source in want.sources]
     plan = plan_of(request, want.texts, videos, abilities, replace(want.ask, size=size))
-    plan, rewrites = with_words(plan, request, say)
+    plan, rewrites = with_words(plan, request, say, want.policy)
     plans = tuple(replace(plan, seed=plan.seed + index) for index in range(request.number))
     for one in plans:
         abilities.check(one)

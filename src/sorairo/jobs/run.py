@@ -19,6 +19,7 @@ from sorairo.jobs.prepare import Job, Wanted, job_of, wanted
 from sorairo.jobs.record import Clip, check_outputs, clip_of, write, write_sheet
 from sorairo.jobs.request import Request
 from sorairo.jobs.words import Rewrites
+from sorairo.safety.policy import OperatorPolicy
 from sorairo.types import Cancelled, UserError
 from sorairo.upscale import upscale
 
@@ -48,21 +49,23 @@ def run(
     cancelled: Callable[[], bool] | None = None,
     preview: Preview | None = None,
     say: Say | None = None,
+    policy: OperatorPolicy | None = None,
 ) -> Iterator[Result]:
     """Make the videos of a request, and yield a Result when its file is on disk.
 
     outputs: a path for each of request.number videos. sheet: a contact sheet of all, written at the end. progress is
     told (stage, done, of); stages are load, text, denoise, decode, upscale, encode. cancelled is asked before
     each stage and at every denoising step. preview: (latents 1 c t h w of the video as foreseen, step), at every step;
-    `model.codec` decodes them. say: a sentence for the user.
+    `model.codec` decodes them. say: a sentence for the user. policy: None takes the operator's.
 
     Raises UserError: on the call for what is wrong with the request, its files and the outputs; on the first next() for
-    what the model cannot make. Raises Cancelled. Files that were written before stay.
+    what the model cannot make. Raises Blocked for what the policy refuses: words on the call, inputs and outputs later.
+    Raises Cancelled. Files that were written before stay.
     """
     if len(outputs) != request.number:
         raise UserError(f"{request.number} videos need as many outputs, not {len(outputs)}.")
     check_outputs(outputs, sheet)
-    want = wanted(request)
+    want = wanted(request, policy=policy)
     tell, sentence = progress or _ignore, say or _ignore
     stop = cancelled or (lambda: False)
     return _made(want, models, list(outputs), sheet, tell, stop, preview, sentence)
@@ -83,7 +86,7 @@ def _made(
         for note in source.notes:
             say(note)
     if want.request.verb == "upscale":
-        clip = doubled(want.sources[0], want.request.background, tell)
+        clip = doubled(want.sources[0], want.request.background, tell, want.policy)
         check(stop)
         tell("encode", 0, 1)
         record = write(clip, outputs[0], [*outputs, *([sheet] if sheet else [])])
@@ -122,7 +125,15 @@ def clips(
 ) -> Iterator[Clip]:
     """The videos of a job, upscaled if requested, with their sound, not yet written."""
     scale, said = want.request.upscale, False
-    made = samples(job.plans, model, progress=tell, cache=want.cache, cancelled=stop, preview=preview)
+    made = samples(
+        job.plans,
+        model,
+        progress=tell,
+        cache=want.cache,
+        cancelled=stop,
+        preview=preview,
+        policy=want.policy,
+    )
     for index, sample in enumerate(made):
         if say and not said:
             said = True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sorairo.jobs.args import Extend
+from sorairo.jobs.args import Extend, Storyboard
 from sorairo.jobs.request import Request
 from sorairo.jobs.source import Source
 from sorairo.prompts.styles import apply_style, find_style
+from sorairo.safety.policy import OperatorPolicy, policy_of, texts_of
 from sorairo.tasks.ask import Ask
 from sorairo.text.prompt import denials, unknown_words, words
 from sorairo.types import Plan, UserError
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from sorairo.checkpoints.folder import Checkpoint
     from sorairo.prompts.expand import Expansion
 
-__all__ = ["Rewrites", "expanded", "settings", "texts", "warn_of_words", "with_words"]
+__all__ = ["Rewrites", "expanded", "read_of", "settings", "texts", "warn_of_words", "with_words"]
 
 Rewrites = list[tuple[str, str]]
 """(words, the caption that they became)"""
@@ -52,6 +54,24 @@ def texts(request: Request, sources: Sequence[Source]) -> tuple[str, ...]:
     elif request.verb == "loop":
         part = slice(-1, None)
     return (sources[0].words(part),)
+
+
+def read_of(
+    request: Request, said: Sequence[str], negative: str, sources: Sequence[Source]
+) -> tuple[str, ...]:
+    """What the policy reads of a request: its words as the user wrote them, those of cards also in turn, and all after
+    the words of the input files, so that what is said over several remixes is read together.
+
+    said: see texts. negative: the negative words, a style's and those of the input file included.
+    """
+    cards = request.args.cards if isinstance(request.args, Storyboard) else ()
+    spans = [*said, *(card.words for card in cards if card.words)]
+    old: list[str] = []
+    for source in sources:
+        with suppress(UserError):  # a broken plan is said where it is needed
+            if source.stored:
+                old += [span.text for span in source.stored.plan.spans]
+    return texts_of(spans, negative, old)
 
 
 def settings(request: Request, sources: Sequence[Source], seed: int) -> Ask:
@@ -107,7 +127,9 @@ def model_name(name_or_folder: str) -> str:
     return name_or_folder.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def with_words(plan: Plan, request: Request, say: Callable[[str], None]) -> tuple[Plan, Rewrites]:
+def with_words(
+    plan: Plan, request: Request, say: Callable[[str], None], policy: OperatorPolicy | None = None
+) -> tuple[Plan, Rewrites]:
     """The plan with expanded and styled words, and what was expanded. `say` is told every rewrite. Raises UserError."""
     rewrites: Rewrites = []
     style = find_style(request.style) if request.style else None
@@ -115,7 +137,11 @@ def with_words(plan: Plan, request: Request, say: Callable[[str], None]) -> tupl
     def text_of(text: str) -> str:
         if request.expand or request.expand_url or request.expand_model:
             longer = expanded(
-                text, moving=plan.frames > 1, url=request.expand_url, chat_model=request.expand_model
+                text,
+                moving=plan.frames > 1,
+                url=request.expand_url,
+                chat_model=request.expand_model,
+                policy=policy,
             ).text
             rewrites.append((text, longer))
             if longer != text:
@@ -127,19 +153,34 @@ def with_words(plan: Plan, request: Request, say: Callable[[str], None]) -> tupl
     return replace(plan, spans=spans), rewrites
 
 
-def expanded(prompt: str, *, moving: bool = True, url: str | None = None, chat_model: str = "") -> Expansion:
-    """A prompt as a long caption: by the world's grammar, or by a chat server. Raises UserError."""
+def expanded(
+    prompt: str,
+    *,
+    moving: bool = True,
+    url: str | None = None,
+    chat_model: str = "",
+    policy: OperatorPolicy | None = None,
+) -> Expansion:
+    """A prompt as a long caption: by the world's grammar, or by a chat server.
+
+    policy: reads the prompt before and the caption after; None takes the operator's. Raises UserError and Blocked.
+    """
     from sorairo.prompts import expand as expansion
     from sorairo.prompts.chat import chat_rewriter
     from sorairo.prompts.studio import studio_grammar
 
     if chat_model and not url:
         raise UserError("--chat-model goes with --url, the address of the server that has it.")
+    policy = policy or policy_of()
+    policy.check([prompt])
     grammar = studio_grammar()
-    if not url:
-        return expansion.expand(prompt, grammar, moving=moving)
-    examples = [(one, expansion.rewritten(one, grammar)) for one in grammar.examples]
-    return expansion.expand(prompt, grammar, moving=moving, rewrite=chat_rewriter(url, chat_model, examples))
+    rewrite = None
+    if url:
+        examples = [(one, expansion.rewritten(one, grammar)) for one in grammar.examples]
+        rewrite = chat_rewriter(url, chat_model, examples)
+    found = expansion.expand(prompt, grammar, moving=moving, rewrite=rewrite)
+    policy.check([found.text], what="The expanded words are")
+    return found
 
 
 def warn_of_words(plan: Plan, model: Checkpoint, name: str, say: Callable[[str], None]) -> None:

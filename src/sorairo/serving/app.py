@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -25,6 +26,7 @@ from sorairo.serving.housekeeping import Housekeeper
 from sorairo.serving.inputs import Inputs
 from sorairo.serving.limits import BodyLimit, Pace, TooLarge, TooSlow, check_host, check_origin
 from sorairo.serving.metrics import Metrics
+from sorairo.serving.moderation import moderation
 from sorairo.serving.routes import (
     admin,
     batches,
@@ -41,7 +43,7 @@ from sorairo.serving.service import Service
 from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 from sorairo.serving.submit import full
-from sorairo.types import UserError
+from sorairo.types import Blocked, UserError
 from sorairo.version import VERSION
 
 __all__ = ["create_app"]
@@ -125,20 +127,27 @@ def _asset(name: str, cache: str) -> Response:
 
 
 def _answer(
-    call: Call, status: int, message: str, param: str | None = None, code: str | None = None
+    call: Call,
+    status: int,
+    message: str,
+    param: str | None = None,
+    code: str | None = None,
+    more: dict[str, Any] | None = None,
 ) -> JSONResponse:
-    return JSONResponse(body_of(status, message, param, code), status)
+    return JSONResponse(body_of(status, message, param, code, more), status)
 
 
 def _errors(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     def api(call: Call, error: ApiError) -> Response:
-        answer = _answer(call, error.status, error.message, error.param, error.code)
+        answer = _answer(call, error.status, error.message, error.param, error.code, error.more)
         answer.headers.update(error.headers)
         return answer
 
     @app.exception_handler(UserError)
     def user(call: Call, error: UserError) -> Response:
+        if isinstance(error, Blocked):
+            return _answer(call, 400, str(error), code="moderation_blocked", more=moderation(error.verdict))
         return _answer(call, 400, without_folders(call.app.state.settings, str(error)))
 
     @app.exception_handler(RequestValidationError)

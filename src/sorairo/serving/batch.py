@@ -51,7 +51,7 @@ def enqueue(here: Service, who: Caller, batch: str, data: bytes) -> tuple[int, d
         except ApiError as error:
             refused[name] = {
                 "status": error.status,
-                "body": body_of(error.status, error.message, error.param, error.code),
+                "body": body_of(error.status, error.message, error.param, error.code, error.more),
             }
         except UserError as error:
             refused[name] = {"status": 400, "body": body_of(400, str(error))}

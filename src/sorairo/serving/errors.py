@@ -21,7 +21,8 @@ TYPES = {
 
 
 class ApiError(Exception):
-    """message: one sentence that says what to do. param: the field. code: for programs. headers: of the answer."""
+    """message: one sentence that says what to do. param: the field. code: for programs. headers: of the answer.
+    more: under `sorairo`, what is no part of OpenAI's errors."""
 
     def __init__(
         self,
@@ -31,16 +32,24 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         headers: dict[str, str] | None = None,
+        more: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.message, self.param, self.code = status, message, param, code
-        self.headers = headers or {}
+        self.headers, self.more = headers or {}, more
 
 
-def body_of(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+def body_of(
+    status: int,
+    message: str,
+    param: str | None = None,
+    code: str | None = None,
+    more: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """The JSON of an error."""
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    ours = {"sorairo": more} if more else {}
+    return {"error": {"message": message, "type": kind, "param": param, "code": code, **ours}}
 
 
 def missing(what: str, name: str) -> ApiError:

@@ -20,6 +20,7 @@ from sorairo.serving.errors import ApiError, missing
 from sorairo.serving.fetch import fetch
 from sorairo.serving.keys import Caller
 from sorairo.serving.media import inspect
+from sorairo.serving.moderation import check_picture, policy_here
 from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 from sorairo.serving.tables import File, Job
@@ -34,11 +35,13 @@ class Inputs:
         self.settings, self.database, self.store = settings, database, store
 
     def media(self, caller: Caller, data: bytes, name: str, purpose: str = "vision") -> File:
-        """Keep a picture or clip, after a child has decoded it. Raises UserError."""
+        """Keep a picture or clip, after a child has decoded it and the policy has looked at it. Raises UserError, and
+        ApiError 400 moderation_blocked."""
         with tempfile.TemporaryDirectory(prefix="sorairo-") as folder:
             path, small = Path(folder) / "upload", Path(folder) / "small.webp"
             path.write_bytes(data)
             facts = inspect(path, small)
+            check_picture(policy_here(self.settings), caller, small)
             file = self._row(caller, data, name, purpose, facts)
             self.store.put(path, file.path)
             self.store.put(small, f"{file.path}.webp")

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Protocol
 
 from sorairo.serving.catalog import info_of
+from sorairo.serving.moderation import policy_here
 from sorairo.serving.settings import Settings
 from sorairo.types import UserError
 
@@ -29,6 +30,7 @@ def check_start(settings: Settings, host: str, port: int) -> None:
     from sorairo.serving.keys import list_keys
 
     info_of(settings.model)
+    policy_here(settings)
     database = Database(settings.url)
     database.migrate()
     usable = any(not key["revoked"] for key in list_keys(database))
@@ -60,6 +62,7 @@ class Workers:
             "--lease": settings.lease,
             "--attempts": settings.attempts,
             "--expiry": settings.expiry / 86400,
+            "--policy": settings.policy or "",
         }
         options = [str(part) for name, value in values.items() if value != "" for part in (name, value)]
         self.command = [sys.executable, "-m", "sorairo", "worker", *options]
@@ -154,6 +157,7 @@ def work_forever(settings: Settings, drain: bool) -> None:
     database = Database(settings.url)
     database.migrate()
     database.close()
+    policy_here(settings)
     worker = Worker(settings)
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -37,6 +37,7 @@ class Lease:
     token: int
     request: dict[str, Any]
     project: str
+    key: str
     attempts: int
     size: str
 
@@ -78,6 +79,7 @@ class Queue:
                     token=job.token,
                     request=job.request,
                     project=job.project,
+                    key=job.key,
                     attempts=job.attempts,
                     size=job.size,
                 )

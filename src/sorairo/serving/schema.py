@@ -57,6 +57,7 @@ def video_json(session: Session, job: Job, places: dict[str, int] | None = None)
             "notes": [*job.said.get("notes", []), *job.facts.get("notes", [])],
             "remixed_from": job.remixed_from,
             "timings": job.facts.get("timings"),
+            "moderation": job.facts.get("moderation"),
             "outputs": 1,
         },
     }

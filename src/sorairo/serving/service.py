@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from starlette.requests import Request as Call
 
+from sorairo.safety.policy import OperatorPolicy
 from sorairo.serving import submit
 from sorairo.serving.body import Body, read_body
 from sorairo.serving.database import Database
@@ -15,6 +16,7 @@ from sorairo.serving.errors import ApiError
 from sorairo.serving.inputs import Inputs
 from sorairo.serving.keys import LOCAL, Caller, find_key
 from sorairo.serving.metrics import Metrics
+from sorairo.serving.moderation import check_wish, policy_here
 from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 
@@ -33,8 +35,14 @@ class Service:
     inputs: Inputs
     metrics: Metrics
 
+    @property
+    def policy(self) -> OperatorPolicy:
+        """The operator's policy as its file is now, with the log of this server."""
+        return policy_here(self.settings)
+
     def submit(self, call: submit.Call, wish: submit.Wish) -> Any:
-        """See submit.submit."""
+        """See submit.submit. Raises ApiError 400 moderation_blocked for words that the policy refuses."""
+        check_wish(self.policy, self.database, call.caller, wish)
         job = submit.submit(self.database, self.settings, self.store, call, wish)
         self.metrics.created.labels(wish.request.verb).inc()
         return job

@@ -15,7 +15,7 @@ class Settings:
     model: what old model names map to. fit_requests: map sizes and lengths that the model cannot make to the nearest;
     otherwise they are refused. keys: every call needs a key. hosts: names by which the server may be called; empty:
     any. private_urls: pictures and webhooks may be on private addresses. consent: a character needs a stated consent.
-
+    policy: the operator's policy file; None takes the one of this account, else the default (docs/guardrails.md).
     """
 
     folder: Path
@@ -27,6 +27,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     private_urls: bool = False
     consent: bool = False
+    policy: Path | None = None
     cors: tuple[str, ...] = ()
     expiry: float = 30 * 86400
     window: float = 900

@@ -19,14 +19,16 @@ from sqlalchemy import select
 from sorairo.jobs.models import Models
 from sorairo.jobs.request import Request
 from sorairo.jobs.run import Result, run
+from sorairo.safety.policy import OperatorPolicy
 from sorairo.serving.catalog import OFFICIAL, without_folders
 from sorairo.serving.database import Database
 from sorairo.serving.media import pictures
+from sorairo.serving.moderation import moderation, policy_here
 from sorairo.serving.queue import Lease, Lost, Queue
 from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 from sorairo.serving.tables import Character, File, Job
-from sorairo.types import Cancelled, UserError
+from sorairo.types import Blocked, Cancelled, UserError, Video
 
 __all__ = ["Worker"]
 
@@ -85,6 +87,9 @@ class Worker:
                 self._make(lease, watch)
         except Cancelled:
             self._quietly(self._ended, lease)
+        except Blocked as error:
+            self._quietly(self.queue.fail, lease, "moderation_blocked", str(error))
+            self.store.remove(f"jobs/{lease.job}/{lease.token}")
         except UserError as error:
             self._quietly(
                 self.queue.fail, lease, "invalid_request", without_folders(self.settings, str(error))
@@ -126,6 +131,7 @@ class Worker:
             still = request.frames == 1 and request.verb == "generate"
             made = Path("image.png" if still else "video.mp4")
             watch.scratch = folder
+            policy = watch.policy = policy_here(self.settings).called(lease.key)
             (result,) = run(
                 request,
                 self.models,
@@ -134,6 +140,7 @@ class Worker:
                 cancelled=watch.cancelled,
                 preview=watch.preview,
                 say=watch.notes.append,
+                policy=policy,
             )
             outputs = [made, Path("thumbnail.webp"), Path("spritesheet.jpg")]
             pictures(made, outputs[1], outputs[2])
@@ -195,6 +202,7 @@ def facts_of(result: Result, notes: list[str]) -> dict[str, Any]:
         "notes": [re.sub(r"\s+", " ", note) for note in dict.fromkeys([*notes, *sample.notes])],
         "timings": {name: round(value, 3) for name, value in sample.timings.items()},
         "record": result.record,
+        "moderation": moderation(sample.verdict) if sample.verdict else None,
     }
 
 
@@ -204,6 +212,7 @@ class _Watch:
     def __init__(self, worker: Worker, lease: Lease) -> None:
         self.worker, self.lease = worker, lease
         self.scratch = Path()
+        self.policy: OperatorPolicy | None = None
         self.notes: list[str] = []
         self.state: dict[str, Any] = {}
         self.lock, self.over, self.halt, self.lost = Lock(), Event(), Event(), Event()
@@ -249,9 +258,11 @@ class _Watch:
         if model is None:
             return
         with torch.inference_mode():
-            frame = to_frames(model.codec.decode(latents[:, :, :1].to(model.dtype)))[0][0]
+            frames = to_frames(model.codec.decode(latents[:, :, :1].to(model.dtype)))[0][:1]
+        if self.policy is None or self.policy.frames([Video(frames=frames, fps=1.0)]).having("block"):
+            return
         path = self.scratch / "preview.webp"
-        Image.fromarray(frame).save(path, "WEBP", quality=70)
+        Image.fromarray(frames[0]).save(path, "WEBP", quality=70)
         self.worker.store.put(path, f"jobs/{self.lease.job}/{self.lease.token}/preview.webp")
         with self.lock:
             self.state |= {"preview": step + 1}

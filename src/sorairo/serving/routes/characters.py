@@ -12,6 +12,7 @@ from sorairo.serving import wishes
 from sorairo.serving.database import new_id
 from sorairo.serving.errors import ApiError
 from sorairo.serving.inputs import own
+from sorairo.serving.moderation import blocked_as_api
 from sorairo.serving.queue import fail
 from sorairo.serving.routes.videos import clean
 from sorairo.serving.service import FORM, Content, Here, Who, json_body
@@ -48,6 +49,7 @@ def create(here: Here, who: Who, body: Content) -> dict[str, Any]:
     source = here.inputs.reference(who, body, "video")
     if source is None:
         raise ApiError(400, "video is missing.", param="video", code="missing_required_parameter")
+    blocked_as_api(here.policy, who, [name], param="name")
     now = time.time()
     stated = consent or {"by": f"key {who.key}", "at": str(int(now)), "statement": "by the call that made it"}
     one = Character(

@@ -42,7 +42,7 @@ def expand(here: Here, who: Who, body: Content) -> dict[str, Any]:
 
     prompt = wishes.text(body, "prompt", required=True, most=2000) or ""
     info = catalog.info_of(catalog.model_for(here.settings, wishes.text(body, "model")))
-    found = expanded(prompt)
+    found = expanded(prompt, policy=here.policy.called(who.key))
     style = wishes.text(body, "style", most=80)
     said = apply_style(found.text, find_style(style)) if style else found.text
     return {"prompt": said, "unknown": info.unknown_words(prompt), "changed": said != prompt}

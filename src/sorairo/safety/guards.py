@@ -1,0 +1,78 @@
+"""The guards that give scores: of words, of pictures. A policy decides what the scores mean."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+
+from sorairo.types import UserError
+
+__all__ = ["FrameScores", "WordScores", "frame_guard", "highest", "listed", "word_guard"]
+
+Scores = dict[str, float]
+
+
+class WordScores(Protocol):
+    """Scores of a text."""
+
+    def scores(self, text: str) -> Scores:
+        """category -> 0 to 1, calibrated."""
+        ...
+
+
+class FrameScores(Protocol):
+    """Scores of pictures."""
+
+    def scores(self, frames: np.ndarray, fps: float) -> Scores:
+        """category -> 0 to 1, the highest of the looked-at frames; frames uint8 (t h w 3)."""
+        ...
+
+
+@cache
+def word_guard() -> Callable[[str], Mapping[str, float]]:
+    """The scores of a text by the guard of words, which is loaded once; the last texts are remembered."""
+    try:
+        guard: WordScores = import_module("sorairo.safety.prompts").WordGuard()
+    except ModuleNotFoundError:
+        return lambda text: {}
+    return lru_cache(maxsize=1024)(guard.scores)
+
+
+@cache
+def frame_guard() -> FrameScores | None:
+    """The guard of pictures; None where the extra `safety` is not installed."""
+    try:
+        return import_module("sorairo.safety.frames").FrameGuard()
+    except (ModuleNotFoundError, UserError):
+        return None
+
+
+def highest(several: Sequence[Mapping[str, float]]) -> Scores:
+    """The highest score of each category."""
+    found: Scores = {}
+    for scores in several:
+        for name, score in scores.items():
+            found[name] = max(score, found.get(name, 0.0))
+    return found
+
+
+def listed(text: str, blocklist: Mapping[str, Sequence[str]]) -> Scores:
+    """1 for every category that has a phrase of the blocklist in the text, whole words, in any case or form."""
+    plain = f" {_plain(text)} "
+    return {
+        name: 1.0
+        for name, phrases in blocklist.items()
+        if any(f" {_plain(one)} " in plain for one in phrases)
+    }
+
+
+def _plain(text: str) -> str:
+    """Small letters and digits alone, with one space between words."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return re.sub(r"[\W_]+", " ", folded).strip()
