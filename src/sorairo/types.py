@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
 __all__ = [
+    "SAMPLERS",
     "Blocked",
     "Cancelled",
     "Decision",
@@ -16,12 +18,15 @@ __all__ = [
     "Origin",
     "Plan",
     "Sample",
+    "SamplerName",
     "Span",
     "UserError",
     "Verdict",
     "Video",
 ]
 
+SamplerName = Literal["unipc", "euler", "dpm++", "lcm"]
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 LONG = re.compile(r"\S{300,}")
 
 
@@ -151,8 +156,8 @@ class Plan:
 
     size: (width, height). spans: in order, the first from frame 0, each up to the next. loop: the frame after
     the last is the first again. back: how firmly (0: not at all) the second half of a loop from words
-    is held to the first half in reverse. A seed means the same video at any batch size. steps, guidance: None takes the
-    checkpoint's own defaults.
+    is held to the first half in reverse. A seed means the same video at any batch size. steps, guidance, shift,
+    sampler: None takes the checkpoint's own; the sampler is one of SAMPLERS, with its own levels (flow/samplers.py).
     """
 
     size: tuple[int, int]
@@ -166,6 +171,8 @@ class Plan:
     steps: int | None = None
     guidance: float | None = None
     negative: str = ""
+    shift: float | None = None
+    sampler: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -225,6 +225,13 @@ def test_models_that_were_not_trained_for_it_say_so(model):
     assert generate(plan(model, frames=21, steps=2), first)[0].notes
 
 
+def test_a_size_that_was_not_trained_is_made_and_noted(model):
+    made = generate(plan(model, size=(80, 48), steps=1), model)[0]
+    assert made.video.size == (80, 48)
+    assert "not trained for 80x48" in made.notes[0]
+    assert not generate(plan(model, steps=1), model)[0].notes
+
+
 def test_noise_is_diffusers_for_the_same_seed(model):
     from diffusers.utils.torch_utils import randn_tensor
 

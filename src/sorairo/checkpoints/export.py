@@ -16,7 +16,8 @@ from sorairo.checkpoints.folder import WEIGHTS, open_layout
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.layouts import Layout, Source
 from sorairo.checkpoints.original import CLIP, EXPERTS, TOKENIZER, Constants, t5_file
-from sorairo.checkpoints.save import INDEX, class_of, replaced, scheduler_config, write_json
+from sorairo.checkpoints.save import INDEX, class_of, replaced, write_json
+from sorairo.checkpoints.scheduler import scheduler_class, scheduler_config
 from sorairo.checkpoints.tensors import DTYPES, PICKLES, Adapt, Entry, read_header, weight_entries
 from sorairo.codec.model import CodecConfig
 from sorairo.config import to_json
@@ -61,7 +62,8 @@ def _diffusers(found: Layout, folder: Path) -> None:
         )
     write_json(folder / "vae" / "config.json", wan_codec.config_to_wan(found.codec.config))
     write_entries(folder / "vae" / f"{WEIGHTS}.safetensors", found.codec, _codec_names(found.codec.config))
-    write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(found.shift, found.predicts))
+    scheduler = scheduler_config(found.shift, found.predicts, found.sampler)
+    write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
     where = t5_file(found.folder)
     if where:
         entries = read_header(where)
@@ -91,6 +93,7 @@ def _original(found: Layout, folder: Path) -> None:
         own_times=found.own_times,
         times=found.times,
         predicts=found.predicts,
+        sampler=found.sampler,
         codec=wan_codec.config_to_wan(found.codec.config),
     )
     to_json(constants, folder / "constants.json")
@@ -170,6 +173,7 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
         "_class_name": "WanDMDPipeline" if found.times else family,
         "boundary_ratio": found.boundary,
         "expand_timesteps": found.own_times,
+        "scheduler": ["diffusers", scheduler_class(found.sampler)],
         "transformer": class_of(first),
         "text_encoder": ["transformers", "BertModel" if bert else "UMT5EncoderModel"],
         "tokenizer": ["transformers", tokens or ("BertTokenizerFast" if bert else "T5TokenizerFast")],

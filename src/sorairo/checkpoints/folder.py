@@ -21,14 +21,16 @@ import torch
 
 from sorairo.checkpoints.find import find_folder, model_names
 from sorairo.checkpoints.hub import store
-from sorairo.checkpoints.index import Predicts, read_json
+from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source, codec_source, diffusers_layout, info_of
 from sorairo.checkpoints.memory.available import available_memory
 from sorairo.checkpoints.memory.streaming import load_streamed
 from sorairo.checkpoints.original import is_original, original_info, original_layout
+from sorairo.checkpoints.scheduler import Predicts
 from sorairo.checkpoints.tensors import load_weights
 from sorairo.codec.model import Codec, CodecConfig
+from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.nn.causal_conv import channels_innermost
 from sorairo.nn.precision import bf16_pays
 from sorairo.nn.weights import Blank
@@ -59,7 +61,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A loaded model. shift, times, predicts: see Layout. dtype: of codec and transformer.
+    """A loaded model. shift, sampler, times, predicts: see Layout. dtype: of codec and transformer.
 
     vision: what the model sees given pictures with, where it does so by more than their latents.
     """
@@ -75,13 +77,19 @@ class Checkpoint:
     vision: Vision | None = None
     times: tuple[int, ...] = ()
     predicts: Predicts = "velocity"
+    sampler: Sampler = UNIPC
 
     @property
     def abilities(self) -> Abilities:
         """What tasks need to know of it."""
-        names = {field.name for field in fields(Abilities)} - {"step", "only_steps"}
+        names = {field.name for field in fields(Abilities)} - {"step", "only_steps", "multiple"}
         known = {name: getattr(self.info, name) for name in names}
-        return Abilities(**known, step=self.codec.config.time_factor, only_steps=len(self.times) or None)
+        return Abilities(
+            **known,
+            step=self.codec.config.time_factor,
+            only_steps=len(self.times) or None,
+            multiple=self.codec.config.space_factor * self.transformer.config.patch_side,
+        )
 
 
 def load_checkpoint(
@@ -125,6 +133,7 @@ def load_checkpoint(
         vision=layout.vision(beside, device) if layout.vision else None,
         times=layout.times,
         predicts=layout.predicts,
+        sampler=layout.sampler,
     )
     _share_memory(checkpoint, layout, free, keep)
     return checkpoint

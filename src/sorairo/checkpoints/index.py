@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from sorairo.checkpoints.schemas import IndexFile, SchedulerFile
+from sorairo.checkpoints.scheduler import SCHEDULERS
+from sorairo.checkpoints.schemas import IndexFile
 from sorairo.config import check, parse_json
 from sorairo.types import UserError
 
-__all__ = ["PREDICTION_TYPES", "Index", "Predicts", "read_index", "read_json", "read_sampler"]
+__all__ = ["Index", "read_index", "read_json"]
 
-Predicts = Literal["velocity", "data"]
-PREDICTION_TYPES: dict[Predicts, str] = {"velocity": "flow_prediction", "data": "sample"}
-"""What a transformer gives, and diffusers' word for it in scheduler_config.json."""
 PIPELINES = ("WanPipeline", "WanImageToVideoPipeline", "WanDMDPipeline")
 DMD_TIMES = (1000, 757, 522)
 """Where FastVideo's models of few steps are asked; their files do not say. Source: its configs/pipelines/wan.py."""
@@ -27,7 +25,7 @@ CLASSES = {
     "tokenizer": (),
     "image_encoder": ("CLIPVisionModel", "CLIPVisionModelWithProjection"),
     "image_processor": (),
-    "scheduler": ("UniPCMultistepScheduler",),
+    "scheduler": SCHEDULERS,
 }
 NEEDED = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 
@@ -69,25 +67,6 @@ def read_index(folder: Path) -> Index:
     own_times = bool(values.get("expand_timesteps", False))
     times = DMD_TIMES if family == "WanDMDPipeline" else ()
     return Index(parts=parts, boundary=boundary, own_times=own_times, times=times)
-
-
-def read_sampler(path: Path) -> tuple[float, Predicts]:
-    """(shift, what the model predicts) of a scheduler_config.json.
-
-    Raises UserError for another sampler than Wan's UniPC.
-    """
-    values = read_json(path)
-    check(SchedulerFile, values, where=str(path))
-    for key, only in (("use_flow_sigmas", True), ("solver_order", 2)):
-        if values.get(key) != only:
-            raise UserError(f"{path}: {key} is {values.get(key)!r}; only {only!r} is supported.")
-    kinds: dict[str, Predicts] = {theirs: ours for ours, theirs in PREDICTION_TYPES.items()}
-    kind = str(values.get("prediction_type"))
-    if kind not in kinds:
-        raise UserError(
-            f"{path}: prediction_type is {kind!r}; only {' or '.join(map(repr, kinds))} is supported."
-        )
-    return float(values.get("flow_shift") or 1.0), kinds[kind]
 
 
 def read_json(path: Path) -> dict[str, Any]:

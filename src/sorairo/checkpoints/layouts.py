@@ -17,13 +17,15 @@ import torch
 from sorairo.checkpoints.adapters import wan, wan_codec
 from sorairo.checkpoints.encoders import load_text, load_vision
 from sorairo.checkpoints.hub import store
-from sorairo.checkpoints.index import Predicts, read_index, read_json, read_sampler
+from sorairo.checkpoints.index import read_index, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.published import TEXT_LEN, published_info
+from sorairo.checkpoints.scheduler import Predicts, scheduling_of
 from sorairo.checkpoints.schemas import TransformerFile, VaeFile, check_codec_volume, check_transformer_volume
 from sorairo.checkpoints.tensors import Adapt, Entry, weight_entries
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.config import check, from_json
+from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.nn.weights import Blank
 from sorairo.text.encoder import TextEncoder
 from sorairo.text.umt5 import UMT5Encoder
@@ -61,8 +63,8 @@ class Layout:
     """A checkpoint, not yet loaded. transformers: one, or those for high and for low noise, which meet at `boundary`.
 
     own_times: each frame has a noise level of its own. times: the timesteps of a model of few steps, which adds fresh
-    noise at each; none for one that is solved along its path, by levels that `shift` moves. predicts: what a
-    transformer gives. text, vision: make these
+    noise at each; none for one that `sampler` solves, by levels that `shift` moves. predicts: what a transformer gives.
+    text, vision: make these
     encoders in a dtype on a device, the first with its blocks left in their files or not; vision is None where the
     model has none.
     """
@@ -78,6 +80,7 @@ class Layout:
     vision: Callable[[torch.dtype, torch.device], Vision] | None = None
     times: tuple[int, ...] = ()
     predicts: Predicts = "velocity"
+    sampler: Sampler = UNIPC
 
     def __post_init__(self) -> None:
         first, codec = self.transformers[0].config, self.codec.config
@@ -105,15 +108,17 @@ def diffusers_layout(folder: Path) -> Layout:
     info = info_of(folder)
     names = [part for part in ("transformer", "transformer_2") if part in index.parts]
     vision = partial(load_vision, folder) if "image_encoder" in index.parts else None
-    shift, predicts = read_sampler(folder / "scheduler" / "scheduler_config.json")
+    where = folder / "scheduler" / "scheduler_config.json"
+    scheduler = scheduling_of(read_json(where), index.parts["scheduler"], str(where))
     return Layout(
         folder=folder,
         info=info,
         transformers=tuple(transformer_source(folder / name, info.text_len) for name in names),
         boundary=index.boundary,
         codec=codec_source(folder / "vae"),
-        shift=shift,
-        predicts=predicts,
+        shift=scheduler.shift,
+        predicts=scheduler.predicts,
+        sampler=scheduler.sampler,
         own_times=index.own_times,
         times=index.times or info.times,
         text=partial(load_text, folder, info.text_len),

@@ -22,10 +22,11 @@ import torch
 from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_original, wan_original
 from sorairo.checkpoints.encoders import from_umt5, load_original_vision, load_text, load_umt5, load_vision
 from sorairo.checkpoints.hub import store
-from sorairo.checkpoints.index import Predicts, read_json
+from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Make, Source, codec_names
 from sorairo.checkpoints.published import published_constants, published_info
+from sorairo.checkpoints.scheduler import Predicts
 from sorairo.checkpoints.schemas import (
     OriginalFile,
     VaeFile,
@@ -35,6 +36,7 @@ from sorairo.checkpoints.schemas import (
 from sorairo.checkpoints.tensors import PICKLES, Entry, read_header, weight_entries
 from sorairo.codec.model import CodecConfig
 from sorairo.config import check, from_dict, from_json
+from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
 
@@ -56,14 +58,15 @@ CLIP = "models_clip*"
 
 @dataclass(frozen=True, kw_only=True)
 class Constants:
-    """constants.json. times, predicts: see Layout. codec: the vae/config.json of diffusers, where the codec is not a
-    published one."""
+    """constants.json. times, predicts, sampler: see Layout. codec: the vae/config.json of diffusers, where the
+    codec is not a published one."""
 
     shift: float
     boundary: float | None = None
     own_times: bool = False
     times: tuple[int, ...] = ()
     predicts: Predicts = "velocity"
+    sampler: Sampler = UNIPC
     codec: dict[str, Any] | None = None
 
 
@@ -96,6 +99,7 @@ def original_layout(folder: Path) -> Layout:
         own_times=constants.own_times,
         times=constants.times,
         predicts=constants.predicts,
+        sampler=constants.sampler,
         text=text,
         vision=vision,
     )

@@ -14,8 +14,8 @@ from torch import nn
 
 from sorairo.checkpoints.adapters import wan, wan_codec
 from sorairo.checkpoints.folder import WEIGHTS, read_json
-from sorairo.checkpoints.index import PREDICTION_TYPES, Predicts
 from sorairo.checkpoints.info import ModelInfo
+from sorairo.checkpoints.scheduler import Predicts, scheduler_config
 from sorairo.codec.model import Codec
 from sorairo.config import to_json
 from sorairo.files import whole_folder
@@ -23,7 +23,7 @@ from sorairo.nn.weights import read_weights
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["INDEX", "class_of", "replaced", "save_checkpoint", "scheduler_config", "write_json"]
+__all__ = ["INDEX", "class_of", "replaced", "save_checkpoint", "write_json"]
 
 INDEX = {
     "_class_name": "WanPipeline",
@@ -112,24 +112,6 @@ def _write_parts(
 def class_of(config: TransformerConfig) -> list[str]:
     """[library, class] by which diffusers finds a transformer's class."""
     return ["sorairo.diffusers" if config.local else "diffusers", wan.class_name(config)]
-
-
-def scheduler_config(shift: float, predicts: Predicts = "velocity") -> dict[str, Any]:
-    """scheduler_config.json of Wan's UniPC with this shift, for a model that predicts this."""
-    return {
-        "_class_name": "UniPCMultistepScheduler",
-        "_diffusers_version": "0.36.0",
-        "num_train_timesteps": 1000,
-        "prediction_type": PREDICTION_TYPES[predicts],
-        "use_flow_sigmas": True,
-        "flow_shift": shift,
-        "solver_order": 2,
-        "solver_type": "bh2",
-        "predict_x0": True,
-        "lower_order_final": True,
-        "final_sigmas_type": "zero",
-        "timestep_spacing": "linspace",
-    }
 
 
 def _plain(module: nn.Module) -> dict[str, torch.Tensor]:

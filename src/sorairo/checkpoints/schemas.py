@@ -89,9 +89,13 @@ class VaeFile(Schema):
 
 
 class SchedulerFile(Schema):
-    """scheduler/scheduler_config.json. What it must be beside the types, `read_sampler` says."""
+    """scheduler/scheduler_config.json. What it must be beside the types, `scheduling_of` says."""
 
     flow_shift: Annotated[float, Field(gt=0, le=1000)] | None = None
+    shift: Annotated[float, Field(gt=0, le=1000)] | None = None
+    disable_corrector: (
+        Annotated[list[Annotated[int, Field(ge=0, le=10_000)]], Field(max_length=10_000)] | None
+    ) = None
 
 
 class IndexFile(Schema):

@@ -52,6 +52,19 @@ class Options:
         float | None,
         typer.Option(metavar="G", help="How closely to follow the words. Default: the model's."),
     ] = None
+    shift: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S", help="Move the noise levels up (over 1) or down (below 1). Default: the model's."
+        ),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="unipc|euler|dpm++|lcm",
+            help="How noise becomes video; lcm adds fresh noise at each step. Default: the model's.",
+        ),
+    ] = None
     negative: Annotated[
         str, typer.Option(metavar="WORDS", help="Things that should not be seen, such as: blur, second ball.")
     ] = ""

@@ -49,6 +49,8 @@ def lines(stored: StoredPlan) -> list[tuple[str, str]]:
         ("length", f"{plan.frames} frames, {plan.frames / fps:.2f} s at {fps:g} a second"),
         ("steps", default(plan.steps)),
         ("guidance", default(plan.guidance)),
+        ("sampler", plan.sampler or ""),
+        ("shift", "" if plan.shift is None else f"{plan.shift:g}"),
         ("loop", loops(plan.back) if plan.loop else ""),
         *(("known", known(one)) for one in stored.known),
         ("model", stored.model),

@@ -14,10 +14,11 @@ import torch
 
 from sorairo.flow.path import data_at, interpolate
 
-__all__ = ["SOLVERS", "Velocity", "dpmpp_2m", "euler", "renoise", "unipc"]
+__all__ = ["SOLVERS", "Solver", "Velocity", "dpmpp_2m", "euler", "renoise", "unipc"]
 
 Velocity = Callable[[torch.Tensor, float], torch.Tensor]
 Callback = Callable[[int, torch.Tensor], None]
+Solver = Callable[[Velocity, torch.Tensor, Sequence[float], Callback | None], torch.Tensor]
 
 
 def log_snr(sigma: float) -> float:
@@ -58,20 +59,25 @@ def dpmpp_2m(
 
 
 def unipc(
-    velocity: Velocity, x: torch.Tensor, sigmas: Sequence[float], callback: Callback | None = None
+    velocity: Velocity,
+    x: torch.Tensor,
+    sigmas: Sequence[float],
+    callback: Callback | None = None,
+    *,
+    uncorrected: Sequence[int] = (),
 ) -> torch.Tensor:
     """UniPC-2 (B2): each new prediction of the data first corrects the step that led to it. Wan's default.
 
     Source: Zhao et al. 2023, algorithms 5 and 6, data prediction, B(h) = e^h - 1; the first and the last step
-    are of first order. The same numbers as diffusers' UniPCMultistepScheduler(solver_order=2,
-    flow_prediction).
+    are of first order. uncorrected: steps, from 0, that are left as they were. The same numbers as diffusers'
+    UniPCMultistepScheduler(solver_order=2, flow_prediction, disable_corrector=uncorrected).
     """
     steps = len(sigmas) - 1
     history: list[tuple[float, torch.Tensor]] = []  # (lambda, data) of the last two levels
     last, order = x, 0
     for step, (here, there) in enumerate(pairwise(sigmas)):
         data = data_at(x, velocity(x, here), here)
-        if step > 0:
+        if step > 0 and step - 1 not in uncorrected:
             x = _correct(last, data, sigmas[step - 1], here, history[-order:])
         history = [*history[-1:], (log_snr(here), data)]
         order = min(2, step + 1, steps - step)

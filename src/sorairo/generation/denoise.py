@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import torch
 
@@ -14,25 +13,32 @@ from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
 from sorairo.flow.guidance import Scale, guided, with_known
 from sorairo.flow.path import data_at, interpolate, towards
-from sorairo.flow.schedule import timestep_of
-from sorairo.flow.solvers import Velocity, renoise, unipc
+from sorairo.flow.samplers import Sampler, sampler_named
+from sorairo.flow.solvers import Velocity
 from sorairo.generation.timeline import KnownLatents
 from sorairo.text.encoder import TextStates
 from sorairo.transformer.experts import Experts
 from sorairo.types import Plan, UserError
 
-__all__ = ["denoise", "guidance_of", "noise_for", "noise_of"]
+__all__ = ["denoise", "guidance_of", "noise_for", "noise_of", "sampler_of"]
 
 
 def guidance_of(plan: Plan, model: Checkpoint) -> Scale:
     """The plan's, or the model's own: of two transformers each may have its scale. Source of these: Wan 2.2."""
-    info, experts = model.info, model.transformer
+    info, experts, sampler = model.info, model.transformer, sampler_of(plan, model)
     if plan.guidance is not None:
         return plan.guidance
     high, low = info.default_guidance, info.low_noise_guidance
     if low is None or not isinstance(experts, Experts):
         return high
-    return lambda sigma: high if experts.is_high(timestep_of(sigma)) else low
+    return lambda sigma: high if experts.is_high(sampler.timestep(sigma)) else low
+
+
+def sampler_of(plan: Plan, model: Checkpoint) -> Sampler:
+    """The plan's, or the model's own; a model of few steps adds fresh noise at each."""
+    if model.times:
+        return Sampler(name="lcm")
+    return model.sampler if plan.sampler is None else sampler_named(plan.sampler)
 
 
 def denoise(
@@ -42,6 +48,7 @@ def denoise(
     scale: Scale,
     noise: torch.Tensor,
     sigmas: list[float],
+    sampler: Sampler,
     noises: torch.Generator,
     known: KnownLatents | None = None,
     conditions: Mapping[str, torch.Tensor] | None = None,
@@ -50,7 +57,7 @@ def denoise(
 ) -> torch.Tensor:
     """Latents (1 c t h w), float32, from noise of that shape.
 
-    texts: the prompt's states and the negative words'. noises: draws more noise, where the model's sampler adds some.
+    texts: the prompt's states and the negative words'. noises: draws more noise, where the sampler adds some.
     known: frames to which the latents are led. conditions: further inputs of the transformer, see conditions.py.
     callback: (step, the predicted data 1 c t h w), after each step. Raises UserError at the step whose numbers are not
     finite.
@@ -63,9 +70,10 @@ def denoise(
     def predict(x: torch.Tensor, sigma: torch.Tensor | float, copies: int) -> torch.Tensor:
         """The velocity of x (1 c t h w) under the first `copies` texts, (copies c t h w)."""
         if isinstance(sigma, torch.Tensor):
-            timestep = (1000 * sigma).floor().expand(copies, -1)  # copies t
+            timestep = 1000 * sigma
+            timestep = (timestep.floor() if sampler.whole_times else timestep).expand(copies, -1)  # copies t
         else:
-            timestep = torch.full((copies,), float(timestep_of(sigma)), device=x.device)
+            timestep = torch.full((copies,), sampler.timestep(sigma), device=x.device)
         seen = x.to(model.dtype).expand(copies, -1, -1, -1, -1)
         made = model.transformer(seen, timestep, states[:copies], lengths[:copies], **inputs).float()
         return towards(x, made, sigma) if model.predicts == "data" else made
@@ -83,7 +91,7 @@ def denoise(
         """New noise, in the place of the old, so that known frames are led along it too."""
         return noise.copy_(torch.randn(noise.shape, generator=noises))
 
-    solve = partial(renoise, fresh=fresh) if model.times else unipc
+    solve = sampler.solver(fresh)
     velocity: Velocity = guided(both, prompted, scale, interval=model.info.guidance_interval)
     velocity = cached(velocity, sigmas, cache)
     watch = Watch(len(sigmas) - 1, callback)

@@ -12,10 +12,10 @@ import torch
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.memory.working import short_name
 from sorairo.flow.cache import CacheConfig
-from sorairo.flow.schedule import from_level, sigmas_at, unipc_sigmas
+from sorairo.flow.schedule import from_level, sigmas_at
 from sorairo.flow.windows import Window
 from sorairo.generation.conditions import condition_tensors
-from sorairo.generation.denoise import denoise, guidance_of, noise_of
+from sorairo.generation.denoise import denoise, guidance_of, noise_of, sampler_of
 from sorairo.generation.forks import survive_forks
 from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.nn.precision import device_name
@@ -139,7 +139,9 @@ class Denoising:
         whole = model.transformer.config.condition_channels > 0
         self.windows = self.timeline.whole() if whole else self.timeline.windows(model.info.max_frames)
         steps = plan.steps or model.info.default_steps
-        schedule = sigmas_at(model.times) if model.times else unipc_sigmas(steps, model.shift)
+        self.sampler = sampler_of(plan, model)
+        shift = model.shift if plan.shift is None else plan.shift
+        schedule = sigmas_at(model.times) if model.times else self.sampler.sigmas(steps, shift)
         self.sigmas = [from_level(schedule, self.timeline.top(window)) for window in self.windows]
         self.steps = sum(len(sigmas) - 1 for sigmas in self.sigmas)
         self.latents: torch.Tensor | None = None  # 1 c t h w, of the last window
@@ -162,6 +164,7 @@ class Denoising:
                 scale=guidance_of(self.plan, self.model),
                 noise=noise_of(self.plan.size, frames, self.model.codec, noises),
                 sigmas=sigmas,
+                sampler=self.sampler,
                 noises=noises,
                 known=known,
                 conditions=conditions,
@@ -204,6 +207,18 @@ def encode_texts(plans: Sequence[Plan], model: Checkpoint) -> Texts:
 
 def notes(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
     """Sentences on uses that the model was not trained for."""
+    return (*_notes_of_size(plan, model), *_notes_of_known(plan, model))
+
+
+def _notes_of_size(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
+    if plan.size in model.info.sizes:
+        return ()
+    trained = ", ".join(f"{width}x{height}" for width, height in model.info.sizes[:6])
+    asked = f"{plan.size[0]}x{plan.size[1]}"
+    return (f"{model.info.name} was not trained for {asked}, which may look worse than {trained}.",)
+
+
+def _notes_of_known(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
     given = [known for known in plan.known if known.hold == 1 and known.region is None]
     ends = {"first": 0, "last": plan.frames - 1}
     places = {ends[end] for end in model.info.conditioning if end in ends}

@@ -37,6 +37,8 @@ class Settings(TypedDict, total=False):
     seed: int | None
     steps: int | None
     guidance: float | None
+    shift: float | None
+    sampler: str | None
     negative: str
     style: str | None
     expand: bool

@@ -34,6 +34,9 @@ __all__ = [
 VERSION = 1
 """Of the JSON; a change that older readers would misunderstand adds one."""
 
+LATER = ("shift", "sampler")
+"""Fields of a Plan that readers of the first version refuse; None is left out."""
+
 SOFTWARE = "sorairo"
 """How the name of the program begins in a record of ours."""
 
@@ -148,7 +151,10 @@ def plan_to_dict(plan: Plan, replaced: Iterable[Path] = ()) -> dict[str, Any]:
     """A plan as JSON values, to be written beside its video. replaced: files that are about to be written over."""
     gone = {path.resolve() for path in replaced}
     known = [written(reference(one, gone)) for one in plan.known]
-    return {"version": VERSION} | to_dict(replace(plan, known=())) | {"known": known}
+    values = to_dict(replace(plan, known=()))
+    # written only where they are set, since older readers do not know them
+    values = {key: value for key, value in values.items() if key not in LATER or value is not None}
+    return {"version": VERSION} | values | {"known": known}
 
 
 def written(one: Reference) -> dict[str, Any]:

@@ -67,6 +67,8 @@ class Request(Schema):
     number: int = 1
     steps: int | None = None
     guidance: float | None = None
+    shift: float | None = None
+    sampler: str | None = None
     negative: str = ""
     style: str | None = None
     expand: bool = False

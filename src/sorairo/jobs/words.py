@@ -88,6 +88,8 @@ def settings(request: Request, sources: Sequence[Source], seed: int) -> Ask:
         steps=request.steps,
         guidance=request.guidance,
         negative=request.negative,
+        shift=request.shift,
+        sampler=request.sampler,
         fit=request.fit,
     )
     if request.verb in ("extend", "recut", "remix"):
@@ -103,8 +105,8 @@ def settings(request: Request, sources: Sequence[Source], seed: int) -> Ask:
 
 
 def as_made(ask: Ask, request: Request, source: Source) -> Ask:
-    """The settings that a clip made here was made with, where none are asked for: size, steps, guidance and
-    negative words if the same model made it; for a remix its seed too."""
+    """The settings that a clip made here was made with, where none are asked for: size, steps, guidance, shift,
+    sampler and negative words if the same model made it; for a remix its seed too."""
     stored = source.stored
     if stored is None:
         return ask
@@ -119,6 +121,8 @@ def as_made(ask: Ask, request: Request, source: Source) -> Ask:
         steps=plan.steps if ask.steps is None else ask.steps,
         guidance=plan.guidance if ask.guidance is None else ask.guidance,
         negative=ask.negative or plan.negative,
+        shift=plan.shift if ask.shift is None else ask.shift,
+        sampler=plan.sampler if ask.sampler is None else ask.sampler,
     )
 
 

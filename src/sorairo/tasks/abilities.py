@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sorairo.types import Known, Plan, UserError
+from sorairo.types import SAMPLERS, Known, Plan, UserError
 
 __all__ = ["Abilities"]
 
 LONGEST = 3600
 """Frames of the longest clip. A mistyped length is refused and does not run for days."""
+PATCHES = 1024
+"""Patches along the width or the height; position codes of Wan reach as far."""
+SHIFTS = (0.01, 100.0)
+"""The least and the largest shift that is not a mistake of typing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Abilities:
     """A model, as tasks see it.
 
-    sizes: (width, height) in pixels, the default first. max_frames: of one window; longer clips take several. step:
-    frames of a latent frame after the first. conditioning, needs: see ModelInfo. only_steps: the only possible number
-    of denoising steps, if there is one.
+    sizes: (width, height) in pixels of its training, the default first. multiple: what every width and height is a
+    multiple of, pixels. max_frames: of one window; longer clips take several. step: frames of a latent frame after the
+    first. conditioning, needs: see ModelInfo. only_steps: the only possible number of denoising steps, if there is one.
     """
 
     name: str
@@ -30,6 +34,7 @@ class Abilities:
     conditioning: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     only_steps: int | None = None
+    multiple: int = 16
 
     @property
     def windows(self) -> bool:
@@ -49,12 +54,7 @@ class Abilities:
     def check(self, plan: Plan) -> None:
         """Raise UserError, with the nearest that can be made, for a plan that this model cannot make."""
         self._check_spans(plan)
-        if plan.size not in self.sizes:
-            width, height = min(self.sizes, key=lambda size: _distance(size, plan.size))
-            asked = f"{plan.size[0]}x{plan.size[1]}"
-            raise UserError(
-                f"{self.name} was not trained for {asked}; the nearest that it can make is {width}x{height}."
-            )
+        self._check_size(plan.size)
         if self.needs:
             self._check_pictures(plan)
         self._check_length(plan)
@@ -70,6 +70,7 @@ class Abilities:
             raise UserError(
                 f"{self.name} was made for {self.only_steps} steps, not {plan.steps}; ask for those."
             )
+        self._check_sampling(plan)
         if plan.guidance is not None and not 0 <= plan.guidance <= 50:
             raise UserError(f"Guidance must be from 0 to 50 (1 is off), not {plan.guidance:g}.")
         if (plan.known or plan.loop) and not (self.windows or self.needs):
@@ -80,6 +81,31 @@ class Abilities:
             )
         for known in plan.known:
             _check_known(known, plan)
+
+    def _check_size(self, size: tuple[int, int]) -> None:
+        """Any multiple can be made; one that training did not show is a note (generation/generate.py)."""
+        if size in self.sizes:
+            return
+        nearest = tuple(self.multiple * min(max(1, round(side / self.multiple)), PATCHES) for side in size)
+        if nearest != size:
+            raise UserError(
+                f"{self.name} makes widths and heights that are multiples of {self.multiple}, not {size[0]}x{size[1]};"
+                f" the nearest that it can make is {nearest[0]}x{nearest[1]}."
+            )
+
+    def _check_sampling(self, plan: Plan) -> None:
+        """The sampler and the shift."""
+        if plan.sampler is not None and plan.sampler not in SAMPLERS:
+            raise UserError(
+                f"The sampler is {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}, not {plan.sampler!r:.40}."
+            )
+        low, high = SHIFTS
+        if plan.shift is not None and not low <= plan.shift <= high:
+            raise UserError(f"The shift is from {low:g} to {high:g} (1 is none), not {plan.shift:g}.")
+        if self.only_steps and (plan.sampler is not None or plan.shift is not None):
+            raise UserError(
+                f"{self.name} was made for its own noise levels; ask for no other --sampler or --shift."
+            )
 
     def _check_spans(self, plan: Plan) -> None:
         if not plan.spans or plan.spans[0].start != 0:
@@ -146,7 +172,3 @@ def _check_known(known: Known, plan: Plan) -> None:
             raise UserError(
                 f"The region {x},{y},{w},{h} is not inside the picture of {width}x{height}; give x,y,width,height."
             )
-
-
-def _distance(one: tuple[int, int], other: tuple[int, int]) -> int:
-    return abs(one[0] - other[0]) + abs(one[1] - other[1])

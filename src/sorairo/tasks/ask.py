@@ -27,6 +27,8 @@ class Ask:
     steps: int | None = None
     guidance: float | None = None
     negative: str = ""
+    shift: float | None = None
+    sampler: str | None = None
     fit: str = "crop"
 
     @property
@@ -79,6 +81,8 @@ class Ask:
             steps=self.steps,
             guidance=self.guidance,
             negative=self.negative,
+            shift=self.shift,
+            sampler=self.sampler,
         )
 
 
