@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,15 @@ import torch
 
 VOCABULARY = """a red blue green ball cube drops rolls bounces on onto the floor and it & . , to left camera is
 still then""".split()  # noqa: SIM905
+
+
+@pytest.fixture(scope="session", autouse=True)
+def provenance_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keys and index of the tests, in processes that they start too, never those of whoever runs them."""
+    folder = tmp_path_factory.mktemp("provenance")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SORAIRO_PROVENANCE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,8 @@ from sorairo.cli.generate import EXAMPLES, generate
 from sorairo.cli.serving import SERVE_EXAMPLES, WORKER_EXAMPLES, keys, serve, worker
 from sorairo.cli.show import show
 from sorairo.cli.train import train
+from sorairo.cli.verify import EXAMPLES as VERIFY_EXAMPLES
+from sorairo.cli.verify import verify
 from sorairo.version import VERSION
 
 __all__ = ["app", "run"]
@@ -60,6 +62,7 @@ app.command(epilog=upscale.EXAMPLES)(upscale.upscale)
 app.command(epilog=picture.EXAMPLES)(picture.picture)
 app.command(epilog=EXPAND_EXAMPLES)(expand)
 app.command()(show)
+app.command(epilog=VERIFY_EXAMPLES)(verify)
 app.command()(train)
 app.command()(export)
 app.command(epilog=SERVE_EXAMPLES)(serve)

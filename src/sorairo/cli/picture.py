@@ -74,10 +74,16 @@ def picture(
             from sorairo.checkpoints.folder import compute_dtype, find_folder
             from sorairo.dit.folder import load_class_model
             from sorairo.dit.generate import generate_images
+            from sorairo.jobs.making import UNSIGNED, making_of
             from sorairo.jobs.record import clip_of, write, write_sheet
             from sorairo.jobs.run import Result as Made
+            from sorairo.safety.identity import can_sign
 
-            loaded = load_class_model(find_folder(model), compute_dtype(dtype))
+            folder = find_folder(model)
+            loaded = load_class_model(folder, compute_dtype(dtype))
+            making = making_of("picture", folder)
+            if not can_sign():
+                stages.say(UNSIGNED)
             for number, path in enumerate(paths):
                 (sample,) = generate_images(
                     loaded,
@@ -88,8 +94,9 @@ def picture(
                     sampler=sampler,
                     progress=stages,
                 )
-                record = write(sample, path, [*paths, *([sheet] if sheet else [])])
-                results.append(Made(path=path, sample=clip_of(sample), record=record, rewrites=[]))
+                clip = clip_of(sample, making=making)
+                record = write(clip, path, [*paths, *([sheet] if sheet else [])])
+                results.append(Made(path=path, sample=clip, record=record, rewrites=[]))
             if sheet:
                 write_sheet(sheet, [result.sample for result in results], frames_per=1)
                 written = sheet

@@ -148,10 +148,14 @@ class Model(Checkpoint):
     def make(self, plans: Plan | Iterable[Plan], progress: Progress | None = None) -> list[Clip]:
         """The clips of Plans, in order, without the sound of their inputs."""
         from sorairo.generation.generate import samples
+        from sorairo.jobs.making import making_of
         from sorairo.jobs.record import clip_of
 
         plans = [plans] if isinstance(plans, Plan) else list(plans)
-        return [clip_of(sample) for sample in samples(plans, self, progress=progress)]
+        origins = [[one.video.origin.path for one in plan.known if one.video.origin] for plan in plans]
+        makings = [making_of("", self.folder, list(dict.fromkeys(paths))) for paths in origins]
+        made = samples(plans, self, progress=progress)
+        return [clip_of(sample, making=making) for sample, making in zip(made, makings, strict=True)]
 
     def _clip(
         self, verb: str, prompt: str | None, inputs: Sequence[Input], args: dict[str, Any], settings: Settings

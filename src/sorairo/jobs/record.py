@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sorairo.jobs.making import Making, claims_of
 from sorairo.jobs.plans import SOFTWARE, plan_to_dict
+from sorairo.safety.identity import can_sign
 from sorairo.types import Plan, Sample, UserError
 from sorairo.version import VERSION
 from sorairo.video.fonts import missing_note
@@ -24,21 +27,30 @@ class Clip(Sample):
     """A Sample with all that goes into its file.
 
     upscale: by how much its frames were enlarged after they were made. track: its sound, float32 (2 n) at 48 kHz.
+    making: what its credentials claim besides its record.
     """
 
     upscale: int | None = None
     track: np.ndarray | None = None
+    making: Making = field(default_factory=Making)
 
     def save(self, path: str | Path) -> None:
-        """To .mp4, .gif, .webp or .png, with its sound (.mp4) and the record of how it was made. Raises UserError."""
+        """To .mp4, .gif, .webp or .png, signed, with its sound (.mp4) and the record of how it was made.
+
+        Raises UserError.
+        """
         write(self, Path(path))
 
 
-def clip_of(sample: Sample, upscale: int | None = None, track: np.ndarray | None = None) -> Clip:
+def clip_of(
+    sample: Sample,
+    upscale: int | None = None,
+    track: np.ndarray | None = None,
+    making: Making | None = None,
+) -> Clip:
     """A Sample as a Clip."""
-    return Clip(
-        **{one.name: getattr(sample, one.name) for one in fields(Sample)}, upscale=upscale, track=track
-    )
+    facts = {one.name: getattr(sample, one.name) for one in fields(Sample)}
+    return Clip(**facts, upscale=upscale, track=track, making=making or Making())
 
 
 def record_of(sample: Sample, outputs: Iterable[Path] = ()) -> dict[str, Any]:
@@ -62,6 +74,7 @@ def record_of(sample: Sample, outputs: Iterable[Path] = ()) -> dict[str, Any]:
         "dtype": sample.dtype,
         "device": sample.device,
         "threads": sample.threads,
+        "credentials": "C2PA" if can_sign() else "none",
         **({} if upscale is None else {"upscale": upscale}),
         "plan": plan_to_dict(plan, outputs),
     }
@@ -70,8 +83,19 @@ def record_of(sample: Sample, outputs: Iterable[Path] = ()) -> dict[str, Any]:
 def write(sample: Sample, path: Path, outputs: Iterable[Path] = ()) -> dict[str, Any]:
     """Write a sample, whole or not at all, and return the record that it holds. Raises UserError."""
     record = record_of(sample, [*outputs, path])
-    write_video(sample.video, path, record, track=sample.track if isinstance(sample, Clip) else None)
+    track = sample.track if isinstance(sample, Clip) else None
+    write_video(sample.video, path, record, track=track, seal=sealed(sample, record, path))
     return record
+
+
+def sealed(sample: Sample, record: dict[str, Any], path: Path) -> Callable[[Path], None] | None:
+    """What signs a file under its temporary name; None where the packages for it are not installed."""
+    if not can_sign():
+        return None
+    from sorairo.safety.credentials import sign
+
+    making = sample.making if isinstance(sample, Clip) else Making()
+    return partial(sign, claims=claims_of(sample, making, record), final=path)
 
 
 def write_sheet(path: Path, samples: Sequence[Sample], frames_per: int = 6) -> str:
@@ -86,7 +110,9 @@ def write_sheet(path: Path, samples: Sequence[Sample], frames_per: int = 6) -> s
     ]
     enlarged = any(isinstance(sample, Clip) and sample.upscale for sample in samples)
     scale = 1 if enlarged or frames_per == 1 else 2
-    contact_sheet([sample.video for sample in samples], captions, path, frames_per=frames_per, scale=scale)
+    seal = sealed(samples[0], record_of(samples[0], [path]), path)
+    videos = [sample.video for sample in samples]
+    contact_sheet(videos, captions, path, frames_per=frames_per, scale=scale, seal=seal)
     return missing_note(captions)
 
 

@@ -12,14 +12,17 @@ from typing import Any
 import torch
 
 from sorairo.checkpoints.folder import Checkpoint
+from sorairo.checkpoints.lora import parse_lora
 from sorairo.generation.generate import Progress, samples
 from sorairo.jobs.enlarge import doubled
+from sorairo.jobs.making import UNSIGNED, making_of
 from sorairo.jobs.models import Models
 from sorairo.jobs.prepare import Job, Wanted, job_of, wanted
 from sorairo.jobs.record import Clip, check_outputs, clip_of, write, write_sheet
 from sorairo.jobs.request import Request
 from sorairo.jobs.words import Rewrites
 from sorairo.safety.policy import OperatorPolicy
+from sorairo.safety.identity import can_sign
 from sorairo.types import Cancelled, UserError
 from sorairo.upscale import upscale
 
@@ -85,8 +88,12 @@ def _made(
     for source in want.sources:
         for note in source.notes:
             say(note)
+    if not can_sign():
+        say(UNSIGNED)
     if want.request.verb == "upscale":
         clip = doubled(want.sources[0], want.request.background, tell, want.policy)
+        clip = replace(clip, making=making_of("upscale", None, [want.sources[0].path]))
+        want.sources[0].check_unchanged()
         check(stop)
         tell("encode", 0, 1)
         record = write(clip, outputs[0], [*outputs, *([sheet] if sheet else [])])
@@ -125,6 +132,11 @@ def clips(
 ) -> Iterator[Clip]:
     """The videos of a job, upscaled if requested, with their sound, not yet written."""
     scale, said = want.request.upscale, False
+    files = [source.path for source in want.sources if source.frames is None]
+    loras = [parse_lora(one).path for one in want.request.lora]
+    making = making_of(want.request.verb, model.folder, files, loras)
+    for source in want.sources:
+        source.check_unchanged()  # what was read for the credentials is what was read for the frames
     made = samples(
         job.plans,
         model,
@@ -146,7 +158,7 @@ def clips(
             tell("upscale", before, total)
             video = upscale(video, scale, partial(_tell_upscaled, tell, before, total))
             timings["upscale"] = time.perf_counter() - start
-        yield clip_of(replace(sample, video=video, timings=timings), scale, job.track)
+        yield clip_of(replace(sample, video=video, timings=timings), scale, job.track, making)
 
 
 def _tell_upscaled(tell: Progress, before: int, total: int, frames: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from sorairo.jobs.making import sign_copy
 from sorairo.jobs.models import Models
 from sorairo.jobs.request import Request
 from sorairo.jobs.run import Result, run
@@ -144,6 +145,8 @@ class Worker:
             )
             outputs = [made, Path("thumbnail.webp"), Path("spritesheet.jpg")]
             pictures(made, outputs[1], outputs[2])
+            for path in outputs[1:]:
+                sign_copy(path, path.stem, made, result.sample, result.record)
             if still:  # also as a clip of one frame, for those who asked for a video
                 from sorairo.jobs.record import write
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +30,12 @@ def contact_sheet(
     columns: int = 1,
     frames_per: int = 6,
     scale: int = 1,
+    seal: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a PNG (or JPEG, by the extension) of several clips, each with its words above its frames.
 
     columns: clips side by side. frames_per: frames of each, evenly spread from the first to the last. scale:
-    how many times larger they are shown. Raises UserError for a place that cannot be written.
+    how many times larger they are shown. seal: see `write_video`. Raises UserError for a place that cannot be written.
     """
     path = Path(path)
     check_sheet(path)
@@ -46,6 +47,8 @@ def contact_sheet(
     )
     with replacing(path) as temporary:
         image.save(temporary)
+        if seal:
+            seal(temporary)
 
 
 def check_sheet(path: str | Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,16 @@ def write_video(
     metadata: dict[str, Any] | None = None,
     sounds: Sequence[Sound] = (),
     track: np.ndarray | None = None,
+    seal: Callable[[Path], None] | None = None,
 ) -> None:
     """Write `video` to `path`, whole or not at all.
 
     .mp4: H.264, yuv420p, the index in front (plays in a browser while it loads); .gif, .webp: looping; .png:
     the frame, or for a clip all frames as a sheet. metadata: any JSON values, kept in the file as its comment
     (`read_metadata` returns them). sounds: parts of other files' sound, as AAC in an .mp4 (the others hold
-    none); files without sound are passed over. track: sound that was mixed before, in their place. Raises
-    UserError for another extension and for a place that cannot be written.
+    none); files without sound are passed over. track: sound that was mixed before, in their place. seal: is given
+    the finished file, still under a temporary name, and may change it (a signature). Raises UserError for another
+    extension and for a place that cannot be written.
     """
     path = Path(path)
     check_writable(path)
@@ -54,6 +56,8 @@ def write_video(
             write_mp4(video, temporary, comment, track)
         else:
             WRITERS[kind](video, temporary, comment)
+        if seal:
+            seal(temporary)
 
 
 def check_writable(path: str | Path) -> None:
