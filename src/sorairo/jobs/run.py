@@ -21,8 +21,8 @@ from sorairo.jobs.prepare import Job, Wanted, job_of, wanted
 from sorairo.jobs.record import Clip, check_outputs, clip_of, write, write_sheet
 from sorairo.jobs.request import Request
 from sorairo.jobs.words import Rewrites
-from sorairo.safety.policy import OperatorPolicy
 from sorairo.safety.identity import can_sign
+from sorairo.safety.policy import OperatorPolicy
 from sorairo.types import Cancelled, UserError
 from sorairo.upscale import upscale
 
