@@ -1,0 +1,283 @@
+"""The API and two workers are killed and stopped while videos are made: nothing is lost, each has one file, one event.
+
+The quick form has workers that deliver without a model, and each fault once, when it hurts. The slow form runs
+`sorairo serve` and `sorairo worker` with a tiny model for 60 s of faults at random.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from sorairo.serving.database import Database
+from sorairo.serving.tables import Base, Event, Job
+from tests.serving.test_node import free_port
+
+LEASE = 0.7
+API = textwrap.dedent("""
+    import sys, uvicorn, pathlib
+    from sorairo.serving.app import create_app
+    from sorairo.serving.settings import Settings
+    url, folder, port = sys.argv[1:]
+    settings = Settings(folder=pathlib.Path(folder), database_url=url, private_urls=True, min_free=0)
+    uvicorn.run(create_app(settings), port=int(port), log_level="error")
+""")
+WORKER = textwrap.dedent("""
+    import pathlib, sys, time
+    from sorairo.serving.database import Database
+    from sorairo.serving.queue import Lost, Queue
+    from sorairo.serving.storage import Store
+    url, folder, lease, name = sys.argv[1:]
+    folder = pathlib.Path(folder)
+    queue = Queue(Database(url), lease=float(lease), attempts=1000, expiry=600)
+    store, made = Store(str(folder / "files"), folder), folder / f"made-{name}"
+    made.write_text("made")
+    while True:
+        lease = queue.claim(name)
+        if lease is None:
+            time.sleep(0.05)
+            continue
+        target = f"jobs/{lease.job}/{lease.token}"
+        try:
+            time.sleep(0.15)
+            queue.beat(lease, progress=50)
+            store.put(made, f"{target}/video.mp4")
+            queue.deliver(lease, target, facts={})
+            for token in range(1, lease.token):
+                store.remove(f"jobs/{lease.job}/{token}")
+        except Lost:
+            store.remove(target)
+""")
+
+
+class Processes:
+    """An API and two workers that can be killed and started again. commands: of the API and of worker 0 and 1."""
+
+    def __init__(self, *commands: list[str], log: Path) -> None:
+        self.commands, self.log = commands, log
+        self.running: list[subprocess.Popen[bytes] | None] = [None] * len(commands)
+
+    def start(self, which: int) -> None:
+        with self.log.open("ab") as out:
+            self.running[which] = subprocess.Popen(self.commands[which], stdout=out, stderr=out)
+
+    def send(self, which: int, number: signal.Signals) -> None:
+        process = self.running[which]
+        assert process is not None
+        process.send_signal(number)
+
+    def kill(self, which: int) -> None:
+        if (process := self.running[which]) is not None:
+            process.kill()
+            process.wait()
+
+    def end(self) -> None:
+        for which in range(len(self.commands)):
+            self.kill(which)
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, dict[str, set[str]]]]:
+    """(URL, the webhook ids that arrived for each video) of a webhook's receiver."""
+    got: dict[str, set[str]] = defaultdict(set)
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            got[body["data"]["id"]].add(self.headers["webhook-id"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", got
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def stubborn(port: int, path: str, values: dict[str, Any], key: str, seconds: float = 600) -> dict[str, Any]:
+    """A create as a careful client makes it: again with the same key until an answer comes."""
+    head = {"Content-Type": "application/json", "Idempotency-Key": key}
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as line:
+                line.request("POST", f"/v1{path}", json.dumps(values), head)
+                answer = line.getresponse()
+                text = answer.read()
+            if answer.status == 200:
+                return json.loads(text)
+            assert answer.status >= 500, text
+        except (OSError, HTTPException):
+            pass
+        assert time.monotonic() < until, "the API did not come back"
+        time.sleep(0.1)
+
+
+def wait_for(what: Any, seconds: float = 120) -> Any:
+    """Ask until the answer is true, and return it."""
+    until = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < until, what
+        time.sleep(0.1)
+    return found
+
+
+def rows(database: Database) -> list[Job]:
+    with database.read() as session:
+        return list(session.scalars(select(Job)))
+
+
+def emptied(url: str) -> Database:
+    database = Database(url)
+    database.migrate()
+    with database.write() as session:
+        for table in Base.__subclasses__():
+            session.query(table).delete()
+    return database
+
+
+def check(
+    database: Database, files: Path, accepted: set[str], got: dict[str, set[str]], seconds: float
+) -> None:
+    """Every accepted job is done, has one file in one folder, one event, and one webhook id."""
+    wait_for(lambda: all(job.status == "completed" for job in rows(database)), seconds)
+    assert {job.id for job in rows(database)} == accepted
+    wait_for(lambda: set(got) == accepted, seconds)
+    assert {len(ids) for ids in got.values()} == {1}
+    with database.read() as session:
+        events = list(session.scalars(select(Event.object)))
+    assert sorted(events) == sorted(accepted)
+    for job in rows(database):
+        found = sorted(files.glob(f"jobs/{job.id}/*/video.mp4"))
+        assert [str(path.parent.relative_to(files)) for path in found] == [job.folder]
+
+
+@pytest.mark.parametrize("url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
+def test_killed_and_stopped_once_each(url: str, tmp_path: Path) -> None:
+    database, port = emptied(url), free_port()
+    data = tmp_path / "data"
+    data.mkdir()
+    worker = [sys.executable, "-c", WORKER, url, str(data), str(LEASE)]
+    api = [sys.executable, "-c", API, url, str(data), str(port)]
+    processes = Processes(api, [*worker, "0"], [*worker, "1"], log=tmp_path / "log")
+    accepted: set[str] = set()
+
+    def create() -> None:
+        for number in range(10):
+            accepted.add(stubborn(port, "/videos", {"prompt": "a red ball"}, f"k{number}")["id"])
+
+    def holds(name: str) -> bool:
+        return any(job.worker == name for job in rows(database) if job.status == "in_progress")
+
+    client = threading.Thread(target=create)
+    with receiver() as (hook, got):
+        try:
+            processes.start(0)
+            stubborn(port, "/webhook_endpoints", {"url": hook}, "hook")
+            client.start()
+            wait_for(lambda: len(accepted) > 2)
+            processes.kill(0)  # while the client creates
+            processes.start(0)
+            processes.start(1)
+            processes.start(2)
+            wait_for(lambda: holds("0"))
+            processes.kill(1)
+            processes.start(1)
+            wait_for(lambda: holds("1"))
+            processes.send(2, signal.SIGSTOP)
+            time.sleep(1.5 * LEASE)
+            processes.send(2, signal.SIGCONT)
+            client.join()
+            assert len(accepted) == 10
+            check(database, data / "files", accepted, got, 120)
+        finally:
+            processes.end()
+            database.close()
+
+
+@pytest.mark.slow
+def test_sixty_seconds_of_faults(url: str, tmp_path: Path, tiny_folder: Path) -> None:
+    database, port, chance = emptied(url), free_port(), random.Random(0)
+    data = tmp_path / "data"
+    sorairo = [sys.executable, "-m", "sorairo"]
+    common = ["--folder", str(data), "--database-url", url, "--model", str(tiny_folder)]
+    common += ["--lease", "4", "--attempts", "1000"]
+    worker = [*sorairo, "worker", *common]
+    api = [*sorairo, "serve", *common, "--port", str(port), "--workers", "0", "--private-urls"]
+    processes = Processes(api, worker, worker, log=tmp_path / "log")
+    accepted: set[str] = set()
+    over = threading.Event()
+
+    def clients() -> None:
+        while not over.is_set():
+            video = stubborn(port, "/videos", {"prompt": "a red ball"}, f"k{len(accepted)}")
+            accepted.add(video["id"])
+            over.wait(1.0)
+
+    def made() -> int:
+        return sum(job.status == "completed" for job in rows(database))
+
+    def worked(which: int) -> bool:
+        process = processes.running[which]
+        assert process is not None
+        return any((job.worker or "").endswith(f"-{process.pid}") for job in rows(database))
+
+    kills = {"api": 0, "worker": 0, "stop": 0}
+    with receiver() as (hook, got):
+        client = threading.Thread(target=clients)
+        try:
+            for which in range(3):
+                processes.start(which)
+            stubborn(port, "/webhook_endpoints", {"url": hook}, "hook")
+            client.start()
+            wait_for(lambda: made() >= 2, 600)
+            start = time.monotonic()
+            while time.monotonic() < start + 60 or (
+                not all(kills.values()) and time.monotonic() < start + 240
+            ):
+                time.sleep(1 + 4 * chance.random())
+                which = chance.choice((0, 1, 2, 1, 2))
+                if which and not worked(which) and chance.random() < 0.8:
+                    continue  # mostly, a worker is left alone until it works
+                if which and chance.random() < 0.4:
+                    processes.send(which, signal.SIGSTOP)
+                    time.sleep(5)
+                    processes.send(which, signal.SIGCONT)
+                    kills["stop"] += 1
+                else:
+                    processes.kill(which)
+                    processes.start(which)
+                    kills["worker" if which else "api"] += 1
+            over.set()
+            client.join()
+            check(database, data / "files", accepted, got, 600)
+            tries = sum(job.token for job in rows(database))
+            print(f"{len(accepted)} jobs, {tries} claims, {kills}")
+        finally:
+            over.set()
+            processes.end()
+            database.close()
+    assert min(kills.values()) > 0
