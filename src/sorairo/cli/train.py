@@ -47,6 +47,12 @@ def train(
     processes: Annotated[
         int, typer.Option(help="Split every batch among N processes; on a CPU, one for each core.")
     ] = 1,
+    shard: Annotated[
+        int, typer.Option(help="Divide the weights and the optimizer's state among N processes (FSDP2).")
+    ] = 1,
+    context: Annotated[
+        int, typer.Option(help="Divide the tokens of every clip among N processes (Ulysses).")
+    ] = 1,
     device: Annotated[
         str,
         typer.Option(
@@ -72,7 +78,7 @@ def train(
     from sorairo.training.loop import Trainer
     from sorairo.training.loop import train as run_train
     from sorairo.training.parallel.placement import find_device
-    from sorairo.training.parallel.processes import teammates
+    from sorairo.training.parallel.processes import join, teammates
     from sorairo.training.recipes import load_recipe
     from sorairo.training.warm_start import warm_start
 
@@ -98,10 +104,13 @@ def train(
         objective, config = found.build(run)
         Trainer(objective, replace(config, device=device), run).export(export)
         return
-    first = begin_decay(run, to) if to is not None else 0
+    if to is not None and leads:
+        begin_decay(run, to)
     with teammates(processes):
+        join(find_device(device))  # the others wait here until the data are made
+        first = begin_decay(run, to) if to is not None else 0
         objective, config = found.build(to or run)
-        config = replace(config, device=device)
+        config = replace(config, device=device, shard=shard, context=context)
         if start is not None:
             warm_start(objective, start)
         if decay is not None and to is not None:

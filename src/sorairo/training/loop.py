@@ -6,7 +6,8 @@ import logging
 import math
 import signal
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,12 +20,15 @@ from sorairo.training.objective import Objective
 from sorairo.training.optim.ema import Ema
 from sorairo.training.optim.optimizer import Optimizer
 from sorairo.training.parallel.placement import Placement
+from sorairo.training.parallel.plain import Plain
+from sorairo.training.parallel.processes import others_present
+from sorairo.training.parallel.sharding import Piece
 from sorairo.training.prefetch import Prefetch
 from sorairo.training.progress import Progress, View
 from sorairo.training.rng import torch_rng
 from sorairo.training.run_folder import StopFlag, check_settings, only_process
 from sorairo.training.settings import EARLIER, MAY_CHANGE, SAME, TrainConfig
-from sorairo.training.state import RunState, latest_state, save_state
+from sorairo.training.state import RunState, latest_state, save_shares, save_state
 from sorairo.types import UserError
 
 __all__ = ["Objective", "Outcome", "TrainConfig", "Trainer", "train"]
@@ -34,11 +38,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class News:
-    """One step: what there is to show of it, and whether a signal came or the time is over, for all of the team."""
+    """One step: what there is to show of it, and for all of the team whether a signal came, the time is over, or a
+    checkpoint is due."""
 
     progress: Progress
     stopped: bool
     ended: bool
+    due: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +77,7 @@ def train(
             check_settings(run_dir / "settings.json", now, MAY_CHANGE, accept_changes, EARLIER, SAME)
         trainer = Trainer(objective, config, run_dir, placement)
         outcome = trainer.run(hours)
-        if outcome.reason == "done" and leads:
+        if outcome.reason == "done":
             trainer.export(run_dir / "export")
         return outcome
 
@@ -79,7 +85,12 @@ def train(
 def placed(config: TrainConfig) -> Placement:
     """Where a run with these settings is trained. Raises UserError when there is no such device."""
     return Placement.choose(
-        config.device, config.dtype, compile=config.compile, checkpointing=config.checkpointing
+        config.device,
+        config.dtype,
+        compile=config.compile,
+        checkpointing=config.checkpointing,
+        shard=config.shard,
+        context=config.context,
     )
 
 
@@ -98,12 +109,14 @@ class Trainer:
         self.team = self.placement.team
         if config.threads:
             torch.set_num_threads(config.threads)
+        self.plain = Plain(objective, self.placement)
         self.placement.place(objective.models)
         named = self.placement.parameters(objective.models)
         self.optimizer = Optimizer(named, config.optim, self.placement.dtype, self.team)
+        self.placement.cast(objective.models)
         self.ema = Ema(self.optimizer.weights, config.ema_decay)
         self.step, self.seconds, self.bad = 0, 0.0, 0
-        state = latest_state(run_dir / "checkpoints")
+        state = latest_state(run_dir / "checkpoints", self._pieces())
         if state:
             self.restore(state)
             log.info("continuing %s from step %d", run_dir, self.step)
@@ -115,11 +128,20 @@ class Trainer:
         stopped, ended = False, self.seconds >= limit
         try:
             with stop.watching(), Recorder(self) if self.team.leads else nullcontext() as recorder:
+                saved = self.step
                 while not (stopped or ended or self.step == self.config.steps):
-                    news = self.one(batches.get(), limit, bool(stop))
+                    due = recorder is not None and recorder.due
+                    news = self.one(batches.get(), limit, bool(stop), due)
                     stopped, ended = news.stopped, news.ended
                     if recorder:
                         recorder.record(news.progress)
+                    if self.config.sample_every and self.step % self.config.sample_every == 0:
+                        self.sample(recorder)
+                    if news.due:
+                        self.save(recorder)
+                        saved = self.step
+                if saved != self.step:
+                    self.save(recorder)
         finally:
             batches.close()
         if stopped:
@@ -131,15 +153,20 @@ class Trainer:
         """This process's share of the batch of a step, on its device."""
         return self.placement.put(self.objective.batch(step, self.team.share))
 
-    def one(self, batch: object, limit: float = math.inf, stop: bool = False) -> News:
+    def one(self, batch: object, limit: float = math.inf, stop: bool = False, due: bool = False) -> News:
         """One update of the whole team. limit: the seconds of training after which the run ends. stop: whether this
-        process was told to stop."""
+        process was told to stop. due: whether it wants a checkpoint."""
+        with others_present() if self.team.size > 1 else nullcontext():
+            return self._one(batch, limit, stop, due)
+
+    def _one(self, batch: object, limit: float, stop: bool, due: bool) -> News:
         began, step, config = time.perf_counter(), self.step, self.config
         torch.manual_seed(torch_rng(config.seed, step).initial_seed())
         loss, parts = self.objective.loss(batch, step, self.team.share)
         loss.backward()
-        value, stopped, ended = self.placement.average(
-            self.optimizer.working.values(), float(loss.detach()), float(stop), float(self.seconds >= limit)
+        flags = (float(stop), float(self.seconds >= limit), float(due))
+        value, stopped, ended, wanted = self.placement.average(
+            self.optimizer.working.values(), float(loss.detach()), *flags
         )
         scale = config.schedule(step)
         norm = self.optimizer.step(scale)
@@ -171,36 +198,70 @@ class Trainer:
             flops=self.objective.flops(batch) * everyone,
             left=limit - self.seconds,
         )
-        return News(progress=progress, stopped=stopped > 0, ended=ended > 0)
+        return News(progress=progress, stopped=stopped > 0, ended=ended > 0, due=wanted > 0)
 
-    def sample(self, metrics: MetricsLog) -> None:
-        """Samples and scores of the averaged weights."""
+    def sample(self, recorder: Recorder | None) -> None:
+        """Samples and scores of the averaged weights, by the leading process."""
         folder = self.run_dir / "samples" / f"step-{self.step:08d}"
-        with self.ema.inside(self.optimizer.working), whole_folder(folder) as temporary, torch.no_grad():
-            scores = self.objective.sample(temporary, self.step)
+        with self.averaged() as objective:
+            if objective is None or recorder is None:
+                return
+            with whole_folder(folder) as temporary, torch.no_grad():
+                scores = objective.sample(temporary, self.step)
         if scores:
             log.info(
                 "step %d: %s", self.step, "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
             )
-            metrics.write(self.step - 1, {f"score/{name}": value for name, value in scores.items()})
+            values = {f"score/{name}": value for name, value in scores.items()}
+            recorder.metrics.write(self.step - 1, values)
 
     def export(self, folder: Path) -> None:
         """The averaged weights as users load them."""
-        with self.ema.inside(self.optimizer.working), whole_folder(folder) as temporary, torch.no_grad():
-            self.objective.export(temporary)
+        with self.averaged() as objective:
+            if objective is None:
+                return
+            with whole_folder(folder) as temporary, torch.no_grad():
+                objective.export(temporary)
         log.info("exported %s", folder)
 
-    def save(self) -> None:
-        """A checkpoint of this moment."""
-        save_state(
-            self.run_dir / "checkpoints",
-            RunState(
-                step=self.step,
-                seconds=self.seconds,
-                tensors=self.optimizer.state() | self.ema.state() | self._buffers(),
-                extra={"bad": self.bad},
-            ),
+    @contextmanager
+    def averaged(self) -> Iterator[Objective | None]:
+        """The objective over the averaged weights, in the leading process; None in the others."""
+        if self.plain.needed:
+            try:
+                yield self.plain.filled(self.optimizer.shards, self.ema.average)
+            finally:
+                self.plain.empty()
+        elif self.team.leads:
+            with self.ema.inside(self.optimizer.working):
+                yield self.objective
+        else:
+            yield None
+
+    def save(self, recorder: Recorder | None = None) -> None:
+        """A checkpoint of this moment, after every line of the log that leads to it."""
+        if recorder:
+            recorder.flush()
+        state = RunState(
+            step=self.step,
+            seconds=self.seconds,
+            tensors=self.optimizer.state() | self.ema.state() | self._buffers(),
+            extra={"bad": self.bad},
+            pieces=self._pieces(),
         )
+        if self.optimizer.shards.shapes:
+            save_shares(self.run_dir / "checkpoints", state, self.optimizer.shards, self.team)
+        elif self.team.leads:
+            save_state(self.run_dir / "checkpoints", state)
+
+    def _pieces(self) -> dict[str, Piece]:
+        """Which rows of the tensors in a checkpoint are here."""
+        shards = self.optimizer.shards
+        return {
+            f"{group}/{name}": shards.piece(name)
+            for name in shards.shapes
+            for group in ("weights", "first", "second", "ema")
+        }
 
     def restore(self, state: RunState) -> None:
         """Take a checkpoint's place. Raises UserError when it is of another network."""
@@ -225,16 +286,14 @@ class Trainer:
 
 
 class Recorder:
-    """What the leading process writes while the run goes on: the log, the live view, samples and checkpoints.
-
-    Closing it writes the last checkpoint, whatever ended the run without an error.
-    """
+    """What the leading process writes while the run goes on: the log and the live view. due: whether it is time for a
+    checkpoint."""
 
     def __init__(self, trainer: Trainer):
-        self.trainer, config = trainer, trainer.config
-        self.metrics = MetricsLog(trainer.run_dir, trainer.step, config.tensorboard)
+        self.minutes = trainer.config.checkpoint_minutes
+        self.metrics = MetricsLog(trainer.run_dir, trainer.step, trainer.config.tensorboard)
         self.view = View()
-        self.saved, self.saved_at = trainer.step, time.monotonic()
+        self.saved_at = time.monotonic()
 
     def __enter__(self) -> Recorder:
         self.view.__enter__()
@@ -242,24 +301,18 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self.view.__exit__(kind, *rest)
-        try:
-            if kind is None and self.saved != self.trainer.step:
-                self.save()
-        finally:
-            self.metrics.close()
+        self.metrics.close()
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self.saved_at > self.minutes * 60
 
     def record(self, news: Progress) -> None:
         """One step is done."""
-        trainer, config = self.trainer, self.trainer.config
         self.metrics.write(news.step, {"loss": news.loss, **news.parts, "norm": news.norm, "lr": news.lr})
         self.view(news)
-        if config.sample_every and trainer.step % config.sample_every == 0:
-            trainer.sample(self.metrics)
-        if time.monotonic() - self.saved_at > config.checkpoint_minutes * 60:
-            self.save()
 
-    def save(self) -> None:
-        """A checkpoint, after every line of the log that leads to it."""
+    def flush(self) -> None:
+        """Every line of the log is handed to the system: a checkpoint is about to be written."""
         self.metrics.flush()
-        self.trainer.save()
-        self.saved, self.saved_at = self.trainer.step, time.monotonic()
+        self.saved_at = time.monotonic()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from sorairo.training.parallel.processes import Share
 
-__all__ = ["Objective"]
+__all__ = ["Divisible", "Objective"]
 
 
 class Objective(Protocol):
@@ -54,4 +55,13 @@ class Objective(Protocol):
 
     def export(self, folder: Path) -> None:
         """Write the checkpoint that users load, with the averaged weights in place."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """An objective whose networks may be divided among processes (--shard, --context)."""
+
+    def over(self, networks: Mapping[str, nn.Module]) -> Objective:
+        """The same objective over plain copies of its networks, on which one process samples and exports."""
         ...

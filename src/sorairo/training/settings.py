@@ -17,6 +17,8 @@ MAY_CHANGE = frozenset(
         "device",
         "compile",
         "checkpointing",
+        "shard",
+        "context",
         "threads",
         "checkpoint_minutes",
         "sample_every",
@@ -53,7 +55,8 @@ class TrainConfig:
 
     steps: where it ends (None: by --hours or by hand). device: a name of torch's, auto is CUDA where there is some.
     dtype: of the working weights; auto is bf16 where the device multiplies it natively. compile, checkpointing: see
-    Placement. threads: 0 takes torch's choice. sample_every: steps, 0 for never.
+    Placement. shard: processes that divide one copy of the weights (FSDP2), context: those that divide each clip's
+    tokens (Ulysses); see Team. threads: 0 takes torch's choice. sample_every: steps, 0 for never.
     patience: how many steps in a row may have a loss or gradient that is not finite (they change nothing).
     """
 
@@ -63,6 +66,8 @@ class TrainConfig:
     dtype: Literal["auto", "bf16", "fp32"] = "auto"
     compile: bool = True
     checkpointing: bool = False
+    shard: int = 1
+    context: int = 1
     threads: int = 0
     ema_decay: float = 0.999
     optim: OptimConfig = field(default_factory=OptimConfig)

@@ -1,52 +1,89 @@
-"""Checkpoints of a run: one named dict of tensors and one of plain values, whole or absent, the last two kept."""
+"""Checkpoints of a run: one named dict of tensors and one of plain values, whole or absent, the last two kept.
+
+A run whose weights are sharded writes a file for each process, with the rows that it has of each tensor. Any number of
+processes can read them: each takes the rows that are its own, from whichever files hold them.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from sorairo.files import whole_folder
+from sorairo.files import disk_errors, whole_folder
+from sorairo.training.parallel.processes import Team
+from sorairo.training.parallel.sharding import Piece, Shards
 from sorairo.types import UserError
 
-__all__ = ["RunState", "latest_state", "newest_step", "save_state"]
+__all__ = ["RunState", "latest_state", "newest_step", "save_shares", "save_state"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """All that must survive. step: updates done. seconds: time trained. tensors: masters, moments, averages."""
+    """All that must survive. step: updates done. seconds: time trained. tensors: masters, moments, averages.
+
+    pieces: which rows the tensors are, where they are not whole.
+    """
 
     step: int
     seconds: float
     tensors: dict[str, Tensor]
     extra: dict[str, Any]
+    pieces: Mapping[str, Piece] = field(default_factory=dict)
 
 
 def save_state(folder: Path, state: RunState, keep: int = 2) -> Path:
     """Write `folder`/step-NNNNNNNN. Raises UserError when the disk is full; earlier checkpoints are then intact."""
     path = folder / f"step-{state.step:08d}"
     with whole_folder(path) as temporary:
-        save_file(
-            {name: t.contiguous() for name, t in state.tensors.items()}, temporary / "state.safetensors"
-        )
-        values = {"step": state.step, "seconds": state.seconds, "extra": state.extra}
-        (temporary / "state.json").write_text(json.dumps(values, indent=2))
-    for old in _checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        _write(state, temporary / "state.safetensors")
+        _write_values(state, temporary)
+    _forget(folder, keep)
     return path
 
 
-def latest_state(folder: Path) -> RunState | None:
-    """The newest checkpoint that can be read; None when the run has none.
+def save_shares(folder: Path, state: RunState, shards: Shards, team: Team, keep: int = 2) -> None:
+    """As save_state, by all processes of a team that share the weights. Each writes what it has; the first renames.
+
+    What is whole everywhere is in the first one's file; of several copies of the weights one is written.
+    """
+    path, name = (
+        folder / f"step-{state.step:08d}",
+        f"state-{shards.rank + 1:05d}-of-{shards.of:05d}.safetensors",
+    )
+    if shards.rank:
+        tensors = {key: tensor for key, tensor in state.tensors.items() if key in state.pieces}
+        state = replace(state, tensors=tensors)
+    if team.leads:
+        with whole_folder(path) as temporary:
+            team.tell(temporary.name)
+            _write(state, temporary / name)
+            _write_values(state, temporary)
+            team.wait()  # everyone has written
+        _forget(folder, keep)
+    else:
+        temporary = folder / team.tell("")
+        if shards.copy == 0:
+            with disk_errors(path):
+                _write(state, temporary / name)
+        team.wait()
+    team.wait()  # it has its name
+
+
+def latest_state(folder: Path, pieces: Mapping[str, Piece] | None = None) -> RunState | None:
+    """The newest checkpoint that can be read; None when the run has none. pieces: which rows of which tensors to read.
 
     A damaged one (a disk's fault; ours are renamed when whole) is passed over with a warning. Raises UserError when
     there are some and none can be read.
@@ -55,9 +92,12 @@ def latest_state(folder: Path) -> RunState | None:
     for path in reversed(found):
         try:
             values = json.loads((path / "state.json").read_text())
-            tensors = load_file(path / "state.safetensors")
             return RunState(
-                step=values["step"], seconds=values["seconds"], tensors=tensors, extra=values["extra"]
+                step=values["step"],
+                seconds=values["seconds"],
+                tensors=_read(path, pieces or {}),
+                extra=values["extra"],
+                pieces=pieces or {},
             )
         except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
             log.warning("%s cannot be read (%s); trying the one before it", path, error)
@@ -66,6 +106,63 @@ def latest_state(folder: Path) -> RunState | None:
             f"No checkpoint in {folder} can be read: choose another --run folder to start afresh."
         )
     return None
+
+
+def _write(state: RunState, path: Path) -> None:
+    """The tensors, and in the header which rows they are."""
+    rows = {name: [p.start, p.rows] for name, p in state.pieces.items() if name in state.tensors}
+    metadata = {"pieces": json.dumps(rows)} if rows else None
+    save_file({name: t.contiguous() for name, t in state.tensors.items()}, path, metadata)
+
+
+def _write_values(state: RunState, folder: Path) -> None:
+    values = {"step": state.step, "seconds": state.seconds, "extra": state.extra}
+    (folder / "state.json").write_text(json.dumps(values, indent=2))
+
+
+def _forget(folder: Path, keep: int) -> None:
+    for old in _checkpoints(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _read(folder: Path, pieces: Mapping[str, Piece]) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint, whole or the rows of its piece. Reads no rows besides. Raises OSError for a missing
+    file and SafetensorError for a damaged one."""
+    with ExitStack() as stack:
+        held: dict[str, list[tuple[int, Any]]] = {}  # name -> (first row, what gives rows), in order
+        for path in _files(folder):
+            file = stack.enter_context(safe_open(path, framework="pt"))
+            rows = json.loads((file.metadata() or {}).get("pieces", "{}"))
+            for name in file.keys():  # noqa: SIM118 (it is no dict)
+                held.setdefault(name, []).append((rows.get(name, [0])[0], file.get_slice(name)))
+        return {name: _rows(parts, pieces.get(name)) for name, parts in held.items()}
+
+
+def _rows(parts: list[tuple[int, Any]], piece: Piece | None) -> Tensor:
+    """The rows of a piece (None: all), joined from the files that have some of them."""
+    if len(parts) == 1 and (piece is None or not parts[0][1].get_shape()):
+        return parts[0][1][...]
+    start, stop = (piece.start, piece.stop) if piece else (0, sum(part.get_shape()[0] for _, part in parts))
+    found = []
+    for first, part in parts:
+        last = first + part.get_shape()[0]
+        if max(first, start) < min(last, stop):
+            found.append(part[max(first, start) - first : min(last, stop) - first])
+    if not found:
+        return parts[0][1][0:0]
+    return torch.cat(found) if len(found) > 1 else found[0]
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a checkpoint, all of them. Raises OSError when one is missing."""
+    whole = folder / "state.safetensors"
+    if whole.exists():
+        return [whole]
+    found = sorted(folder.glob("state-*-of-*.safetensors"))
+    wanted = int(found[0].stem.rsplit("-", 1)[1]) if found else 1
+    if len(found) != wanted:
+        raise FileNotFoundError(f"{len(found)} of {wanted} files are there")
+    return found
 
 
 def newest_step(folder: Path) -> int:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,7 +17,7 @@ from sorairo.nn.norm import LayerNorm, RMSNorm, modulate
 from sorairo.nn.rope import Turns, rotate
 from sorairo.transformer.conditions import Words
 
-__all__ = ["Block", "CrossAttention", "FeedForward", "ImageKeys", "Projections", "SelfAttention"]
+__all__ = ["Block", "CrossAttention", "FeedForward", "ImageKeys", "Others", "Projections", "SelfAttention"]
 
 
 class Projections(nn.Module):
@@ -43,15 +46,36 @@ class Projections(nn.Module):
         return x.transpose(1, 2).flatten(2)
 
 
+class Others(Protocol):
+    """The processes that hold the other tokens of a clip (transformer/context.py)."""
+
+    def turns(self, place: Turns, frames: int) -> Turns: ...
+
+    def attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: int, attend: Attend
+    ) -> torch.Tensor: ...
+
+
 class SelfAttention(Projections):
-    """Every token attends to every token of the clip: (b t s d) -> (b t s d)."""
+    """Every token attends to every token of the clip: (b t s d) -> (b t s d).
+
+    context: the processes among which the tokens are split, each with s' of every frame's s; None: all are here. turns
+    are those of the whole clip either way.
+    """
+
+    def __init__(self, width: int, heads: int, eps: float):
+        super().__init__(width, heads, eps)
+        self.context: Others | None = None
 
     def forward(self, x: torch.Tensor, turns: Turns) -> torch.Tensor:
-        tokens = x.flatten(1, 2)  # b n d
+        tokens, frames = x.flatten(1, 2), x.shape[1]  # b n d
+        turns = turns if self.context is None else self.context.turns(turns, frames)
         q = rotate(self.split(self.norm_q(self.q(tokens))), turns)  # b k n c
         k = rotate(self.split(self.norm_k(self.k(tokens))), turns)  # b k n c
         v = self.split(self.v(tokens))  # b k n c
-        return self.out(self.merge(attention(q, k, v, blocks=self.blocks))).view_as(x)  # b t s d
+        attend = partial(attention, blocks=self.blocks)
+        seen = attend(q, k, v) if self.context is None else self.context.attention(q, k, v, frames, attend)
+        return self.out(self.merge(seen)).view_as(x)  # b t s d
 
 
 class ImageKeys(nn.Module):

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from sorairo.nn.norm import modulate
 from sorairo.nn.rope import turns
+from sorairo.nn.splitting import Gather, Split
 from sorairo.transformer.block import Block
 from sorairo.transformer.conditions import ImageEmbedding, Time, TimeEmbedding, WordsEmbedding
 from sorairo.transformer.local import Local, local_flops
@@ -83,6 +85,12 @@ class Transformer(nn.Module):
     Computes in the dtype of its weights, with norms, softmax and modulation in float32.
     Source: Wan 2025 (arXiv 2503.20314), section 4.2; the same function as diffusers' WanTransformer3DModel.
     """
+
+    _cp_plan: ClassVar[dict[str, Split | Gather]] = {
+        "patches": Split(dim=2),  # b t s d: each process has tokens of every frame
+        "head": Gather(dim=2),  # b t s p*p*c
+    }
+    """Where several processes that share a clip split its tokens and join them (transformer/context.py)."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()

@@ -20,7 +20,7 @@ from sorairo.data.maps import KINDS_MAPPED
 from sorairo.transformer.patches import from_patches
 from sorairo.worlds.palette import SHAPES
 
-__all__ = ["AlignmentConfig", "MapHead", "object_weight"]
+__all__ = ["AlignmentConfig", "MapHead", "MapWatch", "object_weight"]
 
 SURE, UNSURE = 0.7, 0.9  # sigmas between which the place of an object is lost in the noise
 
@@ -57,6 +57,20 @@ class MapHead(nn.Module):
             empty = (1 - part.sum(1, keepdim=True)).clamp_min(0)  # b 1 t h w
             loss = loss + F.cross_entropy(scores, torch.cat([empty, part], dim=1))
         return loss
+
+
+@dataclass(kw_only=True)
+class MapWatch:
+    """Hands the tokens of `block` to the head, as a Transformer's watch. there: see MapHead. loss: what it gave."""
+
+    block: int
+    head: MapHead
+    there: Tensor
+    loss: Tensor | None = None
+
+    def __call__(self, block: int, tokens: Tensor) -> None:
+        if block == self.block:
+            self.loss = self.head(tokens, self.there)
 
 
 def object_weight(there: Tensor, sigma: Tensor, more: float) -> Tensor:

@@ -5,10 +5,11 @@ Legend: b clips, c channels, t h w latent grid, l words, d width of a word's sta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from sorairo.data.loader import Batch, Loader
 from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate, towards
 from sorairo.flow.times import TimesConfig, draw_times
-from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, object_weight
+from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, MapWatch, object_weight
 from sorairo.training.parallel.processes import ALONE, Share
 from sorairo.training.rng import torch_rng
 from sorairo.transformer.low_rank import folded
@@ -106,25 +107,29 @@ class Diffusion:
         words, lengths = batch.text.to(dtype), batch.lengths
         if self.projection is not None:
             words = words @ self.projection.to(words)
-        maps: list[Tensor] = []
-
-        def watch(block: int, tokens: Tensor) -> None:
-            if self.map_head is not None and self.config.align and block == self.config.align.block:
-                assert there is not None
-                maps.append(self.map_head(tokens, there[rows]))
-
+        watch = None
+        if self.map_head is not None and self.config.align:
+            assert there is not None
+            watch = MapWatch(block=self.config.align.block, head=self.map_head, there=there[rows])
         velocity = self.transformer(noisy.to(dtype), 1000 * sigma, words, lengths, watch=watch)
         if self.config.predicts == "data":
             velocity = towards(noisy, velocity.float(), sigma, LEAST)
         part = share.of * weight.sum() / weights.sum()  # shares differ in how many frames count
         loss = part * velocity_loss(velocity, data, noise, weight)
-        if not maps or self.config.align is None:
+        if watch is None or watch.loss is None or self.config.align is None:
             return loss, {}
         clips = share.of * b / n
-        return loss + self.config.align.weight * clips * maps[0], {
+        return loss + self.config.align.weight * clips * watch.loss, {
             "velocity": loss.detach(),
-            "maps": maps[0].detach(),
+            "maps": watch.loss.detach(),
         }
+
+    def over(self, networks: Mapping[str, nn.Module]) -> Diffusion:
+        """The same objective over other networks of the same shapes."""
+        other = copy.copy(self)
+        other.transformer = cast(Transformer, networks["transformer"])
+        other.map_head = cast("MapHead | None", networks.get("map_head"))
+        return other
 
     def count(self, batch: Batch) -> tuple[int, int]:
         b, _, t, h, w = batch.latents.shape

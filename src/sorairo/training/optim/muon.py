@@ -30,7 +30,7 @@ def orthogonalise(x: Tensor, steps: int = 5) -> Tensor:
 def _shared(x: Tensor, steps: int, team: Team) -> Tensor:
     """orthogonalise(x), each process for its share of the matrices: the sum of what all did, zeros elsewhere."""
     done = torch.zeros_like(x)
-    rows = slice(len(x) * team.share.index // team.share.of, len(x) * (team.share.index + 1) // team.share.of)
+    rows = slice(len(x) * team.rank // team.size, len(x) * (team.rank + 1) // team.size)
     if len(x[rows]):
         done[rows] = orthogonalise(x[rows], steps)
     return team.sum(done)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from sorairo.training.optim.muon import muon_directions
 from sorairo.training.parallel.processes import Team
+from sorairo.training.parallel.sharding import Shards, local
 
 __all__ = ["OptimConfig", "Optimizer"]
 
@@ -58,14 +60,18 @@ class Optimizer:
         """
         self.config, self.dtype, self.team = config, dtype, team
         self.working = {name: p for name, p in parameters if p.requires_grad}
-        self.weights = {name: p.detach().to(torch.float32, copy=True) for name, p in self.working.items()}
+        self.shards = Shards(self.working)
+        self.weights = {
+            name: local(p).detach().to(torch.float32, copy=True) for name, p in self.working.items()
+        }
         self.first = {name: torch.zeros_like(w) for name, w in self.weights.items()}
         self.by_muon = [name for name in self.working if self._takes_muon(name)]
         self.by_adam = [name for name in self.working if name not in set(self.by_muon)]
         self.second = {name: torch.zeros_like(self.weights[name]) for name in self.by_adam}
         self.steps = 0
-        for p in self.working.values():
-            p.data = p.data.to(dtype)  # keeps the memory layout (channels_last_3d)
+        for name, p in self.working.items():
+            if name not in self.shards:  # those are turned as one (parallel/sharding.py: cast)
+                p.data = p.data.to(dtype)  # keeps the memory layout (channels_last_3d)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that must survive, by reference."""
@@ -86,7 +92,7 @@ class Optimizer:
     @torch.no_grad()
     def publish(self) -> None:
         """Copy the masters into the network."""
-        torch._foreach_copy_(list(self.working.values()), list(self.weights.values()))
+        torch._foreach_copy_([local(p) for p in self.working.values()], list(self.weights.values()))
 
     @torch.no_grad()
     def step(self, scale: float) -> float:
@@ -94,9 +100,7 @@ class Optimizer:
 
         A gradient that is not finite changes nothing (the caller sees the norm).
         """
-        grads = [p.grad for p in self.working.values() if p.grad is not None]
-        norms = torch._foreach_norm(grads, dtype=torch.float32)
-        norm = float(torch.stack(list(norms)).norm())
+        norm = self._norm()
         if math.isfinite(norm):
             self.update(min(1.0, self.config.clip / (norm + 1e-6)), scale)
         for p in self.working.values():
@@ -106,19 +110,30 @@ class Optimizer:
     @torch.no_grad()
     def update(self, shrink: float, scale: float) -> None:
         """One update by gradients times `shrink`, at learning rates times `scale`. Waits for no device."""
-        grads = {name: p.grad for name, p in self.working.items() if p.grad is not None}
+        grads = {name: local(p.grad) for name, p in self.working.items() if p.grad is not None}
         self.steps += 1
         self._adamw([n for n in self.by_adam if n in grads], grads, shrink, scale)
         self._muon([n for n in self.by_muon if n in grads], grads, shrink, scale)
         self.publish()
 
+    def _norm(self) -> float:
+        """Of all gradients together, over everyone's rows."""
+        here = {name: p.grad for name, p in self.working.items() if p.grad is not None}
+        grads = [local(grad) for name, grad in here.items() if name not in self.shards]
+        norms = list(torch._foreach_norm(grads, dtype=torch.float32)) if grads else []
+        rows = [local(grad) for name, grad in here.items() if name in self.shards]
+        if rows:
+            squares = torch.stack(list(torch._foreach_norm(rows, dtype=torch.float32))).square().sum()
+            norms.append(self.shards.sum(squares).sqrt())
+        return float(torch.stack(norms).norm())
+
     def _takes_muon(self, name: str) -> bool:
-        if self.config.name == "adamw" or self.weights[name].ndim < 2:
+        shape = self.working[name].shape  # of the whole, where it is sharded
+        if self.config.name == "adamw" or len(shape) < 2:
             return False
         if any(part in name for part in self.config.adamw_names):
             return False
-        rows = self.weights[name].shape[0]
-        return min(rows, self.weights[name].numel() // max(1, rows)) >= 16  # tables and gains are no matrices
+        return min(shape[0], shape.numel() // max(1, shape[0])) >= 16  # tables and gains are no matrices
 
     def _adamw(self, names: list[str], grads: dict[str, Tensor], shrink: float, scale: float) -> None:
         """Loshchilov & Hutter 2019, algorithm 2; no decay on vectors."""
@@ -149,12 +164,24 @@ class Optimizer:
         torch._foreach_mul_(g, shrink)
         torch._foreach_lerp_(m, g, 1 - self.config.momentum)
         torch._foreach_lerp_(g, m, self.config.momentum)  # Nesterov's look ahead
-        directions = muon_directions(
-            g,
+        directions = self._directions(names, g)
+        torch._foreach_mul_(w, 1 - lr * self.config.weight_decay)
+        torch._foreach_add_(w, directions, alpha=-lr)
+
+    def _directions(self, names: list[str], gradients: list[Tensor]) -> list[Tensor]:
+        """muon_directions of matrices that are whole here; of sharded ones, each process for those it is dealt."""
+        found = dict(zip(names, gradients, strict=True))
+        turn = partial(
+            muon_directions,
             block=self.config.block,
             steps=self.config.newton_steps,
             dtype=self.dtype,
-            team=self.team,
         )
-        torch._foreach_mul_(w, 1 - lr * self.config.weight_decay)
-        torch._foreach_add_(w, directions, alpha=-lr)
+        whole = [name for name in names if name not in self.shards]
+        if whole:
+            found |= zip(whole, turn([found[name] for name in whole], team=self.team), strict=True)
+        for group in self.shards.groups([name for name in names if name in self.shards]):
+            mine = self.shards.to_owners(group, [found[name] for name in group])
+            turned = turn(mine) if mine else []
+            found |= zip(group, self.shards.from_owners(group, turned, found[group[0]]), strict=True)
+        return [found[name] for name in names]

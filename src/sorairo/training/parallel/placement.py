@@ -1,7 +1,8 @@
-"""Where networks are trained and in which numbers: device, dtype, then recomputation -> compilation, from outside.
+"""Where networks are trained and in which numbers: device, dtype, then recomputation -> compilation -> sharding.
 
 Networks know nothing of it. The order is torchtitan's (`parallelize_*`): what is compiled is the block with its
-recomputation. Batches are drawn on the CPU and moved here, so a seed means the same on every device.
+recomputation, and what is sharded is the compiled block. Batches are drawn on the CPU and moved here, so a seed means
+the same on every device.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from sorairo.codec.model import Codec
 from sorairo.codec.norm import compile_norms
 from sorairo.nn.precision import bf16_pays
 from sorairo.training.parallel.processes import Team
+from sorairo.training.parallel.sharding import cast, shard
+from sorairo.transformer.context import split_context
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
@@ -46,22 +50,31 @@ class Placement:
 
     @classmethod
     def choose(
-        cls, device: str = "auto", dtype: str = "auto", *, compile: bool = True, checkpointing: bool = False
+        cls,
+        device: str = "auto",
+        dtype: str = "auto",
+        *,
+        compile: bool = True,
+        checkpointing: bool = False,
+        shard: int = 1,
+        context: int = 1,
     ) -> Placement:
-        """From the settings' words. Raises UserError when there is no such device."""
+        """From the settings' words. Raises UserError when there is no such device, or not enough processes."""
         there = find_device(device)
         return cls(
             device=there,
             dtype=working_dtype(dtype, there),
             compile=compile,
             checkpointing=checkpointing,
-            team=Team(there),
+            team=Team(there, shard=shard, context=context),
         )
 
     def place(self, networks: Mapping[str, nn.Module]) -> None:
-        """Move the networks, in place, then recompute and compile their blocks. Their names stay the same."""
+        """Move the networks, in place; recompute, compile and shard their blocks, and split clips. Names stay."""
         for network in networks.values():
             network.to(self.device)
+            if self.team.context is not None and isinstance(network, Transformer):
+                split_context(network, self.team.context)
             if self.checkpointing and isinstance(network, Transformer):
                 _recompute(network.blocks)
             if self.compile and isinstance(network, Transformer):
@@ -69,6 +82,14 @@ class Placement:
                     block.compile(dynamic=True)
             if self.compile and isinstance(network, Codec):
                 compile_norms(network)
+            if self.team.mesh is not None:
+                shard(network, self.team.mesh)
+
+    def cast(self, networks: Mapping[str, nn.Module]) -> None:
+        """Turn sharded networks into working copies, once the optimizer has their exact weights."""
+        if self.team.mesh is not None:
+            for network in networks.values():
+                cast(network, self.dtype)
 
     def parameters(self, networks: Mapping[str, nn.Module]) -> list[tuple[str, nn.Parameter]]:
         """(network.name, parameter) of all, under the names that they have where nothing is recomputed."""
@@ -86,7 +107,7 @@ class Placement:
         if isinstance(value, Tensor):
             if value.device == self.device:
                 return value
-            pinned = value.pin_memory() if self.device.type == "cuda" else value
+            pinned = value.pin_memory() if self.device.type == "cuda" and torch.cuda.is_available() else value
             return pinned.to(self.device, non_blocking=True)
         if is_dataclass(value) and not isinstance(value, type):
             return replace(
@@ -102,12 +123,14 @@ class Placement:
     def average(self, parameters: Iterable[nn.Parameter], *numbers: float) -> list[float]:
         """Every gradient becomes its mean over the team; returns the means of `numbers`. Sums in float32.
 
-        All processes get the same bits, so that their copies of the weights stay the same.
+        All processes get the same bits, so that their copies of the weights stay the same. Gradients of sharded
+        parameters are means already.
         """
-        count = self.team.share.of
+        count = self.team.size
         if count == 1:
             return list(numbers)
-        for grads in _buckets([p.grad for p in parameters if p.grad is not None]):
+        whole = [p.grad for p in parameters if p.grad is not None and not isinstance(p, DTensor)]
+        for grads in _buckets(whole):
             flat = self.team.sum(torch.cat([grad.flatten().float() for grad in grads])) / count
             means = flat.split([grad.numel() for grad in grads])
             for grad, mean in zip(grads, means, strict=True):

@@ -4,24 +4,36 @@ Each also orthogonalises a share of the matrices (training/optim/muon.py), which
 
 On a CPU this beats threads: those meet at every small kernel, processes once a step. torchrun's environment variables
 (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) are what makes a process part of a team, so torchrun works as it is.
+docs/scale.md says how weights (sharding.py) and single clips (transformer/context.py) are divided besides batches.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed import ProcessGroup
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.distributed_c10d import PrefixStore, rendezvous
 
 from sorairo.types import UserError
 
-__all__ = ["ALONE", "Share", "Team", "teammates"]
+__all__ = ["ALONE", "Deserted", "Share", "Team", "join", "leave", "others_present", "teammates"]
+
+PATIENCE = timedelta(days=7)
+"""How long a process waits for the leading one, which may have to render a data set first."""
+
+CONNECTION = re.compile(r"connection (closed|reset|refused)|socket|gloo|nccl", re.IGNORECASE)
+"""What gloo's and NCCL's errors speak of when a process is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,30 +54,107 @@ ALONE = Share()
 
 
 class Team:
-    """The processes of a run, seen from one of them. It is alone where the environment does not say otherwise."""
+    """The processes of a run, seen from one of them. It is alone where the environment does not say otherwise.
 
-    def __init__(self, device: torch.device | None = None) -> None:
-        """device: where this process computes (None: the CPU); decides how the processes talk to each other."""
-        self.share = Share(index=int(os.environ.get("RANK", 0)), of=int(os.environ.get("WORLD_SIZE", 1)))
-        if self.share.of > 1 and not distributed.is_initialized():
-            cuda = device is not None and device.type == "cuda"
-            distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    Neighbours share one clip's tokens (`context` of them), those share the weights of one copy of the network (`shard`
+    times context), and copies share each batch. share: this process's part of a batch; who shares a clip has the same.
+    """
+
+    def __init__(self, device: torch.device | None = None, *, shard: int = 1, context: int = 1) -> None:
+        """device: where this process computes (None: the CPU); decides how the processes talk to each other.
+
+        Raises UserError when the processes cannot be divided so.
+        """
+        self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if min(shard, context) < 1 or self.size % (shard * context):
+            raise UserError(
+                f"{self.size} processes cannot be divided into groups of {shard} x {context} (--shard x --context): "
+                "start a multiple of that, with torchrun or --processes."
+            )
+        self.share = Share(index=self.rank // context, of=self.size // context)
+        self.context: ProcessGroup | None = None
+        self.mesh: DeviceMesh | None = None
+        cuda = device is not None and device.type == "cuda"
+        join(device)
+        if context > 1:
+            shape = (self.size // context, context)
+            mesh = init_device_mesh("cuda" if cuda else "cpu", shape, mesh_dim_names=("batch", "context"))
+            self.context = mesh.get_group("context")
+        if shard > 1:
+            copies = self.size // (shard * context)
+            shape = (copies, shard * context)
+            mesh = init_device_mesh("cuda" if cuda else "cpu", shape, mesh_dim_names=("copies", "shard"))
+            self.mesh = mesh if copies > 1 else mesh["shard"]
 
     @property
     def leads(self) -> bool:
         """Whether this process is the one that writes: checkpoints, logs, samples, the export."""
-        return self.share.index == 0
+        return self.rank == 0
 
     def sum(self, numbers: Tensor) -> Tensor:
         """The sum of everyone's `numbers`, which have the same shape everywhere; in their own memory."""
-        if self.share.of > 1:
-            try:
+        if self.size > 1:
+            with others_present():
                 distributed.all_reduce(numbers)
-            except RuntimeError as error:
-                raise UserError(
-                    "Another process of this run has ended; the same command continues from the last checkpoint."
-                ) from error
         return numbers
+
+    def tell(self, word: str) -> str:
+        """The leading process's word, to everyone."""
+        words = [word]
+        if self.size > 1:
+            with others_present():
+                distributed.broadcast_object_list(words, src=0)
+        return words[0]
+
+    def wait(self) -> None:
+        """Return once everyone has come here."""
+        if self.size > 1:
+            with others_present():
+                distributed.barrier()
+
+
+@contextmanager
+def others_present() -> Iterator[None]:
+    """Turns the failure of a collective operation into a UserError: a process of the run is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and not CONNECTION.search(str(error)):
+            raise
+        raise Deserted(
+            "Another process of this run has ended; the same command continues from the last checkpoint."
+        ) from error
+
+
+class Deserted(UserError):
+    """Another process of the run has ended."""
+
+
+def join(device: torch.device | None = None) -> None:
+    """Meet the other processes of the run, once the leading one is here, however long it takes to make its data.
+
+    After a failure torchrun starts all processes again beside the same store, which still holds the addresses of the
+    dead ones (github.com/pytorch/pytorch/issues/135712). So each attempt has names of its own there.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
+        return
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    store = PrefixStore(f"sorairo/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    if rank == 0:
+        store.set("leader", "here")
+    store.wait(["leader"], PATIENCE)
+    cuda = device is not None and device.type == "cuda"
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size
+    )
+
+
+def leave() -> None:
+    """Part from the other processes: all wait for the last, since who goes early makes the rest abort at their end."""
+    if distributed.is_initialized():
+        with suppress(RuntimeError):
+            distributed.barrier()
+        distributed.destroy_process_group()
 
 
 @contextmanager
@@ -79,6 +168,7 @@ def teammates(count: int) -> Iterator[None]:
         raise UserError(f"--processes is 1 or more, not {count}.")
     if count == 1 or "RANK" in os.environ:
         yield
+        leave()
         return
     threads = max(1, (os.cpu_count() or 1) // count)
     with socket.socket() as probe:
@@ -102,6 +192,7 @@ def teammates(count: int) -> Iterator[None]:
     os.environ.update(shared, RANK="0", LOCAL_RANK="0")
     try:
         yield
+        leave()
         for other in others:
             other.wait(timeout=60)
     finally:

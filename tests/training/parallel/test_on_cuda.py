@@ -1,0 +1,37 @@
+"""Training and generation leave nothing on the CPU: run on CUDA tensors without numbers, where there is no GPU."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What autograd asks of a device, compiled; torch for CPUs has none for CUDA."""
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if compiler is None:
+        pytest.skip("needs a C++ compiler")
+    library, torch_folder = tmp_path_factory.mktemp("cuda") / "stand_in.so", Path(torch.__file__).parent
+    command = [compiler, "-O0", "-std=c++20", "-shared", "-fPIC", f"-I{torch_folder / 'include'}"]
+    command += [str(HERE / "cuda_stand_in.cpp"), "-o", str(library), f"-L{torch_folder / 'lib'}"]
+    subprocess.run([*command, "-lc10", "-ltorch_cpu"], check=True)
+    return library
+
+
+def test_a_step_and_a_clip_on_cuda(stand_in: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    libraries = str(Path(torch.__file__).parent / "lib")
+    env = {**os.environ, "LD_LIBRARY_PATH": libraries, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    if torch.version.cuda:
+        env["WITH_CUDA"] = "1"
+    command = [sys.executable, str(HERE / "on_cuda.py"), str(stand_in), str(tiny_folder), str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and "on cuda" in done.stdout, done.stderr
