@@ -43,10 +43,9 @@ class Finite(TorchDispatchMode):
 def train(folder: Path, move: bool = True) -> None:
     """A step with bf16, recomputation, state maps, Muon, AdamW and the average. move: the batch to the device."""
     shards_of_clips(folder)
-    real = diffusion(folder)
-    batch = real.batch(0, Share())
+    objective = diffusion(folder)  # real, as its batch is, until it is moved
+    batch = objective.batch(0, Share())
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        objective = diffusion(folder)
         batch = replace(batch, **tree_map_only(torch.Tensor, mode.from_tensor, vars(batch)))
         placement = Placement(device=CUDA, dtype=torch.bfloat16, checkpointing=True)
         placement.place(objective.models)
@@ -68,9 +67,9 @@ def generate(folder: Path) -> None:
     real: Checkpoint = load_checkpoint(str(folder), "fp32")
     texts = [real.text.encode(["A red ball."]), real.text.encode([""])]
     with FakeTensorMode(allow_non_fake_inputs=True), Finite(), torch.no_grad():
-        transformer = type(real.transformer)(real.transformer.config).to(CUDA, torch.bfloat16)
-        codec = type(real.codec)(real.codec.config).to(CUDA, torch.bfloat16)
-        model = replace(real, transformer=transformer, codec=codec, device=CUDA, dtype=torch.bfloat16)
+        transformer, codec = real.transformer.to(CUDA, torch.bfloat16), real.codec.to(CUDA, torch.bfloat16)
+        model = replace(real, device=CUDA, dtype=torch.bfloat16)
+        assert next(transformer.parameters()).device == CUDA
         latents = denoise(
             model,
             texts=texts,
