@@ -74,6 +74,7 @@ def generate(folder: Path) -> None:
             model,
             texts=texts,
             scale=3.0,
+            sampler=model.sampler,
             noise=torch.randn(1, codec.config.z_dim, 2, 4, 4),
             sigmas=[1.0, 0.8, 0.5, 0.2, 0.0],
             noises=torch.Generator().manual_seed(0),

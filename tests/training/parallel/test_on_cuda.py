@@ -29,7 +29,11 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_step_and_a_clip_on_cuda(stand_in: Path, tiny_folder: Path, tmp_path: Path) -> None:
     libraries = str(Path(torch.__file__).parent / "lib")
-    env = {**os.environ, "LD_LIBRARY_PATH": libraries, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    env = {
+        **os.environ,
+        "LD_LIBRARY_PATH": libraries,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+    }
     if torch.version.cuda:
         env["WITH_CUDA"] = "1"
     command = [sys.executable, str(HERE / "on_cuda.py"), str(stand_in), str(tiny_folder), str(tmp_path)]
