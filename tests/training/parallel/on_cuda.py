@@ -35,8 +35,8 @@ class Finite(TorchDispatchMode):
     """Numbers that the host asks for: there are none, so each is 1 (finite, true)."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default:
-            return {torch.bool: True}.get(args[0].dtype, 1.0)
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default):
+            return 1.0 if args[0].dtype.is_floating_point else 1 if args[0].dtype != torch.bool else True
         return func(*args, **(kwargs or {}))
 
 
@@ -76,7 +76,7 @@ def generate(folder: Path) -> None:
             scale=3.0,
             sampler=model.sampler,
             noise=torch.randn(1, codec.config.z_dim, 2, 4, 4),
-            sigmas=[1.0, 0.8, 0.5, 0.2, 0.0],
+            sigmas=model.sampler.sigmas(4, model.shift),
             noises=torch.Generator().manual_seed(0),
         )
         pixels = codec.decode(latents.to(model.dtype))
