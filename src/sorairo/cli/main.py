@@ -11,6 +11,7 @@ import typer
 
 from sorairo.cli import (
     animate,
+    audit,
     blend,
     connect,
     edit,
@@ -19,6 +20,7 @@ from sorairo.cli import (
     models,
     picture,
     recut,
+    redteam,
     remix,
     storyboard,
     styles,
@@ -68,6 +70,8 @@ app.command()(export)
 app.command(epilog=SERVE_EXAMPLES)(serve)
 app.command(epilog=WORKER_EXAMPLES)(worker)
 app.add_typer(keys, name="keys")
+app.add_typer(audit.app, name="audit")
+app.add_typer(redteam.app, name="redteam")
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
 app.add_typer(styles.app, name="styles")

@@ -35,6 +35,7 @@ from sorairo.serving.routes import (
     files,
     images,
     ours,
+    redteam,
     service,
     videos,
     webhooks,
@@ -92,7 +93,7 @@ def create_app(settings: Settings, *, housekeeping: bool = True) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings, app.state.service, app.state.pace, app.state.keeper = settings, here, Pace(), keeper
-    for part in (service, admin, characters, videos, files, webhooks, batches, images, ours, events):
+    for part in (service, admin, characters, videos, files, webhooks, batches, images, redteam, ours, events):
         app.include_router(part.router)
     app.include_router(ours.checks)
     _page(app)

@@ -15,11 +15,20 @@ from sorairo.serving.database import Database
 from sorairo.serving.errors import ApiError
 from sorairo.serving.keys import Caller
 from sorairo.serving.settings import Settings
+from sorairo.serving.storage import Store
 from sorairo.serving.submit import Wish
-from sorairo.serving.tables import Job
+from sorairo.serving.tables import File, Job
 from sorairo.types import Blocked, Verdict, Video
 
-__all__ = ["blocked_as_api", "check_picture", "check_wish", "moderation", "policy_here", "wish_texts"]
+__all__ = [
+    "blocked_as_api",
+    "check_picture",
+    "check_sources",
+    "check_wish",
+    "moderation",
+    "policy_here",
+    "wish_texts",
+]
 
 SEES_SCORES = ("red-team", "admin")
 """Roles that are told the raw scores."""
@@ -61,12 +70,12 @@ def blocked_as_api(
         ) from error
 
 
-def wish_texts(database: Database, wish: Wish) -> tuple[str, ...]:
-    """What is read of a call: its words, and those of the videos that it starts from."""
+def wish_texts(database: Database, wish: Wish, earlier: Sequence[str] = ()) -> tuple[str, ...]:
+    """What is read of a call: its words, and those of the videos that it starts from. earlier: more of the latter."""
     request = wish.request
     cards = request.args.cards if isinstance(request.args, Storyboard) else ()
     spans = [request.prompt or "", *(card.words for card in cards if card.words)]
-    old: list[str] = []
+    old: list[str] = [*earlier]
     with database.read() as session:
         for job in session.scalars(select(Job).where(Job.id.in_(request.sources))):
             plan = (job.facts.get("record") or {}).get("plan") or {}
@@ -75,12 +84,23 @@ def wish_texts(database: Database, wish: Wish) -> tuple[str, ...]:
     return texts_of(spans, request.negative, old)
 
 
-def check_wish(policy: OperatorPolicy, database: Database, who: Caller, wish: Wish) -> Verdict:
+def check_wish(
+    policy: OperatorPolicy, database: Database, who: Caller, wish: Wish, earlier: Sequence[str] = ()
+) -> Verdict:
     """The verdict on the words of a call. Its pictures are looked at when they are uploaded and when they are used.
 
     Raises ApiError 400 moderation_blocked.
     """
-    return blocked_as_api(policy, who, wish_texts(database, wish))
+    return blocked_as_api(policy, who, wish_texts(database, wish, earlier))
+
+
+def check_sources(policy: OperatorPolicy, database: Database, store: Store, who: Caller, wish: Wish) -> None:
+    """Look at the pictures that a call starts from, as they were looked at when they came. Raises ApiError 400."""
+    with database.read() as session:
+        paths = list(session.scalars(select(File.path).where(File.id.in_(wish.request.sources))))
+    for path in paths:
+        if small := store.local(f"{path}.webp"):
+            check_picture(policy, who, small)
 
 
 def check_picture(policy: OperatorPolicy, who: Caller, small: Path) -> None:

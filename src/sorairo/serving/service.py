@@ -20,7 +20,7 @@ from sorairo.serving.moderation import check_wish, policy_here
 from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 
-__all__ = ["COOKIE", "FORM", "Admin", "Content", "Here", "Service", "Who", "json_body"]
+__all__ = ["COOKIE", "FORM", "Admin", "Content", "Here", "RedTeam", "Service", "Who", "json_body"]
 
 COOKIE = "sorairo_key"
 
@@ -84,9 +84,18 @@ def admin(call: Call) -> Caller:
     return who
 
 
+def red_team(call: Call) -> Caller:
+    """Who calls, if of the red team or an admin. Raises ApiError 401 and 403."""
+    who = caller(call)
+    if who.role not in ("red-team", "admin"):
+        raise ApiError(403, "That needs a key with the role red-team.", code="forbidden")
+    return who
+
+
 Here = Annotated[Service, Depends(service)]
 Who = Annotated[Caller, Depends(caller)]
 Admin = Annotated[Caller, Depends(admin)]
+RedTeam = Annotated[Caller, Depends(red_team)]
 Content = Annotated[Body, Depends(read_body)]
 
 

@@ -1,0 +1,1 @@
+"""Attacks on the policy: what is tried, against a server, and what came of it."""
