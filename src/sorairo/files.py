@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ __all__ = [
     "FULL",
     "check_folder",
     "disk_errors",
+    "file_hash",
     "replacing",
     "whole_file",
     "whole_folder",
@@ -108,6 +110,12 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text)
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_once(path: Path, text: str) -> str:

@@ -49,6 +49,7 @@ __all__ = [
     "find_folder",
     "load_checkpoint",
     "load_codec",
+    "load_codec_source",
     "model_names",
     "open_layout",
     "read_info",
@@ -119,7 +120,7 @@ def load_checkpoint(
     else:
         config = layout.transformers[0].config
         transformer = Experts(*loaders, config=config, boundary=layout.boundary, streamed=stream)
-    codec = _load_codec(layout.codec, kind).to(device)
+    codec = load_codec_source(layout.codec, kind).to(device)
     codec.lean = pieces
     checkpoint = Checkpoint(
         folder=layout.folder,
@@ -186,10 +187,11 @@ def _load_transformer(
 
 def load_codec(folder: Path, dtype: torch.dtype) -> Codec:
     """The codec in a vae/ folder, frozen."""
-    return _load_codec(codec_source(folder), dtype)
+    return load_codec_source(codec_source(folder), dtype)
 
 
-def _load_codec(source: Source[CodecConfig], dtype: torch.dtype) -> Codec:
+def load_codec_source(source: Source[CodecConfig], dtype: torch.dtype) -> Codec:
+    """The codec of a layout, frozen."""
     with Blank():
         codec = Codec(source.config)
     load_weights(codec, source.entries, source.adapt, dtype, where=source.where)

@@ -14,6 +14,7 @@ from sorairo.cli import (
     audit,
     blend,
     connect,
+    data,
     edit,
     extend,
     loop,
@@ -72,6 +73,7 @@ app.command(epilog=WORKER_EXAMPLES)(worker)
 app.add_typer(keys, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(redteam.app, name="redteam")
+app.add_typer(data.app, name="data")
 app.add_typer(worlds.app, name="worlds")
 app.add_typer(models.app, name="models")
 app.add_typer(styles.app, name="styles")

@@ -7,21 +7,34 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from sorairo.cli.terminal import safe
 
 __all__ = ["Stages"]
+
+EVERY = 30.0
+"""Seconds between two lines of progress in a log."""
 
 
 class Stages:
     """Stages that follow one another, used as `with Stages() as stages: stages("load")`.
 
     Calling it with (stage, done, total) shows how far that stage is; a stage ends when the next one begins.
-    timings: seconds of each stage that has ended.
+    timings: seconds of each stage that has ended. remaining: whether the time left is shown, and in a log a line every
+    half minute.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, remaining: bool = False) -> None:
+        self.remaining, self.told = remaining, 0.0
         self.timings: dict[str, float] = {}
         self.stage: str | None = None
         self.task = TaskID(0)
@@ -32,6 +45,7 @@ class Stages:
             BarColumn(32),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            *([TextColumn("left"), TimeRemainingColumn()] if remaining else []),
             console=self.console,
             disable=not self.console.is_terminal,
         )
@@ -52,7 +66,13 @@ class Stages:
             self.end()
             self.stage, self.start = stage, time.perf_counter()
             self.task = self.bars.add_task(stage, total=total)
+            self.told = self.start
         self.bars.update(self.task, completed=done, total=total)
+        now = time.perf_counter()
+        if self.remaining and not self.console.is_terminal and now - self.told > EVERY and done:
+            self.told = now
+            left = (now - self.start) * (total - done) / done
+            self.console.print(f"{stage:<8} {done} of {total}, {left:.0f} s left", highlight=False)
 
     def say(self, sentence: str) -> None:
         """A line above the bars."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sorairo.codec.latent_space import LatentSpace
     from sorairo.codec.model import Codec
     from sorairo.text.encoder import TextEncoder
+    from sorairo.text.umt5 import UMT5Encoder
 
 __all__ = ["clip_encoder", "words_encoder"]
 
@@ -32,7 +33,9 @@ def clip_encoder(codec: Codec | LatentSpace) -> Callable[[np.ndarray], Tensor]:
     return encode
 
 
-def words_encoder(text: TextEncoder, remember: int = 4096) -> Callable[[list[str]], tuple[Tensor, Tensor]]:
+def words_encoder(
+    text: TextEncoder | UMT5Encoder, remember: int = 4096
+) -> Callable[[list[str]], tuple[Tensor, Tensor]]:
     """n sentences -> states (n l d) and how many of each are words (n).
 
     remember: sentences whose states are kept, since short captions recur by the hundred.

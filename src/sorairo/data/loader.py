@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from sorairo.data.latents import KINDS
+from sorairo.data.manifest import shard_hashes
 from sorairo.data.shards import Shard, ShardError, read_shard
-from sorairo.files import write_once
+from sorairo.files import file_hash, write_once
 from sorairo.types import UserError
 
 __all__ = ["Batch", "Loader", "LoaderConfig"]
@@ -79,6 +80,7 @@ class Loader:
         self._shards: dict[str, Shard] = {}
         self._stretch: tuple[int, dict[Shape, list[Shard]]] = (-1, {})
         self._lock = threading.Lock()
+        self._hashes: dict[str, str] = {}
 
     def batch(self, step: int, share: Rows = slice) -> Batch:
         """The batch of a step, or the rows that `share` takes of it: only those are read.
@@ -151,6 +153,7 @@ class Loader:
         with self._lock:
             if self._stretch[0] == stretch:
                 return self._stretch[1]
+            self._hashes = shard_hashes(self.folder)
             path = self.lists / f"{stretch:06d}.json"
             if path.exists():
                 names = json.loads(path.read_text())
@@ -176,6 +179,7 @@ class Loader:
         """A shard, or None where it is damaged: said once, counted in `skipped`, left out."""
         if name not in self._shards and name not in self.skipped:
             try:
+                self._check_hash(name)
                 shard = read_shard(self.folder / name)
                 needed = {"latents", "text_lengths", *(["map"] if self.config.maps else [])}
                 missing = needed - shard.tensors.keys()
@@ -186,6 +190,14 @@ class Loader:
                 self.skipped.add(name)
                 log.warning("%s Left out (%d so far).", error, len(self.skipped))
         return self._shards.get(name)
+
+    def _check_hash(self, name: str) -> None:
+        """Refuse a shard that is not what data.json says: flipped bits are numbers too. Raises ShardError."""
+        expected, path = self._hashes.get(name), self.folder / name
+        if expected and path.exists() and file_hash(path) != expected:
+            self._hashes = shard_hashes(self.folder)  # a build may have replaced it meanwhile
+            if self._hashes.get(name, expected) != file_hash(path):
+                raise ShardError(f"{path} is damaged: run sorairo data build again, which makes it again.")
 
 
 def _shape(shard: Shard) -> Shape:

@@ -68,6 +68,20 @@ def write_shard(
     }
     with whole_file(Path(path)) as temporary:
         save_file(arrays, temporary, metadata=metadata)
+        _in_order(temporary)
+
+
+def _in_order(path: Path) -> None:
+    """Sort the metadata in a file's header: safetensors writes them in another order every time, and equal shards are
+    to be equal files."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= size:  # padded with spaces, as the format has it
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 def read_shard(path: Path) -> Shard:

@@ -61,7 +61,7 @@ def video_track(path: Path, container: av.container.InputContainer) -> av.VideoS
 COVER = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
-def clip_moments(path: Path, background: str, most: int) -> Iterator[Moment]:
+def clip_moments(path: Path, background: str, most: int | None) -> Iterator[Moment]:
     """The frames of the video track, in the order of their times. Raises UserError and what PyAV raises."""
     check_whole(path, format_of(path))
     with opened(path) as container:
@@ -69,7 +69,8 @@ def clip_moments(path: Path, background: str, most: int) -> Iterator[Moment]:
         if is_cut(path, stream):
             raise UserError(f"{path} is cut short; fetch or export it again.")
         context = stream.codec_context
-        check_extent(path, context.width, context.height, stream.frames or packets(path), most)
+        count = 1 if most is None else stream.frames or packets(path)
+        check_extent(path, context.width, context.height, count, most)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         aspect = float(stream.sample_aspect_ratio or 1)
         first, time, clock = None, 0.0, 0.0

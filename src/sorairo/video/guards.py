@@ -46,10 +46,15 @@ def checked(path: Path) -> Path:
     return path
 
 
-def check_extent(path: Path, width: int, height: int, frames: int = 1, most: int = MAX_FRAMES) -> None:
-    """Refuse more than can be held, by what a header says or by what was counted. Raises UserError."""
+def check_extent(path: Path, width: int, height: int, frames: int = 1, most: int | None = MAX_FRAMES) -> None:
+    """Refuse more than can be held, by what a header says or by what was counted. Raises UserError.
+
+    most: frames; None where they are not held together, so that a file may be of any length.
+    """
     if width * height > MAX_PIXELS:
         raise UserError(f"{path} is {width}x{height}, which is too large; make it smaller than 8K.")
+    if most is None:
+        return
     if frames > most:
         raise UserError(f"{path} has more than {most} frames; cut it to fewer.")
     if width * height * frames > MAX_DECODED:

@@ -75,7 +75,7 @@ def register_heic(path: Path) -> None:
     register_heif_opener()
 
 
-def picture_moments(path: Path, background: str, most: int) -> Iterator[Moment]:
+def picture_moments(path: Path, background: str, most: int | None) -> Iterator[Moment]:
     """The frames of a picture file, turned as its EXIF says. Raises UserError and what Pillow raises."""
     check_whole(path, format_of(path))
     with image_of(path) as image:

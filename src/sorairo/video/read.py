@@ -17,7 +17,16 @@ from sorairo.video.moments import Moment, at_rate, gathered, mean_rate
 from sorairo.video.pictures import check_colour, picture_comment, picture_moments, picture_notes
 from sorairo.video.resize import check_fit, fitted
 
-__all__ = ["read_clip", "read_given", "read_metadata", "read_notes", "read_size", "read_still", "read_video"]
+__all__ = [
+    "moments_of",
+    "read_clip",
+    "read_given",
+    "read_metadata",
+    "read_notes",
+    "read_size",
+    "read_still",
+    "read_video",
+]
 
 
 def read_video(path: str | Path, *, background: str = "white", max_frames: int = MAX_FRAMES) -> Video:
@@ -119,7 +128,8 @@ def read_notes(path: str | Path) -> tuple[str, ...]:
         return tuple((picture_notes if format_of(path).picture else clip_notes)(path))
 
 
-def moments_of(path: Path, background: str, most: int = MAX_FRAMES) -> Iterator[Moment]:
+def moments_of(path: Path, background: str = "white", most: int | None = MAX_FRAMES) -> Iterator[Moment]:
+    """The frames of a file with their times, each converted when it is wanted. most: None for a file of any length."""
     return (picture_moments if format_of(path).picture else clip_moments)(path, background, most)
 
 

@@ -1,0 +1,115 @@
+"""Captions that lie beside clips: NAME.txt or NAME.json, or a table of the folder (captions.csv, metadata.jsonl).
+
+beach.txt          a caption a line: the exact one, then shorter ones and other wordings
+beach.json         {"captions": ["...", "..."]}, {"caption": "..."}, or {"shots": {"1": ["..."], "3": ["..."]}}
+captions.csv       file_name,text (or file,caption), and shot where a file has several; metadata.csv as well
+metadata.jsonl     {"file_name": "...", "text": "..."}, as Hugging Face's VideoFolder has it
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sorairo.types import UserError
+
+__all__ = ["Lines", "Sidecars", "captions_in", "tidy"]
+
+TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
+FILE_KEYS = ("file_name", "file", "video", "path", "media_path")
+TEXT_KEYS = ("text", "caption", "captions", "prompt")
+
+Lines = dict[int, list[str]]
+"""Captions by shot, numbered from 1; 0: of the whole file."""
+
+
+class Sidecars:
+    """The captions of a folder's files. Tables are read once. Raises UserError for a table that cannot be read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tables: dict[str, Lines] = {}
+        for name in TABLES:
+            for path in sorted(folder.rglob(name)):
+                self._read_table(path)
+
+    def of(self, name: str) -> Lines:
+        """The captions of a file, by its path below the folder; empty where it has none.
+
+        Raises UserError for captions that cannot be read.
+        """
+        beside = (self.folder / name).with_suffix("")
+        for suffix in (".txt", ".json"):
+            path = beside.with_name(beside.name + suffix)
+            if path.is_file():
+                text = _text(path)
+                return {0: tidy(text.splitlines())} if suffix == ".txt" else captions_in(path.name, text)
+        return self.tables.get(name, {})
+
+    def _read_table(self, path: Path) -> None:
+        text = _text(path)
+        try:
+            if path.suffix == ".csv":
+                rows: list[Any] = list(csv.DictReader(io.StringIO(text), strict=True))
+            else:
+                rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except (csv.Error, ValueError, RecursionError) as error:
+            raise UserError(
+                f"{path} is no table of captions: {' '.join(str(error).split())[:150]}."
+            ) from error
+        for number, row in enumerate(rows, start=1):
+            name = next((row[key] for key in FILE_KEYS if isinstance(row, dict) and row.get(key)), None)
+            words = next((row[key] for key in TEXT_KEYS if isinstance(row, dict) and row.get(key)), None)
+            if not isinstance(name, str):
+                raise UserError(
+                    f"{path}: row {number} names no file: its column is {' or '.join(FILE_KEYS[:2])}."
+                )
+            shot = str(row.get("shot") or "0")
+            if not shot.isdecimal() or len(shot) > 6:
+                raise UserError(f"{path}: row {number}: shot is a number from 1, not {shot[:40]!r}.")
+            place = (path.parent / name).relative_to(self.folder).as_posix()
+            lines = self.tables.setdefault(place, {}).setdefault(int(shot), [])
+            lines += tidy([words] if isinstance(words, str) else words if isinstance(words, list) else [])
+
+
+def captions_in(name: str, text: str) -> Lines:
+    """The captions in a JSON text. Raises UserError, with `name`, where it holds something else."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{name} is no JSON") from error
+    if isinstance(values, dict) and isinstance(shots := values.get("shots"), dict):
+        if not all(key.isdecimal() and int(key) > 0 for key in shots):
+            raise UserError(f"{name}: the keys of shots are numbers from 1")
+        return {int(key): _lines(name, lines) for key, lines in shots.items()}
+    return {0: _lines(name, values)}
+
+
+def _lines(name: str, values: Any) -> list[str]:
+    if isinstance(values, Mapping):
+        values = next((values[key] for key in ("captions", *TEXT_KEYS) if key in values), [])
+    if isinstance(values, Mapping):  # as the worlds write them
+        values = [values.get("long"), values.get("short"), *values.get("paraphrases", [])]
+    values = [values] if isinstance(values, str) else values
+    if not isinstance(values, list) or not all(isinstance(line, str) for line in values):
+        raise UserError(f'{name} must hold {{"captions": ["...", ...]}}')
+    return tidy(values)
+
+
+def tidy(lines: list[Any]) -> list[str]:
+    """Captions without needless spaces, without empty ones and without repetitions."""
+    found = [" ".join(line.split()) for line in lines if isinstance(line, str) and line.strip()]
+    return list(dict.fromkeys(found))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path.name} is not UTF-8: save it again in UTF-8") from error
+    except OSError as error:
+        raise UserError(f"{path.name} cannot be read ({(error.strerror or str(error)).lower()})") from error
