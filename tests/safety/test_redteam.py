@@ -161,7 +161,7 @@ def test_raw_scores_are_for_the_red_team_alone(server: dict[str, str]) -> None:
     assert refusal("red-team")["scores"]["violence"] == 1
     assert "scores" not in refusal("creator") and refusal("creator")["categories"] == {"violence": "block"}
     head = {"Authorization": f"Bearer {server['creator']}"}
-    for path in ("", "/findings"):
-        assert httpx.get(f"{server['url']}/v1/sorairo/redteam{path}", headers=head).status_code == 403
+    about = httpx.get(f"{server['url']}/v1/sorairo/redteam", headers=head).json()
+    assert about["role"] == "creator" and not about["allowed"] and "categories" not in about
     with Server(server["url"], server["creator"]) as client, pytest.raises(UserError, match="role red-team"):
-        client.get("/v1/sorairo/redteam")
+        client.get("/v1/sorairo/redteam/findings")

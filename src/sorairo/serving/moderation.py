@@ -21,6 +21,7 @@ from sorairo.serving.tables import File, Job
 from sorairo.types import Blocked, Verdict, Video
 
 __all__ = [
+    "SEES_SCORES",
     "blocked_as_api",
     "check_picture",
     "check_sources",

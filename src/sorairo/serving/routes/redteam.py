@@ -12,8 +12,8 @@ from sorairo.safety.categories import CATEGORIES
 from sorairo.serving import wishes
 from sorairo.serving.database import new_id
 from sorairo.serving.errors import ApiError
-from sorairo.serving.moderation import check_sources, check_wish, moderation
-from sorairo.serving.service import Content, Here, RedTeam, json_body
+from sorairo.serving.moderation import SEES_SCORES, check_sources, check_wish, moderation
+from sorairo.serving.service import Content, Here, RedTeam, Who, json_body
 
 __all__ = ["router"]
 
@@ -24,15 +24,18 @@ OBJECT = {"type": "object"}
 
 
 @router.get("")
-def about(here: Here, who: RedTeam) -> dict[str, Any]:
-    """The policy as it is now: its version, and what happens to each category from which score on."""
-    rules = here.policy.rules
+def about(here: Here, who: Who) -> dict[str, Any]:
+    """The policy's version and the caller's role; for the red team also what happens to each category from which score
+    on."""
+    rules, allowed = here.policy.rules, who.role in SEES_SCORES
+    rest: dict[str, Any] = {"categories": {name: vars(rule) for name, rule in rules.categories.items()}}
     return {
         "object": "redteam",
         "policy": rules.version,
         "role": who.role,
         "lifted": list(rules.lifted),
-        "categories": {name: vars(rule) for name, rule in rules.categories.items()},
+        "allowed": allowed,
+        **(rest if allowed else {}),
     }
 
 

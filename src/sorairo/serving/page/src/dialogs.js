@@ -6,6 +6,7 @@ import { call } from "./api.js";
 import { asCommand, asCurl, asPython } from "./copyas.js";
 import { t } from "./i18n.js";
 import { Icon } from "./icons.js";
+import { RedTeamForm } from "./redteam.js";
 import { announced, dialog, model } from "./state.js";
 
 function Window({ title, children, wide }) {
@@ -73,6 +74,8 @@ const KEYS = [["Ctrl + Enter", "Create"], ["/", "Search the gallery"], ["← →
 const Help = () => html`<${Window} title=${t("Keys and help")}><dl class="keys">${KEYS.map(([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${t(what)}</dd></div>`)}</dl>
   <p class="hint">${t("All stays on this server. The page asks nobody else.")} <a href="/docs">${t("The API")}</a></p><//>`;
 
+const RedTeam = () => html`<${Window} title=${t("Red team")} wide><${RedTeamForm} /><//>`;
+
 function Key() {
   const [wrong, setWrong] = useState("");
   const enter = async (event) => {
@@ -86,7 +89,7 @@ function Key() {
     ${wrong && html`<p class="problem" role="alert">${wrong}</p>`}<button class="primary">${t("Enter")}</button></form><//>`;
 }
 
-const ALL = { copy: Copy, plan: Plan, words: Words, help: Help, key: Key };
+const ALL = { copy: Copy, plan: Plan, words: Words, help: Help, key: Key, redteam: RedTeam };
 export const Dialogs = () => {
   const one = dialog.value;
   return one ? html`<${ALL[one.name]} key=${one.name} ...${one} />` : null;

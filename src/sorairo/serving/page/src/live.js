@@ -1,7 +1,7 @@
 // Keeps the videos up to date: an event stream for one job, and the list every few seconds for all others.
 import { batch, effect, untracked } from "@preact/signals";
 import { call } from "./api.js";
-import { announced, isActive, loaded, models, online, selected, toast, videos } from "./state.js";
+import { announced, isActive, loaded, models, online, policy, selected, toast, videos } from "./state.js";
 import { t } from "./i18n.js";
 
 let stream = null; // { id, source }: one only, because a browser opens six connections to a server and a tab may not use them up
@@ -103,6 +103,7 @@ export async function start() {
   const attempt = async () => {
     try {
       if (!models.value.length) models.value = (await call("/v1/models")).data.filter((one) => one.sorairo);
+      policy.value ??= await call("/v1/sorairo/redteam");
       await refresh();
       return true;
     } catch {

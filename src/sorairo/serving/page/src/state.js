@@ -43,6 +43,7 @@ export const hidden = signal(new Set()); // deleted, but the deletion can still 
 export const selected = signal(null); // id
 export const current = computed(() => videos.value.find((video) => video.id === selected.value && !hidden.value.has(video.id)) ?? null);
 export const compared = signal([]); // ids; two of them are shown side by side
+export const policy = signal(null); // what the server refuses; for a red team with its rules
 export const view = signal("result"); // result or region
 export const dialog = signal(null); // { name, ... }
 export const toasts = signal([]);

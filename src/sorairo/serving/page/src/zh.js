@@ -36,4 +36,6 @@ export const ZH = {
   "Smoothly": "平滑", "Evenly": "匀速", "Early": "提前", "Late": "推后", "All": "全部", "In the making": "生成中", "Finished": "已完成",
   "Loading the model": "正在加载模型", "Reading the words": "正在读取描述", "Developing the frames": "正在显影画面", "Enlarging": "正在放大", "Writing the file": "正在写入文件", "Getting ready": "正在准备",
   "Words": "描述", "Frames": "帧数", "Made by": "软件", "Precision": "精度", "Move a handle, a region, or through the gallery": "移动手柄、区域，或在作品库中移动", "Resize a region": "改变区域大小", "Delete the video that has the focus": "删除当前视频", "Undo a deletion": "撤销删除", "This list": "显示此列表",
+  "Red team": "红队", "Scores": "分数", "allowed": "允许", "flagged": "标记", "rewritten": "改写", "refused": "拒绝", "harmless": "无害", "Check": "检查", "Refused.": "已拒绝。", "Not refused.": "未拒绝。",
+  "What the policy {version} makes of words. No video is made.": "策略 {version} 对描述的判断，不会生成视频。", "It should have been found as": "本应判定为", "Keep as a finding": "保存为发现", "Findings": "发现", "turns one into a regression case.": "可将其变为回归用例。",
 };
