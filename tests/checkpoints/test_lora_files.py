@@ -13,11 +13,12 @@ from safetensors.torch import save_file
 import sorairo
 from sorairo.checkpoints.adapters.lora import module_name
 from sorairo.checkpoints.adapters.wan import from_wan, from_wan_config
+from sorairo.checkpoints.few_steps import few_steps
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.lora import apply_loras, check_lora, parse_lora, read_lora
 from sorairo.nn.lora import attach, merge
 from sorairo.transformer.model import Transformer
-from sorairo.types import UserError
+from sorairo.types import Plan, Span, UserError
 
 RANK = 3
 ORIGINAL = {
@@ -113,6 +114,134 @@ STYLES = {
     "original A B": lambda model: original(model, "lora_A", "lora_B", extras=False),
     "kohya": kohya,
 }
+
+
+def lycoris(reference, kind):
+    """(the file of a LoKr or a LoHa by LyCORIS's names, what it adds to each weight)."""
+    torch.manual_seed(4)
+    made, adds = {}, {}
+    for name in IN_BLOCKS:
+        o, i = reference.get_submodule(name).weight.shape
+        key = "lycoris_" + IN_BLOCKS[name].replace(".", "_")
+        if kind == "lokr":
+            left, up, down = (
+                torch.randn(4, 8),
+                torch.randn(o // 4, RANK) * 0.1,
+                torch.randn(RANK, i // 8) * 0.1,
+            )
+            made |= {f"{key}.lokr_w1": left, f"{key}.lokr_w2_a": up, f"{key}.lokr_w2_b": down}
+            adds[name] = torch.kron(left, up @ down) * 2.0 / RANK
+        else:
+            a, b, c, d = (torch.randn(*shape) * 0.3 for shape in ((o, RANK), (RANK, i), (o, RANK), (RANK, i)))
+            made |= {
+                f"{key}.hada_w1_a": a,
+                f"{key}.hada_w1_b": b,
+                f"{key}.hada_w2_a": c,
+                f"{key}.hada_w2_b": d,
+            }
+            adds[name] = (a @ b) * (c @ d) * 2.0 / RANK
+        made[f"{key}.alpha"] = torch.tensor(2.0)
+    return made, adds
+
+
+@pytest.mark.parametrize("kind", ["lokr", "loha"])
+def test_lycoris_is_its_papers_formula(reference, kind, tmp_path):
+    tensors, adds = lycoris(reference, kind)
+    save_file(tensors, tmp_path / "style.safetensors")
+    model = ours(reference)
+    lora = check_lora(read_lora(tmp_path / "style.safetensors"), model)
+    x, timestep, text = inputs()
+    beside = attach(model, [(lora.changes, 0.6)])
+    apart = model(x, timestep, text)
+    beside.remove()
+    merge(model, [(lora.changes, 0.6)])
+    for name, add in adds.items():
+        want = reference.get_submodule(name).weight + 0.6 * add
+        assert torch.allclose(model.get_parameter(f"{module_name(name)}.weight"), want, atol=1e-5), name
+    assert (model(x, timestep, text) - apart).abs().max() < 1e-4 * apart.abs().max()
+
+
+def test_modulation_and_names_without_weight(reference, tmp_path):
+    model, path = ours(reference), tmp_path / "lora.safetensors"
+    table, before = torch.randn(1, 6, 32), model.blocks[1].table.clone()
+    down, up = torch.randn(RANK, 32), torch.randn(32, RANK)
+    save_file(
+        {
+            "diffusion_model.blocks.1.diff_m": table,
+            "diffusion_model.head.diff_m": torch.ones(1, 2, 32),
+            "pipe.dit.blocks.0.self_attn.q.lora_A": down,
+            "pipe.dit.blocks.0.self_attn.q.lora_B": up,
+        },
+        path,
+    )
+    merge(model, [(check_lora(read_lora(path), model).changes, 1.0)])
+    assert torch.allclose(model.blocks[1].table, before + table[0])
+    want = reference.blocks[0].attn1.to_q.weight + up @ down
+    assert torch.allclose(model.blocks[0].self_attention.q.weight, want, atol=1e-5)
+
+
+def test_parts_for_a_clip_are_left_out_of_a_model_without_one(reference, tmp_path):
+    model, path = ours(reference), tmp_path / "wan21.safetensors"
+    beside = {
+        "diffusion_model.blocks.0.cross_attn.k_img.lora_down.weight": torch.zeros(RANK, 32),
+        "diffusion_model.blocks.0.cross_attn.k_img.lora_up.weight": torch.zeros(32, RANK),
+        "diffusion_model.img_emb.proj.1.diff_b": torch.zeros(32),
+    }
+    save_file(original(reference, "lora_down", "lora_up", extras=False) | beside, path)
+    lora = check_lora(read_lora(path), model)
+    assert lora.left_out == ("blocks.0.cross_attention.image.k.weight", "image.first.bias")
+    assert len(lora.changes) == len(IN_BLOCKS) + len(AROUND)
+    save_file(beside, path)
+    with pytest.raises(UserError, match=r"no part called blocks\.0\.cross_attention\.image"):
+        check_lora(read_lora(path), model)
+
+
+def test_halves_come_with_nothing_of_their_module(reference, tmp_path):
+    model, path = ours(reference), tmp_path / "lora.safetensors"
+    half = {
+        "diffusion_model.blocks.0.ffn.0.lora_down.weight": torch.zeros(RANK, 32),
+        "diffusion_model.blocks.0.ffn.0.diff_b": torch.ones(48),
+        "lycoris_blocks_1_ffn_0.lokr_w1": torch.ones(2, 2),
+        "lycoris_blocks_1_ffn_2.hada_w1_a": torch.ones(32, 2),
+    }
+    save_file(half | {"diffusion_model.head.head.diff_b": torch.ones(16)}, path)
+    lora = check_lora(read_lora(path), model, strict=False)
+    assert list(lora.changes) == ["head.project.bias"]
+    assert set(lora.left_out) == set(half)
+
+
+@pytest.mark.parametrize(
+    ("key", "match"),
+    [
+        ("diffusion_model.blocks.0.self_attn.q.dora_scale", "a DoRA"),
+        ("transformer.blocks.0.attn1.to_q.lora_magnitude_vector.weight", "a DoRA"),
+        ("lycoris_blocks_0_self_attn_q.oft_blocks", "OFT"),
+        ("lycoris_blocks_0_self_attn_q.hada_t1", "Tucker"),
+    ],
+)
+def test_what_is_no_sum_of_products_is_refused(reference, key, match, tmp_path):
+    save_file(kohya(reference) | {key: torch.ones(32)}, tmp_path / "lora.safetensors")
+    with pytest.raises(UserError, match=match):
+        read_lora(tmp_path / "lora.safetensors")
+
+
+def test_known_files_of_few_steps_bring_their_settings():
+    names = {
+        "wan2.2_i2v_lightx2v_4steps_lora_v1_high_noise": (4, 5.0, "euler"),
+        "Wan21_T2V_14B_lightx2v_cfg_step_distill_lora_rank32": (4, 5.0, "lcm"),
+        "Wan2.2-T2V-A14B-4steps-lora-rank64-Seko-V1.1/high_noise_model": (4, 5.0, "euler"),
+        "style": None,
+    }
+    for name, want in names.items():
+        few = few_steps([Path("somewhere") / f"{name}.safetensors"])
+        assert (few and (few.steps, few.shift, few.sampler)) == want
+    plan = Plan(size=(64, 64), frames=5, fps=16.0, spans=(Span(text="a ball"),), seed=0)
+    few = few_steps([Path("wan2.2_lightning.safetensors")])
+    made, said = few.of(plan)
+    assert (made.steps, made.guidance, made.shift, made.sampler) == (4, 1.0, 5.0, "euler")
+    assert "--steps 4 --guidance 1 --shift 5 --sampler euler" in said
+    assert few.of(replace(plan, guidance=2.0, sampler="lcm"))[0].guidance == 2.0
+    assert few.of(replace(plan, steps=20)) == (replace(plan, steps=20), "")
 
 
 def by_hand(reference, tensors, weight):

@@ -83,9 +83,10 @@ def transformer(family: dict[str, Any]) -> Any:
     from diffusers import WanTransformer3DModel
 
     z, clip = 4, family.get("clip")
+    heads, head_dim = family.get("heads", (2, 16))
     made = WanTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=16,
+        num_attention_heads=heads,
+        attention_head_dim=head_dim,
         in_channels=2 * z + 4 if family.get("given") else z,
         out_channels=z,
         text_dim=32,
@@ -93,7 +94,7 @@ def transformer(family: dict[str, Any]) -> Any:
         ffn_dim=64,
         num_layers=2,
         image_dim=24 if clip else None,
-        added_kv_proj_dim=32 if clip else None,
+        added_kv_proj_dim=heads * head_dim if clip else None,
         pos_embed_seq_len=family.get("places"),
     )
     return randomised(made, 0.1)

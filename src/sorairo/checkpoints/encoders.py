@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from torch import nn
 from sorairo.checkpoints.adapters import clip_original
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.memory.streaming import load_streamed
+from sorairo.checkpoints.recognise import FilePart
+from sorairo.checkpoints.scaled import with_scales
 from sorairo.checkpoints.schemas import ClipFile, UMT5File
 from sorairo.checkpoints.tensors import Adapt, Entry, load_weights, read_header, weight_entries
 from sorairo.config import check
@@ -29,7 +32,7 @@ from sorairo.types import UserError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["from_umt5", "load_original_vision", "load_text", "load_umt5", "load_vision"]
+__all__ = ["from_umt5", "load_file_vision", "load_original_vision", "load_text", "load_umt5", "load_vision"]
 
 # The words' table has two names in transformers' files; inside the stack it has a third.
 UMT5_STACK = {"shared.weight": "embed_tokens.weight", "encoder.embed_tokens.weight": "embed_tokens.weight"}
@@ -51,7 +54,7 @@ def load_text(
     if kind != "umt5":
         raise UserError(f"{where}: model_type is {kind!r}; only 'bert' and 'umt5' are supported.")
     check(UMT5File, values, where=str(where))
-    entries = weight_entries(where.parent)
+    entries = with_scales(weight_entries(where.parent))
     return load_umt5(values, entries, from_umt5, folder / "tokenizer", text_len, dtype, device, stream)
 
 
@@ -59,14 +62,14 @@ def load_umt5(
     values: Mapping[str, Any],
     entries: Mapping[str, Entry],
     adapt: Adapt,
-    tokenizer: Path,
+    tokenizer: Path | bytes,
     text_len: int,
     dtype: torch.dtype,
     device: torch.device,
     stream: bool = False,
 ) -> UMT5Encoder:
-    """umT5 of a config.json's values. adapt: the entries' names -> those of transformers' UMT5Stack. stream: leave
-    its blocks in their files."""
+    """umT5 of a config.json's values. adapt: the entries' names -> those of transformers' UMT5Stack. tokenizer: its
+    folder, or the bytes of a spiece.model. stream: leave its blocks in their files."""
 
     def load() -> nn.Module:
         transformers = _transformers("umT5, this model's text encoder,")
@@ -77,7 +80,7 @@ def load_umt5(
         load_weights(stack, entries, adapt, dtype)
         return stack.to(device).eval().requires_grad_(False)
 
-    words = _tokenizer(tokenizer)
+    words = _pieces(tokenizer) if isinstance(tokenizer, bytes) else _tokenizer(tokenizer)
     nbytes = sum(entry.numel for entry in entries.values()) * dtype.itemsize
     return UMT5Encoder(load, words, int(values["d_model"]), text_len, nbytes)
 
@@ -101,6 +104,13 @@ def _tokenizer(folder: Path) -> Tokenizer:
             return T5Converter(parts).converted()
     except Exception as error:  # protobuf's and tokenizers' own
         raise UserError(f"{pieces} is not a tokenizer; copy it again.") from error
+
+
+def _pieces(data: bytes) -> Tokenizer:
+    """Of the bytes of a spiece.model."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "spiece.model").write_bytes(data)
+        return _tokenizer(Path(folder))
 
 
 def _end_mark(token: str) -> int:
@@ -132,6 +142,21 @@ def load_original_vision(path: Path, dtype: torch.dtype, device: torch.device) -
     side = values["image_size"]
     framing = Framing(side=side, crop=side)
     return _vision(values, entries, clip_original.from_original, framing, dtype, device)
+
+
+def load_file_vision(part: FilePart, dtype: torch.dtype, device: torch.device) -> Vision:
+    """The same of a single file, by the authors' names or transformers'."""
+    if part.names == "authors":
+        named = {f"visual.{name}": entry for name, entry in part.entries.items()}
+        entries = {name: entry for name, entry in named.items() if not clip_original.unused(name)}
+        shapes = {name: entry.shape for name, entry in entries.items()}
+        values = clip_original.from_original_config(shapes, str(part.path))
+        rename: Adapt = clip_original.from_original
+    else:
+        entries, rename = dict(part.entries), dict
+        values = clip_original.from_transformers_config(part.shapes, str(part.path))
+    side = values["image_size"]
+    return _vision(values, entries, rename, Framing(side=side, crop=side), dtype, device)
 
 
 def _vision(

@@ -127,6 +127,10 @@ def write_entries(path: Path, source: Source[Any] | Mapping[str, Entry], adapt: 
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     order, end = [], 0
     for name, entry in entries.items():
+        if entry.scale is not None:
+            raise UserError(
+                f"{entry.path} is in scaled fp8, which no other layout has; export the weights in bf16 or fp16."
+            )
         shell = torch.empty(entry.shape, dtype=entry.dtype, device="meta")
         for new, tensor in adapt(to_ours({name: shell})).items():
             if new in header:

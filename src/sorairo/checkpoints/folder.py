@@ -19,6 +19,9 @@ from pathlib import Path
 
 import torch
 
+from sorairo.checkpoints.beside import Beside, is_files
+from sorairo.checkpoints.few_steps import FewSteps, few_steps
+from sorairo.checkpoints.files_layout import files_layout, with_beside
 from sorairo.checkpoints.find import find_folder, model_names
 from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import read_json
@@ -52,6 +55,7 @@ __all__ = [
     "load_codec_source",
     "model_names",
     "open_layout",
+    "open_model",
     "read_info",
     "read_json",
 ]
@@ -62,9 +66,10 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A loaded model. shift, sampler, times, predicts: see Layout. dtype: of codec and transformer.
+    """A loaded model. shift, sampler, times, predicts, notes: see Layout. dtype: of codec and transformer.
 
-    vision: what the model sees given pictures with, where it does so by more than their latents.
+    vision: what the model sees given pictures with, where it does so by more than their latents. few_steps: what it was
+    distilled to, where that is known of its file or its LoRAs.
     """
 
     folder: Path
@@ -79,6 +84,8 @@ class Checkpoint:
     times: tuple[int, ...] = ()
     predicts: Predicts = "velocity"
     sampler: Sampler = UNIPC
+    notes: tuple[str, ...] = ()
+    few_steps: FewSteps | None = None
 
     @property
     def abilities(self) -> Abilities:
@@ -101,17 +108,19 @@ def load_checkpoint(
     stream: bool = False,
     pieces: bool = False,
     keep: bool | None = None,
+    beside: Beside | None = None,
 ) -> Checkpoint:
-    """The model of that name, out of the package, or in that folder.
+    """The model of that name, out of the package, in that folder, or in that file ("high=FILE,low=FILE" of two).
 
     dtype: auto (bf16 where the processor computes in it, else fp32), bf16, fp32. umT5 and a CLIP are in bf16
     unless fp32 is asked for by name. stream, pieces, keep: see MemoryPlan; keep None: as long as the weights fit into
-    the memory that is free now. Raises UserError that says what is missing or wrong; nothing is ever unpickled.
+    the memory that is free now. beside: files for parts of the model. Raises UserError that says what is missing or
+    wrong; nothing is ever unpickled.
     """
     device = torch.device(device)
     kind = compute_dtype(dtype, device)
-    beside = torch.float32 if dtype in ("fp32", torch.float32) else torch.bfloat16
-    layout = open_layout(find_folder(name_or_folder))
+    encoders = torch.float32 if dtype in ("fp32", torch.float32) else torch.bfloat16
+    layout = open_model(name_or_folder, beside)
     free = available_memory(device)
     loaders = [partial(_load_transformer, source, kind, device, stream) for source in layout.transformers]
     transformer: Transformer | Experts
@@ -127,17 +136,27 @@ def load_checkpoint(
         info=layout.info,
         codec=codec,
         transformer=transformer,
-        text=layout.text(beside, device, stream),
+        text=layout.text(encoders, device, stream),
         shift=layout.shift,
         dtype=kind,
         device=device,
-        vision=layout.vision(beside, device) if layout.vision else None,
+        vision=layout.vision(encoders, device) if layout.vision else None,
         times=layout.times,
         predicts=layout.predicts,
         sampler=layout.sampler,
+        notes=layout.notes,
+        few_steps=few_steps([layout.folder]) if layout.folder.is_file() else None,
     )
     _share_memory(checkpoint, layout, free, keep)
     return checkpoint
+
+
+def open_model(name_or_folder: str | Path, beside: Beside | None = None) -> Layout:
+    """The model of a name, a folder or files, not yet loaded. Raises UserError."""
+    if is_files(name_or_folder):
+        return files_layout(name_or_folder, beside)
+    layout = open_layout(find_folder(name_or_folder))
+    return with_beside(layout, beside) if beside else layout
 
 
 def open_layout(folder: Path) -> Layout:

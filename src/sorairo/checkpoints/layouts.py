@@ -20,6 +20,7 @@ from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import read_index, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.published import TEXT_LEN, published_info
+from sorairo.checkpoints.scaled import with_scales
 from sorairo.checkpoints.scheduler import Predicts, scheduling_of
 from sorairo.checkpoints.schemas import TransformerFile, VaeFile, check_codec_volume, check_transformer_volume
 from sorairo.checkpoints.tensors import Adapt, Entry, weight_entries
@@ -66,7 +67,7 @@ class Layout:
     noise at each; none for one that `sampler` solves, by levels that `shift` moves. predicts: what a transformer gives.
     text, vision: make these
     encoders in a dtype on a device, the first with its blocks left in their files or not; vision is None where the
-    model has none.
+    model has none. text_entries: umT5's tensors, of a model of single files. notes: sentences on how it was found.
     """
 
     folder: Path
@@ -81,6 +82,8 @@ class Layout:
     times: tuple[int, ...] = ()
     predicts: Predicts = "velocity"
     sampler: Sampler = UNIPC
+    text_entries: Mapping[str, Entry] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         first, codec = self.transformers[0].config, self.codec.config
@@ -148,7 +151,8 @@ def info_of(folder: Path) -> ModelInfo:
 
 def transformer_source(folder: Path, text_len: int) -> Source[TransformerConfig]:
     """A transformer/ folder."""
-    entries = {name: entry for name, entry in weight_entries(folder).items() if not wan.unused(name)}
+    entries = with_scales(weight_entries(folder))
+    entries = {name: entry for name, entry in entries.items() if not wan.unused(name)}
     if any("to_gate_compress" in name for name in entries):
         raise UserError(
             f"{folder} attends sparsely (VSA), which cannot be computed here; take a model with full attention, such as"

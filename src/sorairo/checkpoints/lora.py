@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
+from sorairo.checkpoints.few_steps import few_steps
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.tensors import PICKLES, read_tensors, weight_files
 from sorairo.config import parse_json
@@ -24,15 +26,19 @@ from sorairo.types import UserError
 __all__ = ["Lora", "LoraAsk", "apply_loras", "check_lora", "parse_lora", "read_lora"]
 
 Model = TypeVar("Model", bound=Checkpoint)
+IMAGE = re.compile(r"(blocks\.\d+\.cross_attention\.)?image\.")
+"""What a transformer has for a CLIP's tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lora:
-    """A file's changes, float32, by our parameters' names. unread: names of its tensors that mean nothing to us."""
+    """A file's changes, float32, by our parameters' names. unread: names of its tensors that mean nothing to us.
+    left_out: those, and parts, that a model has no place for."""
 
     path: Path
     changes: dict[str, Change]
     unread: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class LoraAsk(NamedTuple):
@@ -79,7 +85,22 @@ def apply_loras(
             _into_expert(transformer, which, partial(_put, loras=own, apart=apart, keep=keep))
     else:
         _put(transformer, [(lora.changes, ask.weight) for ask, lora in loras], apart, keep)
-    return replace(model, info=replace(model.info, name=" + ".join([model.info.name, *map(str, named)])))
+    few = few_steps([ask.path for ask in named if ask.weight > 0])
+    left = {lora.path: _left_out(lora) for _, lora in loras if lora.left_out}
+    return replace(
+        model,
+        info=replace(model.info, name=" + ".join([model.info.name, *map(str, named)])),
+        notes=(*model.notes, *left.values()),
+        few_steps=few or model.few_steps,
+    )
+
+
+def _left_out(lora: Lora) -> str:
+    return f"{lora.path.name}: left out, since this model has no such parts: {_few(lora.left_out)}."
+
+
+def _few(names: Sequence[str], limit: int = 5) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def _put(transformer: Transformer, loras: Weighted, apart: bool, keep: bool) -> None:
@@ -144,10 +165,11 @@ def read_lora(path: Path) -> Lora:
 
 
 def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
-    """The part of a LoRA that fits a module.
+    """The part of a LoRA that fits a module, and what it left out.
 
-    Raises UserError, which names them, for changes of other shapes than the module's, and, when strict, for tensors
-    and parameters that the module does not have; when not, for a LoRA of which nothing fits.
+    Parts for a CLIP's tokens are left out of a model without a CLIP: LoRAs of Wan 2.1 are used with 2.2. Raises
+    UserError, which names them, for changes of other shapes than the module's, and, when strict, for tensors and
+    parameters that the module does not have; when not, for a LoRA of which nothing fits.
     """
     have = {name: parameter.shape for name, parameter in module.named_parameters()}
     fit = {name: change for name, change in lora.changes.items() if name in have}
@@ -158,15 +180,17 @@ def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
             f"{lora.path} was made for another model: {name} is {_shape(fit[name].shape)} there and"
             f" {_shape(have[name])} here{more}; use it with the model that it was made for."
         )
-    loose = [*(name for name in lora.changes if name not in have), *lora.unread]
+    clip = any(IMAGE.match(name) for name in have)
+    unseen = [name for name in lora.changes if name not in have and not clip and IMAGE.match(name)]
+    loose = [*(name for name in lora.changes if name not in have and name not in unseen), *lora.unread]
     if not fit or (strict and loose):
-        names = ", ".join(loose[:5]) + (f" and {len(loose) - 5} more" if len(loose) > 5 else "")
+        names = _few(loose or unseen)
         raise UserError(
             f"{lora.path} does not fit this model: "
-            + (f"it has no part called {names};" if loose else "it changes nothing;")
+            + (f"it has no part called {names};" if loose or unseen else "it changes nothing;")
             + " use the model that it was made for."
         )
-    return replace(lora, changes=fit)
+    return replace(lora, changes=fit, left_out=(*unseen, *loose))
 
 
 def _streamed(module: nn.Module) -> set[str]:

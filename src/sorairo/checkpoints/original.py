@@ -26,6 +26,8 @@ from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Make, Source, codec_names
 from sorairo.checkpoints.published import published_constants, published_info
+from sorairo.checkpoints.relatives import check_relatives
+from sorairo.checkpoints.scaled import with_scales
 from sorairo.checkpoints.scheduler import Predicts
 from sorairo.checkpoints.schemas import (
     OriginalFile,
@@ -139,7 +141,8 @@ def _transformers(folder: Path) -> tuple[Source[TransformerConfig], ...]:
 
 def _transformer(folder: Path) -> Source[TransformerConfig]:
     where = folder / "config.json"
-    entries = weight_entries(folder, "diffusion_pytorch_model*")
+    entries = with_scales(weight_entries(folder, "diffusion_pytorch_model*"))
+    check_relatives(entries, str(folder))
     values = read_json(where)
     check(OriginalFile, values, where=str(where))
     config = wan_original.from_original_config(values, _shapes(entries), where=str(where))

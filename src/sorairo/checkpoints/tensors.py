@@ -20,6 +20,7 @@ __all__ = [
     "PICKLES",
     "Entry",
     "load_weights",
+    "read_entry",
     "read_header",
     "read_tensors",
     "weight_entries",
@@ -35,6 +36,7 @@ DTYPES = {
     "BF16": torch.bfloat16,
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
+    "F8_E8M0": torch.float8_e8m0fnu,  # scales of MX forms
     "I64": torch.int64,
     "I32": torch.int32,
     "I16": torch.int16,
@@ -52,13 +54,15 @@ Adapt = Callable[[Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One tensor of a file. start, stop: its bytes, counted from the file's beginning."""
+    """One tensor of a file. start, stop: its bytes, counted from the file's beginning. scale: what its values are
+    times, one number or one for each row, where the file keeps that apart (scaled.py)."""
 
     path: Path
     dtype: torch.dtype
     shape: tuple[int, ...]
     start: int
     stop: int
+    scale: Entry | None = None
 
     @property
     def numel(self) -> int:
@@ -78,6 +82,16 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     for name, tensor in tensors.items():
         check_finite(name, tensor, path)
     return tensors, metadata
+
+
+def read_entry(entry: Entry) -> torch.Tensor:
+    """One small tensor of a file, copied."""
+    with entry.path.open("rb") as file:
+        file.seek(entry.start)
+        data = bytearray(file.read(entry.stop - entry.start))
+    if not data:
+        return torch.empty(entry.shape, dtype=entry.dtype)
+    return torch.frombuffer(data, dtype=entry.dtype).view(entry.shape)
 
 
 def _header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
@@ -111,7 +125,10 @@ def _entry(path: Path, name: str, value: object, begin: int) -> Entry:
     if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2 or not isinstance(kind, str):
         raise damaged
     if kind not in DTYPES:
-        raise UserError(f"{path}: {name} is of dtype {kind}, which is not read here; get other weights.")
+        raise UserError(
+            f"{path}: {name} is of dtype {kind:.20}{', one of the MX forms' if kind.startswith(('F4', 'F6')) else ''},"
+            " which is not read here; get the weights in scaled fp8, bf16 or fp16."
+        )
     entry = Entry(
         path=path,
         dtype=DTYPES[kind],
@@ -206,6 +223,8 @@ def load_weights(
     for name, view, release in _views(entries):
         check_finite(name, view, entries[name].path)
         release()
+        if entries[name].scale is not None:
+            view = _unscaled(view, entries[name], dtype, release)
         for ours, tensor in adapt({name: view}).items():
             made = _converted(tensor, dtype, layout, release)
             if ours not in done:
@@ -299,6 +318,25 @@ def _converted(
     rows = max(1, BLOCK // max(1, prod(tensor.shape[1:])))
     for i in range(0, tensor.shape[0], rows):
         made[i : i + rows] = tensor[i : i + rows]
+        release()
+    return made
+
+
+def _unscaled(
+    view: torch.Tensor, entry: Entry, dtype: torch.dtype | None, release: Callable[[], None]
+) -> torch.Tensor:
+    """A scaled tensor times its scale, in a dtype (None: float32), block by block; each value is rounded once."""
+    assert entry.scale is not None
+    factor = read_entry(entry.scale).float().reshape(-1, *[1] * (view.ndim - 1))  # 1 or rows, 1 ...
+    if not bool(factor.isfinite().all()):
+        raise UserError(
+            f"{entry.path} holds a scale that is not finite (NaN or infinity); use sound weights."
+        )
+    made = torch.empty(view.shape, dtype=dtype or torch.float32)
+    rows = max(1, BLOCK // max(1, prod(view.shape[1:])))
+    for i in range(0, view.shape[0], rows):
+        own = factor if len(factor) == 1 else factor[i : i + rows]
+        made[i : i + rows] = view[i : i + rows].float() * own
         release()
     return made
 

@@ -23,7 +23,13 @@ class Options:
     """The settings of every verb besides its own; each field is an option."""
 
     model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Name or folder of the model.")
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|FOLDER|FILE",
+            help="Name, folder or file of the model; high=FILE,low=FILE for two transformers.",
+        ),
     ] = "default"
     size: Annotated[
         str | None,
@@ -96,6 +102,16 @@ class Options:
     upscale: Annotated[
         int | None,
         typer.Option(metavar="2", help="Double the width and height of the output."),
+    ] = None
+    vae: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The codec, for a model that is a file. Default: found beside it."),
+    ] = None
+    text_encoder: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The same for umT5, which reads the words.")
+    ] = None
+    image_encoder: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The same for the CLIP that sees pictures (Wan 2.1).")
     ] = None
     lora: Annotated[
         list[str] | None,

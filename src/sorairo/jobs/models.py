@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from sorairo.checkpoints.beside import Beside
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.lora import apply_loras
 from sorairo.checkpoints.memory.planner import load_within
@@ -32,7 +34,7 @@ class Models:
         """
         size, frames = (request.pixels, request.frames) if request.memory else (None, None)
         key = (request.model, request.dtype, request.memory, size, frames)
-        key += (request.lora, request.loose, request.compile)
+        key += (request.lora, request.loose, request.compile, beside_of(request))
         with self._lock:
             if self._model is None or key != self._key:
                 self._model = self._key = None  # its memory is free before the next one is loaded
@@ -50,10 +52,19 @@ class Models:
             self._model = self._key = None
 
 
+def beside_of(request: Request) -> Beside | None:
+    """The files that a request names for parts of its model."""
+    named = {name: getattr(request, name) for name in ("vae", "text_encoder", "image_encoder")}
+    return Beside(**{name: Path(file) for name, file in named.items() if file}) or None
+
+
 def load(request: Request, say: Callable[[str], None]) -> Checkpoint:
     """The model of a request, loaded. Raises UserError."""
-    model = load_within(request.memory, request.model, request.dtype, request.pixels, request.frames, say)
+    asked, beside = (request.memory, request.model, request.dtype), beside_of(request)
+    model = load_within(*asked, request.pixels, request.frames, say, beside)
     model = apply_loras(model, request.lora, strict=not request.loose)
+    for note in model.notes:
+        say(note)
     from sorairo.transformer.compiling import compile_blocks, worth_compiling
 
     # a plan that streams blocks leaves those as they are

@@ -76,6 +76,10 @@ def job_of(want: Wanted, model: Checkpoint, say: Callable[[str], None]) -> Job:
     size = want.ask.size or nearest_size(first, abilities)
     videos = [source.video(size, abilities.fps, want.ask.fit, request.background) for source in want.sources]
     plan = plan_of(request, want.texts, videos, abilities, replace(want.ask, size=size))
+    if model.few_steps is not None:
+        plan, said = model.few_steps.of(plan)
+        if said:
+            say(said)
     plan, rewrites = with_words(plan, request, say, want.policy)
     plans = tuple(replace(plan, seed=plan.seed + index) for index in range(request.number))
     for one in plans:

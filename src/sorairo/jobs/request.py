@@ -77,6 +77,9 @@ class Request(Schema):
     fit: str = "crop"
     background: str = "white"
     upscale: int | None = None
+    vae: str | None = None
+    text_encoder: str | None = None
+    image_encoder: str | None = None
     lora: tuple[str, ...] = ()
     loose: bool = False
     cache: float | None = None

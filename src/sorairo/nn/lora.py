@@ -16,7 +16,19 @@ from torch import nn
 
 from sorairo.types import UserError
 
-__all__ = ["Beside", "Change", "Changes", "LowRank", "Merged", "Weighted", "attach", "full", "merge"]
+__all__ = [
+    "Beside",
+    "Change",
+    "Changes",
+    "Kronecker",
+    "LowRank",
+    "Merged",
+    "Product",
+    "Weighted",
+    "attach",
+    "full",
+    "merge",
+]
 
 
 class LowRank(NamedTuple):
@@ -31,7 +43,38 @@ class LowRank(NamedTuple):
         return torch.Size((self.up.shape[0], self.down.shape[1]))
 
 
-Change = LowRank | torch.Tensor  # a tensor is added as it is
+class Kronecker(NamedTuple):
+    """A change scale * left (x) right of a weight (o i): every number of left (a c) times right (o/a i/c). LoKr.
+
+    Source: Yeh et al. 2023 (LyCORIS, arXiv 2309.14859), section 3.3.
+    """
+
+    left: torch.Tensor
+    right: torch.Tensor
+    scale: float = 1.0
+
+    @property
+    def shape(self) -> torch.Size:
+        (a, c), (b, d) = self.left.shape, self.right.shape
+        return torch.Size((a * b, c * d))
+
+
+class Product(NamedTuple):
+    """A change scale * (up1 @ down1) * (up2 @ down2), number by number. LoHa.
+
+    Source: Hyeon-Woo et al. 2022 (FedPara, arXiv 2108.06098), proposition 2.
+    """
+
+    first: LowRank
+    second: LowRank
+    scale: float = 1.0
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.first.shape
+
+
+Change = LowRank | Kronecker | Product | torch.Tensor  # a tensor is added as it is
 Changes = Mapping[str, Change]  # by the name of the parameter
 Weighted = Sequence[tuple[Changes, float]]  # several, each with how much of it is wanted
 
@@ -40,6 +83,11 @@ def full(change: Change, device: torch.device | str = "cpu") -> torch.Tensor:
     """What is added to the parameter, float32."""
     if isinstance(change, torch.Tensor):
         return change.to(device, torch.float32)
+    if isinstance(change, Kronecker):
+        left, right = (factor.to(device, torch.float32).contiguous() for factor in change[:2])
+        return change.scale * torch.kron(left, right)
+    if isinstance(change, Product):
+        return change.scale * full(change.first, device) * full(change.second, device)
     down, up = (factor.to(device, torch.float32) for factor in (change.down, change.up))
     return change.scale * (up @ down)
 
@@ -125,6 +173,9 @@ Term = Callable[[torch.Tensor], torch.Tensor]  # x (... i) -> (... o), or (o)
 
 def _term(leaf: str, change: Change, weight: float) -> Term:
     """What a change of a linear layer's weight or bias adds to its output."""
+    if isinstance(change, Kronecker | Product):
+        # small in its factors, and so computed at every use
+        return lambda x: weight * F.linear(x, full(change, x.device).to(x.dtype))
     held: list[torch.Tensor] = list(change[:2]) if isinstance(change, LowRank) else [change]
     weight = weight * change.scale if isinstance(change, LowRank) else weight
 

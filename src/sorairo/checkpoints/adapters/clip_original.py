@@ -16,7 +16,7 @@ import torch
 from sorairo.checkpoints.adapters.wan import rename
 from sorairo.types import UserError
 
-__all__ = ["from_original", "from_original_config", "unused"]
+__all__ = ["from_original", "from_original_config", "from_transformers_config", "unused"]
 
 HEADS = 16
 """Of ViT-H/14; the tensors do not say."""
@@ -76,3 +76,23 @@ def from_original_config(shapes: Mapping[str, tuple[int, ...]], where: str) -> d
         }
     except (KeyError, ValueError, IndexError) as error:
         raise UserError(f"{where} does not hold the CLIP as Wan's authors name it ({error}).") from error
+
+
+def from_transformers_config(shapes: Mapping[str, tuple[int, ...]], where: str) -> dict[str, Any]:
+    """The same by the shapes of transformers' CLIPVisionModel. Raises UserError."""
+    under = "vision_model."
+    try:
+        width, _, patch, _ = shapes[f"{under}embeddings.patch_embedding.weight"]
+        positions = shapes[f"{under}embeddings.position_embedding.weight"][0]
+        layers = [int(name.split(".")[3]) for name in shapes if name.startswith(f"{under}encoder.layers.")]
+        return {
+            "hidden_size": width,
+            "intermediate_size": shapes[f"{under}encoder.layers.0.mlp.fc1.weight"][0],
+            "num_hidden_layers": 1 + max(layers),
+            "num_attention_heads": HEADS,
+            "patch_size": patch,
+            "image_size": patch * math.isqrt(positions - 1),
+            "hidden_act": "gelu",
+        }
+    except (KeyError, ValueError, IndexError) as error:
+        raise UserError(f"{where} does not hold the CLIP as transformers names it ({error}).") from error

@@ -1,10 +1,11 @@
 """LoRA files for Wan in the key styles that are about -> changes of our Transformer's parameters; pure.
 
 diffusers, PEFT   transformer.blocks.0.attn1.to_q.lora_A.weight
-original Wan      diffusion_model.blocks.0.self_attn.q.lora_down.weight (or lora_A), .alpha, .diff, .diff_b
+original Wan      diffusion_model.blocks.0.self_attn.q.lora_down.weight (or lora_A), .alpha, .diff, .diff_b, .diff_m
                   the same after pipe.dit. (DiffSynth) or model.diffusion_model.
 kohya, musubi     lora_unet_blocks_0_self_attn_q.lora_down.weight, .alpha; also lora_unet_blocks_0.self_attn.q,
                   lora_transformer_blocks_0_attn1_to_q
+LyCORIS           lycoris_blocks_0_self_attn_q.lokr_w1 (LoKr), .hada_w1_a (LoHa)
 ours              blocks.0.self_attention.q.lora_A.weight
 """
 
@@ -19,7 +20,7 @@ import torch
 
 from sorairo.checkpoints.adapters.wan import NAMES, from_wan
 from sorairo.config import parse_json
-from sorairo.nn.lora import Change, LowRank
+from sorairo.nn.lora import Change, Kronecker, LowRank, Product
 from sorairo.types import UserError
 
 __all__ = ["Scaling", "from_lora", "module_name", "scaling_of"]
@@ -56,20 +57,30 @@ DIFFUSERS = [
 DOTTED = [(re.compile(theirs.replace(".", r"\.")), ours) for theirs, ours in ORIGINAL]
 # Trainers join a module's name by underscores, all of it or a part
 KOHYA = [
-    (re.compile(r"lora_(?:unet|transformer|dit)_" + theirs.replace(".", "[._]")), ours)
+    (re.compile(r"(?:lora_(?:unet|transformer|dit)|lycoris)_" + theirs.replace(".", "[._]")), ours)
     for theirs, ours in ORIGINAL + DIFFUSERS
 ]
 PREFIX = re.compile(r"(base_model\.model\.)?(pipe\.)?(model\.)?(transformer\.|diffusion_model\.|dit\.)?")
 PATTERN = re.compile(
     r"[\w.\-|\\^$]{1,200}"
 )  # of PEFT's alpha_pattern: no repetition, which could take for ever
+LOKR = ("lokr_w1", "lokr_w2", "lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b")
+LOHA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+REFUSED = [
+    (re.compile(r".+\.(?:dora_scale|lora_magnitude_vector(?:\.default)?(?:\.weight)?)"), "a DoRA"),
+    (re.compile(r".+\.(?:lokr_t2|hada_t1|hada_t2|lora_mid(?:\.weight)?)"), "a LoRA of convolutions (Tucker)"),
+    (re.compile(r".+\.(?:oft_blocks|oft_diag|boft_blocks|on_input|ia3_\w+)"), "OFT or IA3"),
+]
+"""What is computed otherwise than as a sum of products: without it, the rest of the file is another model."""
 ROLES = [
-    (re.compile(r"(.+)\.(?:lora_A|lora_down|lora\.down)(?:\.default)?\.weight"), "down"),
-    (re.compile(r"(.+)\.(?:lora_B|lora_up|lora\.up)(?:\.default)?\.weight"), "up"),
+    (re.compile(r"(.+)\.(?:lora_A|lora_down|lora\.down)(?:\.default)?(?:\.weight)?"), "down"),
+    (re.compile(r"(.+)\.(?:lora_B|lora_up|lora\.up)(?:\.default)?(?:\.weight)?"), "up"),
     (re.compile(r"(.+)\.lora_B(?:\.default)?\.bias"), "up_bias"),
     (re.compile(r"(.+)\.alpha"), "alpha"),
     (re.compile(r"(.+)\.diff"), "diff"),
     (re.compile(r"(.+)\.diff_b"), "diff_b"),
+    (re.compile(r"(.+)\.diff_m"), "diff_m"),
+    *((re.compile(rf"(.+)\.{part}"), part) for part in LOKR + LOHA),
 ]
 
 
@@ -135,6 +146,11 @@ def from_lora(
     modules: dict[str, dict[str, str]] = {}  # module -> role -> tensor's name
     unread = []
     for name in tensors:
+        for pattern, kind in REFUSED:
+            if pattern.fullmatch(name):
+                raise UserError(
+                    f"{where} is {kind} (it has {name}), which is not supported; use a plain LoRA."
+                )
         for pattern, role in ROLES:
             if found := pattern.fullmatch(name):
                 modules.setdefault(found[1], {})[role] = name
@@ -146,10 +162,12 @@ def from_lora(
         ours = module_name(module)
         for role, name in names.items():
             _check(role, name, tensors[name], where)
+        if not _whole(set(names)):  # parts that belong together come together or not at all
+            unread += names.values()
+            continue
         roles = {role: tensors[name].float() for role, name in names.items()}
-        if not {"up", "down"} <= roles.keys():
-            unread += [name for role, name in names.items() if not role.startswith("diff")]
-            roles = {role: tensor for role, tensor in roles.items() if role.startswith("diff")}
+        if "diff_m" in roles:
+            changes[f"{ours}.table"] = roles["diff_m"].flatten(0, -2)  # 1 rows d -> rows d
         for leaf, change in _changes(module, roles, scaling).items():
             named = f"{ours}.{leaf}"
             if named in changes:
@@ -158,6 +176,21 @@ def from_lora(
                 )
             changes[named] = change
     return changes, unread
+
+
+def _whole(roles: set[str]) -> bool:
+    """Whether a module's tensors make whole changes, none of them half of one."""
+    lokr, loha = roles & set(LOKR), roles & set(LOHA)
+    for side in ("w1", "w2"):
+        pair = {f"lokr_{side}_a", f"lokr_{side}_b"}
+        if lokr and not (f"lokr_{side}" in lokr or pair <= lokr):
+            return False
+    if loha and len(loha) < len(LOHA):
+        return False
+    low = roles & {"up", "down"}
+    if len(low) == 1 or ("up_bias" in roles and not low):
+        return False
+    return bool(low or lokr or loha or roles & {"diff", "diff_b", "diff_m"})
 
 
 def _check(role: str, name: str, tensor: torch.Tensor, where: str) -> None:
@@ -171,7 +204,7 @@ def _check(role: str, name: str, tensor: torch.Tensor, where: str) -> None:
             f"{where}: {name} holds whole numbers ({kind}): a quantised LoRA, which is not read here;"
             " get it in bf16, fp16 or fp32."
         )
-    if role in ("up", "down") and (tensor.ndim < 2 or not tensor.numel()):
+    if role in ("up", "down", "diff_m", *LOKR, *LOHA) and (tensor.ndim < 2 or not tensor.numel()):
         raise UserError(f"{where}: {name} is no matrix; the file is damaged.")
 
 
@@ -189,6 +222,12 @@ def _changes(module: str, roles: Mapping[str, torch.Tensor], scaling: Scaling) -
         made["weight"] = LowRank(down, up, scaling.scale(module, down.shape[0], alpha))
         if "up_bias" in roles:
             made["bias"] = roles["up_bias"] * made["weight"].scale
+    kinds = [kind for kind in ("up", "hada_w1_a") if kind in roles]
+    kinds += [kind for kind in ("lokr_w1", "lokr_w1_a") if kind in roles][:1]
+    if len(kinds) > 1:
+        raise UserError(f"{module} is changed in two ways, by {' and '.join(kinds)}; the file is damaged.")
+    if kinds and kinds[0] != "up":
+        made["weight"] = _lycoris(module, roles)
     if "diff" in roles:
         if "weight" in made:
             raise UserError(f"{module} has both factors and .diff; the file is damaged.")
@@ -197,6 +236,30 @@ def _changes(module: str, roles: Mapping[str, torch.Tensor], scaling: Scaling) -
     if "diff_b" in roles:
         made["bias"] = roles["diff_b"]
     return made
+
+
+def _lycoris(module: str, roles: Mapping[str, torch.Tensor]) -> Change:
+    """A LoKr or a LoHa. Their scale is alpha / rank; of a LoKr of two whole factors it is 1, as LyCORIS has it."""
+    alpha = roles["alpha"].item() if "alpha" in roles else None
+    flat = {role: tensor.flatten(1) for role, tensor in roles.items() if role in LOKR + LOHA}
+    try:
+        if "hada_w1_a" in flat:
+            rank = flat["hada_w1_b"].shape[0]
+            first = LowRank(flat["hada_w1_b"], flat["hada_w1_a"])
+            second = LowRank(flat["hada_w2_b"], flat["hada_w2_a"])
+            if first.shape != second.shape or any(f.up.shape[1] != f.down.shape[0] for f in (first, second)):
+                raise RuntimeError("factors of different shapes")
+            return Product(first, second, 1.0 if alpha is None else alpha / rank)
+        rank, factors = None, []
+        for side in ("w1", "w2"):
+            if f"lokr_{side}" in flat:
+                factors.append(flat[f"lokr_{side}"])
+            else:
+                rank = flat[f"lokr_{side}_b"].shape[0]
+                factors.append(flat[f"lokr_{side}_a"] @ flat[f"lokr_{side}_b"])
+    except RuntimeError as error:
+        raise UserError(f"{module} has factors that do not fit together; the file is damaged.") from error
+    return Kronecker(*factors, 1.0 if alpha is None or rank is None else alpha / rank)
 
 
 def module_name(theirs: str) -> str:

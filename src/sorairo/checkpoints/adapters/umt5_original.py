@@ -13,7 +13,7 @@ import torch
 from sorairo.checkpoints.adapters.wan import rename
 from sorairo.types import UserError
 
-__all__ = ["from_original", "from_original_config", "to_original"]
+__all__ = ["from_original", "from_original_config", "original_names", "to_original"]
 
 # (transformers', the authors')
 NAMES = [
@@ -39,6 +39,11 @@ def to_original(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The inverse of from_original; the words' table, which may be there twice, once."""
     twice = {"encoder.embed_tokens.weight": "shared.weight"}
     return {rename(twice.get(name, name), NAMES): tensor for name, tensor in tensors.items()}
+
+
+def original_names(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Shapes by transformers' names -> by the authors'."""
+    return {rename(name, NAMES): shape for name, shape in shapes.items()}
 
 
 def from_original_config(shapes: Mapping[str, tuple[int, ...]], where: str) -> dict[str, Any]:

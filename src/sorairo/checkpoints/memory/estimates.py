@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sorairo.checkpoints.folder import open_layout, read_json
+from sorairo.checkpoints.layouts import Layout
 from sorairo.checkpoints.memory.streaming import HELD
 from sorairo.checkpoints.memory.working import (
     Part,
@@ -26,14 +27,23 @@ from sorairo.checkpoints.memory.working import (
     working_memory,
 )
 from sorairo.checkpoints.original import is_original, t5_file
-from sorairo.checkpoints.tensors import read_header, weight_entries
+from sorairo.checkpoints.tensors import Entry, read_header, weight_entries
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.transformer.presets import PRESETS as TRANSFORMERS
 from sorairo.types import UserError
 
-__all__ = ["FAMILIES", "KNOWN", "Ask", "Blueprint", "blueprint", "meta", "video_blueprint"]
+__all__ = [
+    "FAMILIES",
+    "KNOWN",
+    "Ask",
+    "Blueprint",
+    "blueprint",
+    "layout_blueprint",
+    "meta",
+    "video_blueprint",
+]
 
 
 Built = TypeVar("Built", bound=nn.Module)
@@ -178,7 +188,12 @@ def _latent_shape(ask: Ask, config: TransformerConfig, codec: CodecConfig) -> tu
 
 def read_video_folder(folder: Path) -> Blueprint:
     """Of a folder of Wan's family; the sizes are those of sorairo.json, or else the family's usual ones."""
-    found = open_layout(folder)
+    return layout_blueprint(open_layout(folder))
+
+
+def layout_blueprint(found: Layout) -> Blueprint:
+    """Of a model of Wan's family in whichever layout."""
+    folder = found.folder
     config, codec = found.transformers[0].config, found.codec.config
     beside = {part.name: part for part in folder_parts(folder)}
     saved = {
@@ -192,7 +207,7 @@ def read_video_folder(folder: Path) -> Blueprint:
     return video_blueprint(
         config,
         codec,
-        text_part(folder),
+        text_part(folder) if found.text_entries is None else umt5_part(found.text_entries),
         asks,
         experts=len(found.transformers),
         vision=beside.get("image_encoder", CLIP if found.vision else None),
@@ -206,14 +221,19 @@ def text_part(folder: Path) -> Part:
     if where is None and not (folder / "text_encoder").is_dir():
         return UMT5
     entries = read_header(where) if where else weight_entries(folder / "text_encoder")
+    if where is None and read_json(folder / "text_encoder" / "config.json").get("model_type") != "umt5":
+        return entries_part("text_encoder", entries)
+    return umt5_part(entries)
+
+
+def umt5_part(entries: Mapping[str, Entry]) -> Part:
+    """umT5 by its tensors, under whichever names. Its blocks can be streamed."""
     # the words' table may be there under two names
     entries = {name: entry for name, entry in entries.items() if name != "encoder.embed_tokens.weight"}
     part, blocks = entries_part("text_encoder", entries), Counter[int]()
     for name, entry in entries.items():
         if found := re.match(r"(?:encoder\.block|blocks)\.(\d+)\.", name):
             blocks[int(found[1])] += entry.numel
-    if where is None and read_json(folder / "text_encoder" / "config.json").get("model_type") != "umt5":
-        return part
     away = sum(count for block, count in blocks.items() if block >= HELD)
     return replace(part, streamed=part.parameters - away)
 

@@ -9,8 +9,16 @@ from pathlib import Path
 
 import torch
 
-from sorairo.checkpoints.folder import Checkpoint, compute_dtype, find_folder, load_checkpoint, read_info
-from sorairo.checkpoints.memory.estimates import Ask, Blueprint, blueprint
+from sorairo.checkpoints.beside import Beside, is_files
+from sorairo.checkpoints.folder import (
+    Checkpoint,
+    compute_dtype,
+    find_folder,
+    load_checkpoint,
+    open_model,
+    read_info,
+)
+from sorairo.checkpoints.memory.estimates import Ask, Blueprint, blueprint, layout_blueprint
 from sorairo.checkpoints.memory.working import Part, Stage, short_name
 from sorairo.types import UserError
 
@@ -86,13 +94,16 @@ def load_within(
     size: tuple[int, int] | None = None,
     frames: int | None = None,
     say: Callable[[str], None] = lambda sentence: None,
+    beside: Beside | None = None,
 ) -> Checkpoint:
     """load_checkpoint, and with "8GB" of memory in the way that fits clips of a size and length; `say` is told how."""
     if memory is None:
-        return load_checkpoint(model, dtype)
-    plan = plan_for(memory, model, compute_dtype(dtype), size, frames)
+        return load_checkpoint(model, dtype, beside=beside)
+    plan = plan_for(memory, model, compute_dtype(dtype), size, frames, beside)
     say(str(plan))
-    return load_checkpoint(model, dtype, stream=plan.stream, pieces=plan.pieces, keep=plan.keep)
+    return load_checkpoint(
+        model, dtype, stream=plan.stream, pieces=plan.pieces, keep=plan.keep, beside=beside
+    )
 
 
 def plan_for(
@@ -101,9 +112,14 @@ def plan_for(
     dtype: torch.dtype,
     size: tuple[int, int] | None = None,
     frames: int | None = None,
+    beside: Beside | None = None,
 ) -> MemoryPlan:
     """The plan for a clip of a model that is here, of its own size and its longest if None. Raises UserError."""
     limit = parse_memory(memory)
+    if beside or is_files(model):
+        found = open_model(model, beside)
+        ask = Ask(size=size or found.info.sizes[0], frames=frames or found.info.max_frames)
+        return plan_memory(layout_blueprint(found), ask, dtype, limit)
     folder = find_folder(model)
     info = read_info(folder)
     ask = Ask(size=size or info.sizes[0], frames=frames or info.max_frames)

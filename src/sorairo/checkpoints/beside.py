@@ -1,0 +1,199 @@
+"""Files that are chosen by hand in place of parts of a model, or found beside its transformer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sorairo.checkpoints.recognise import FilePart, Role, parts_of
+from sorairo.types import UserError
+
+__all__ = ["Beside", "Files", "files_of", "find_part", "is_files"]
+
+# Folders of ComfyUI's models/ by what is in them
+COMFY: dict[Role, tuple[str, ...]] = {
+    "transformer": ("diffusion_models", "unet", "checkpoints"),
+    "codec": ("vae",),
+    "text": ("text_encoders", "clip"),
+    "vision": ("clip_vision",),
+}
+MOST = 500
+"""Files of a folder that are looked into."""
+PAIR = re.compile(r"high|low", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """Files that a user names: the codec (vae), umT5 (text_encoder) and the CLIP (image_encoder)."""
+
+    vae: Path | None = None
+    text_encoder: Path | None = None
+    image_encoder: Path | None = None
+
+    def __bool__(self) -> bool:
+        return any((self.vae, self.text_encoder, self.image_encoder))
+
+    def named(self, role: Role) -> tuple[str, Path | None]:
+        """(the option, its file) of a role."""
+        return {
+            "codec": ("--vae", self.vae),
+            "text": ("--text-encoder", self.text_encoder),
+            "vision": ("--image-encoder", self.image_encoder),
+        }[role]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The transformers of a model: one file, or those for high and for low noise."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the model: the file's, without which of two it is."""
+        stem = self.paths[0].stem
+        if len(self.paths) == 2:
+            stem = re.sub(r"[-_. ]?high([-_. ]?noise)?", "", stem, flags=re.IGNORECASE) or stem
+        return stem
+
+
+def is_files(model: str | Path) -> bool:
+    """Whether a model is given as files, or as a folder of such, and not as a checkpoint's folder."""
+    text, path = str(model), Path(model)
+    if re.search(r"(^|,)(high|low)=", text):
+        return True
+    if path.is_file():
+        return path.name != "model_index.json"
+    if not path.is_dir() or any((path / name).is_file() for name in ("model_index.json", "config.json")):
+        return False
+    if any((path / name / "config.json").is_file() for name in ("high_noise_model", "low_noise_model")):
+        return False
+    here = any((path / name).is_dir() for names in COMFY.values() for name in names)
+    return here or any(path.glob("*.safetensors"))
+
+
+def files_of(model: str | Path) -> Files:
+    """The transformers that are meant by FILE, by high=FILE,low=FILE, or by a folder of files. Raises UserError."""
+    text = str(model)
+    if re.search(r"(^|,)(high|low)=", text):
+        found = re.fullmatch(r"(high|low)=(.+),(high|low)=(.+)", text)
+        if not found or found[1] == found[3]:
+            raise UserError(f"Two transformers are high=FILE,low=FILE, not {text!r:.200}.")
+        pair = {found[1]: Path(found[2]), found[3]: Path(found[4])}
+        return Files(paths=(_there(pair["high"]), _there(pair["low"])))
+    path = Path(model)
+    if path.is_dir():
+        return _of_folder(path)
+    return _with_twin(_there(path))
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    return path
+
+
+def _of_folder(folder: Path) -> Files:
+    """The one model of a folder like ComfyUI's models/."""
+    places = [folder / name for name in COMFY["transformer"] if (folder / name).is_dir()] or [folder]
+    found: list[Path] = []
+    for place in places:
+        for path in _weights(place):
+            if any(part.role == "transformer" for part in _parts(path)):
+                found.append(path)
+    models = {_with_twin(path, strict=False) for path in found}
+    if len(models) == 1:
+        files = models.pop()
+        return _with_twin(files.paths[0])
+    if not found:
+        raise UserError(
+            f"{folder} holds no transformer of Wan in a .safetensors file; give the FILE that is one."
+        )
+    names = ", ".join(sorted(str(path.relative_to(folder)) for path in found)[:8])
+    raise UserError(f"{folder} holds several models ({names}); give the FILE of one as the model.")
+
+
+def _with_twin(path: Path, strict: bool = True) -> Files:
+    """A file, and the one for low noise where its name says that it is for high noise; or the other way round."""
+    said = PAIR.findall(path.stem)
+    if not said:
+        return Files(paths=(path,))
+    which = said[-1].lower()
+    other = "low" if which == "high" else "high"
+    start = path.stem.lower().rindex(which)
+    word = path.stem[start : start + len(which)]
+    spelt = other.upper() if word.isupper() else other.title() if word[0].isupper() else other
+    twin = path.with_name(f"{path.stem[:start]}{spelt}{path.stem[start + len(which) :]}{path.suffix}")
+    if twin.is_file():
+        return Files(paths=(path, twin) if which == "high" else (twin, path))
+    if strict and re.search(r"(high|low)[-_. ]?noise", path.stem, re.IGNORECASE):
+        raise UserError(
+            f"{path.name} is one of two transformers, and {twin.name} is not beside it; give both as"
+            " --model high=FILE,low=FILE."
+        )
+    return Files(paths=(path,))
+
+
+def find_part(
+    role: Role, home: Path, beside: Beside, fits: Callable[[FilePart], bool]
+) -> tuple[FilePart | None, str]:
+    """(the part of a role that is named, or that lies beside a transformer's file and fits it; what to say of the
+    choice). Of several the most precise, then the first by name. Raises UserError for a named file of another role, and
+    for one that does not fit."""
+    option, named = beside.named(role)
+    if named is not None:
+        parts = [part for part in parts_of(_there(named)) if part.role == role]
+        if not parts:
+            raise UserError(f"{option} {named} is no {WORDS[role]}; give the file that is.")
+        if not fits(parts[0]):
+            raise UserError(f"{option} {named} is a {WORDS[role]} of another model than {home.name}.")
+        return parts[0], ""
+    found = [part for path in _near(role, home) for part in _parts(path) if part.role == role and fits(part)]
+    if not found:
+        return None, ""
+    best = max(found, key=lambda part: part.precision)
+    if best.path == home:
+        return best, ""
+    return best, f"The {WORDS[role]} is {best.path}; {option} FILE takes another."
+
+
+WORDS: dict[Role, str] = {
+    "transformer": "transformer",
+    "codec": "codec (VAE)",
+    "text": "text encoder (umT5)",
+    "vision": "CLIP vision encoder",
+}
+
+
+def _near(role: Role, home: Path) -> Iterator[Path]:
+    """The file itself, those beside it, and those of the role's folders of ComfyUI's models/, if it lies in one."""
+    seen = {home}
+    yield home
+    for path in sorted(home.parent.glob("*.safetensors")):
+        if path not in seen:
+            seen.add(path)
+            yield path
+    for folder in list(home.resolve().parents)[:4]:
+        places = [folder / name for name in COMFY[role] if (folder / name).is_dir()]
+        for place in places:
+            for path in _weights(place):
+                if path not in seen:
+                    seen.add(path)
+                    yield path
+        if places:
+            return
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The .safetensors files of a folder and of those in it."""
+    return sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")])[:MOST]
+
+
+def _parts(path: Path) -> list[FilePart]:
+    """The parts of a file that is only looked at; none where it is of another kind."""
+    try:
+        return parts_of(path)
+    except (UserError, OSError):
+        return []

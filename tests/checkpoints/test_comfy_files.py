@@ -1,0 +1,269 @@
+"""Single files load equal to the folder that they were made of, or are refused by the name of what they are."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sorairo.checkpoints.adapters import clip_original
+from sorairo.checkpoints.beside import Beside, files_of, is_files
+from sorairo.checkpoints.folder import load_checkpoint, open_layout, open_model
+from sorairo.checkpoints.memory.planner import plan_for
+from sorairo.checkpoints.recognise import parts_of
+from sorairo.types import UserError
+from tests.checkpoints import wan_folders
+from tests.checkpoints.comfy_files import (
+    WEIGHTS,
+    authors_text,
+    authors_transformer,
+    put_back,
+    quantised,
+    write_codec,
+    write_text,
+)
+from tests.checkpoints.test_encoders import pieces
+
+HIGH, LOW = "wan2.2_t2v_high_noise_14B_fp8_scaled", "wan2.2_t2v_low_noise_14B_fp8_scaled"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(diffusers' folder, ComfyUI's models/ with the same weights in scaled fp8)."""
+    root = tmp_path_factory.mktemp("comfy")
+    folder, models = root / "diffusers", root / "models"
+    wan_folders.FAMILIES["wide"] = wan_folders.FAMILIES["wan2.2-t2v-a14b"] | {"heads": (1, 128)}
+    try:
+        wan_folders.saved("wide", folder)
+    finally:
+        del wan_folders.FAMILIES["wide"]
+    layout = open_layout(folder)
+    config = layout.transformers[0].config
+    home = models / "diffusion_models"
+    home.mkdir(parents=True)
+    for part, name, spelling, rows in (
+        ("transformer", HIGH, "scale_weight", False),
+        ("transformer_2", LOW, "comfy_quant", True),
+    ):
+        tensors = authors_transformer(folder / part, config)
+        prefix = "model.diffusion_model." if part == "transformer" else "diffusion_model."
+        small, meant = quantised(tensors, spelling, prefix, rows)
+        save_file({n: t.contiguous() for n, t in small.items()}, home / f"{name}.safetensors")
+        put_back(folder / part, meant, config)
+    write_codec(folder / "vae", models / "vae" / "wan_2.1_vae.safetensors", layout.codec.config)
+    words = root / "spiece.model"
+    pieces(words)
+    target = models / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
+    meant = write_text(folder / "text_encoder", target, words.read_bytes(), "scale_weight")
+    save_file(meant, folder / "text_encoder" / "model.safetensors")
+    return folder, models
+
+
+def same(one, other):
+    """Whether two modules hold the same numbers."""
+    theirs = other.state_dict()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in one.state_dict().items())
+
+
+@pytest.mark.parametrize("way", ["file", "pair", "folder", "named"])
+def test_comfyui_scaled_fp8_loads_equal(made, way):
+    folder, models = made
+    home = models / "diffusion_models"
+    pair = f"low={home / LOW}.safetensors,high={home / HIGH}.safetensors"
+    model = {"file": home / f"{LOW}.safetensors", "pair": pair, "folder": models, "named": pair}[way]
+    beside = None
+    if way == "named":
+        beside = Beside(
+            vae=models / "vae" / "wan_2.1_vae.safetensors",
+            text_encoder=models / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+        )
+    got, want = load_checkpoint(model, "fp32", beside=beside), load_checkpoint(folder, "fp32")
+    for which in ("high", "low"):
+        assert same(got.transformer.at(which), want.transformer.at(which))
+    assert got.transformer.boundary == 0.875 and got.shift == 12.0
+    assert same(got.codec, want.codec)
+    words = "a red ball drops"
+    assert got.text.tokens(words) == want.text.tokens(words)
+    assert torch.allclose(got.text.encode([words]).states, want.text.encode([words]).states)
+    assert len(got.notes) == (0 if way == "named" else 2)
+    assert got.info.name == "wan2.2_t2v_14B_fp8_scaled"
+
+
+def test_the_command_line_and_the_memory_plan_take_them(made, tmp_path):
+    from typer.testing import CliRunner
+
+    from sorairo.cli.main import app
+
+    _, models = made
+    options = ["--model", str(models), "--size", "64x48", "--frames", "5", "--steps", "2", "--seed", "1"]
+    done = CliRunner().invoke(
+        app,
+        [
+            "generate",
+            "a red ball",
+            *options,
+            "--memory",
+            "4GB",
+            "--dtype",
+            "fp32",
+            "-o",
+            str(tmp_path / "o.mp4"),
+        ],
+    )
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "The codec (VAE) is" in done.stderr and "not trained for 64x48" in done.stderr
+    assert "all weights stay in memory" in str(plan_for("4GB", models, torch.float32, (64, 48), 5))
+
+
+def test_other_forms_of_the_parts_load_equal(made, tmp_path):
+    """bf16 by diffusers' names, umT5 by the authors' with a tokenizer beside it, the codec by diffusers' names."""
+    folder, _ = made
+    shutil.copy(folder / "transformer" / WEIGHTS, tmp_path / "one.safetensors")
+    shutil.copy(folder / "vae" / WEIGHTS, tmp_path / "vae.safetensors")
+    (tmp_path / "constants.json").write_text(
+        json.dumps({"shift": 3.0, "codec": json.loads((folder / "vae" / "config.json").read_text())})
+    )
+    save_file(authors_text(folder / "text_encoder"), tmp_path / "umt5-xxl-enc-bf16.safetensors")
+    with pytest.raises(UserError, match=r"no tokenizer.*tokenizer\.json of google/umt5-xxl"):
+        open_model(tmp_path / "one.safetensors")
+    shutil.copytree(folder / "tokenizer", tmp_path / "tokenizer")
+    got, want = load_checkpoint(tmp_path / "one.safetensors", "fp32"), load_checkpoint(folder, "fp32")
+    assert same(got.transformer, want.transformer.at("high")) and same(got.codec, want.codec)
+    assert torch.allclose(got.text.encode(["a ball"]).states, want.text.encode(["a ball"]).states)
+    other = load_checkpoint(folder, "fp32", beside=Beside(vae=tmp_path / "vae.safetensors"))
+    assert same(other.codec, want.codec)
+    with pytest.raises(UserError, match=r"--vae .* is no codec"):
+        load_checkpoint(folder, beside=Beside(vae=tmp_path / "one.safetensors"))
+
+
+def test_a_whole_model_in_one_file(made, tmp_path):
+    folder, models = made
+    whole = {
+        f"model.diffusion_model.{n}": t
+        for n, t in authors_transformer(
+            folder / "transformer", open_layout(folder).transformers[0].config
+        ).items()
+    }
+    whole |= {f"vae.{n}": t for n, t in load_file(models / "vae" / "wan_2.1_vae.safetensors").items()}
+    words = load_file(models / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors")
+    words.pop("scaled_fp8")
+    whole |= {f"text_encoders.umt5xxl.transformer.{n}": t for n, t in words.items()}
+    save_file({n: t.contiguous() for n, t in whole.items()}, tmp_path / "all.safetensors")
+    shutil.copy(models / "vae" / "constants.json", tmp_path)
+    got, want = load_checkpoint(tmp_path / "all.safetensors", "fp32"), load_checkpoint(folder, "fp32")
+    assert same(got.transformer, want.transformer.at("high")) and same(got.codec, want.codec)
+    assert got.notes == ()
+
+
+@pytest.mark.parametrize("names", ["authors", "bare", "transformers"])
+def test_the_clip_by_each_of_its_names(names, tmp_path, monkeypatch):
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    from sorairo.checkpoints.encoders import load_file_vision
+
+    monkeypatch.setattr(clip_original, "HEADS", 2)
+    shape = CLIPVisionConfig(hidden_size=24, intermediate_size=32, **wan_folders.CLIP)
+    tower = wan_folders.randomised(CLIPVisionModel(shape))
+    state = {f"vision_model.{n.removeprefix('vision_model.')}": t for n, t in tower.state_dict().items()}
+    state = {n: t for n, t in state.items() if "position_ids" not in n}
+    if names != "transformers":
+        back = [(theirs, mine) for mine, theirs in clip_original.NAMES]
+        prefix = "visual." if names == "authors" else ""
+        made = {}
+        for name, tensor in state.items():
+            plain = name.removeprefix("vision_model.")
+            if ".q_proj." in plain:
+                key = plain.replace(".q_proj.", ".qkv.")
+                parts = [state[name.replace(".q_proj.", f".{p}_proj.")] for p in "qkv"]
+                made[clip_original.rename(key, back)] = torch.cat(parts)
+            elif ".k_proj." not in plain and ".v_proj." not in plain:
+                made[clip_original.rename(plain, back)] = tensor
+        made["visual.cls_embedding"] = made["visual.cls_embedding"].view(1, 1, -1)
+        made["visual.pos_embedding"] = made["visual.pos_embedding"][None]
+        state = {prefix + n.removeprefix("visual."): t for n, t in made.items()}
+    save_file({n: t.contiguous() for n, t in state.items()}, tmp_path / "clip_vision_h.safetensors")
+    (part,) = parts_of(tmp_path / "clip_vision_h.safetensors")
+    assert part.role == "vision"
+    got = load_file_vision(part, torch.float32, torch.device("cpu")).load()
+    ours = {n.removeprefix("vision_model."): t for n, t in got.state_dict().items()}
+    for name, tensor in tower.state_dict().items():
+        if "position_ids" not in name:
+            assert torch.equal(ours[name.removeprefix("vision_model.")], tensor), name
+
+
+REFUSED = {
+    "mxfp8": ("quantised as 'mxfp8'", lambda t: note(t, "mxfp8")),
+    "nvfp4": ("quantised as 'nvfp4'", lambda t: note(t, "nvfp4")),
+    "block scales": ("MX fp8", lambda t: scales(t, torch.ones(128, 4).to(torch.float8_e8m0fnu))),
+    "a lost scale": ("scale of blocks.0.self_attn.q.weight is missing", lambda t: scales(t, None)),
+    "a scale without its weight": ("which is missing", lambda t: gone(t)),
+    "vace": ("Wan VACE", lambda t: t | {"vace_blocks.0.before_proj.weight": torch.zeros(2, 2)}),
+    "animate": (
+        "Wan 2.2 Animate",
+        lambda t: t | {"face_adapter.fuser_blocks.0.k_norm.weight": torch.zeros(2)},
+    ),
+    "s2v": (
+        "Wan 2.2 S2V",
+        lambda t: t | {"casual_audio_encoder.encoder.final_linear.weight": torch.zeros(2)},
+    ),
+    "humo": ("HuMo", lambda t: t | {"audio_proj.audio_proj_glob_1.layer.bias": torch.zeros(2)}),
+    "camera": ("Fun Camera", lambda t: t | {"control_adapter.conv.weight": torch.zeros(2)}),
+    "fun control": ("Fun Control", lambda t: t | {"ref_conv.weight": torch.zeros(2)}),
+    "t5": ("is a T5", lambda t: t5()),
+    "flux": ("HunyuanVideo or Flux", lambda t: {"double_blocks.0.img_attn.qkv.weight": torch.zeros(2)}),
+    "nothing": ("is no file of a Wan model", lambda t: {"x": torch.zeros(2)}),
+}
+
+
+def note(tensors, kind):
+    text = torch.tensor(list(json.dumps({"format": kind}).encode()), dtype=torch.uint8)
+    return tensors | {"blocks.0.self_attn.q.comfy_quant": text}
+
+
+def scales(tensors, scale):
+    small = {
+        n: t.to(torch.float8_e4m3fn) if n == "blocks.0.self_attn.q.weight" else t for n, t in tensors.items()
+    }
+    small["scaled_fp8"] = torch.empty(0, dtype=torch.float8_e4m3fn)
+    return small if scale is None else small | {"blocks.0.self_attn.q.weight_scale": scale}
+
+
+def gone(tensors):
+    return tensors | {"blocks.9.self_attn.q.scale_weight": torch.ones(())}
+
+
+def t5():
+    names = ["shared", "encoder.final_layer_norm"]
+    names += [f"encoder.block.{i}.layer.0.SelfAttention.q" for i in range(2)]
+    return {f"{name}.weight": torch.zeros(2, 2) for name in names}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_read_is_refused_by_its_name(case, tmp_path):
+    match, change = REFUSED[case]
+    plain = {
+        "patch_embedding.weight": torch.zeros(128, 4, 1, 2, 2),
+        "blocks.0.self_attn.q.weight": torch.zeros(128, 128),
+        "head.modulation": torch.zeros(1, 2, 128),
+    }
+    path = tmp_path / "file.safetensors"
+    save_file(change(plain), path)
+    with pytest.raises(UserError, match=match):
+        parts_of(path)
+
+
+def test_what_is_missing_is_named_with_where_it_is_found(made, tmp_path):
+    _, models = made
+    alone = tmp_path / f"{HIGH}.safetensors"
+    shutil.copy(models / "diffusion_models" / f"{HIGH}.safetensors", alone)
+    with pytest.raises(UserError, match=r"one of two transformers.*high=FILE,low=FILE"):
+        open_model(alone)
+    one = alone.rename(tmp_path / "wan.safetensors")
+    with pytest.raises(UserError, match=r"--vae FILE \(wan_2\.1_vae.*--text-encoder FILE \(umt5_xxl_fp16"):
+        open_model(one)
+    with pytest.raises(UserError, match="is no transformer but the codec"):
+        open_model(models / "vae" / "wan_2.1_vae.safetensors")
+    with pytest.raises(UserError, match="no file"):
+        files_of("high=a,low=b")
+    assert not is_files("default") and is_files("high=a,low=b") and is_files(models)
