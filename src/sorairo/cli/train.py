@@ -73,12 +73,13 @@ def train(
     # Compiled kernels live with the run, so that a restart is quick; also read when torch is imported.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(run.absolute() / "cache"))
     logging.getLogger("sorairo").setLevel(logging.INFO)
+    from sorairo.nn.together import join
     from sorairo.training.decay import begin_decay
     from sorairo.training.decay import decay as run_decay
     from sorairo.training.loop import Trainer
     from sorairo.training.loop import train as run_train
     from sorairo.training.parallel.placement import find_device
-    from sorairo.training.parallel.processes import join, teammates
+    from sorairo.training.parallel.processes import teammates
     from sorairo.training.recipes import load_recipe
     from sorairo.training.warm_start import warm_start
 
@@ -107,7 +108,7 @@ def train(
     if to is not None and leads:
         begin_decay(run, to)
     with teammates(processes):
-        join(find_device(device))  # the others wait here until the data are made
+        join()  # the others wait here until the data are made
         first = begin_decay(run, to) if to is not None else 0
         objective, config = found.build(to or run)
         config = replace(config, device=device, shard=shard, context=context)

@@ -66,7 +66,9 @@ def load(request: Request, say: Callable[[str], None]) -> Checkpoint:
     for note in model.notes:
         say(note)
     from sorairo.transformer.compiling import compile_blocks, worth_compiling
+    from sorairo.transformer.context import split_clips
 
+    split_clips(model.transformer)
     # a plan that streams blocks leaves those as they are
     wanted = request.compile
     if worth_compiling(model.transformer.config, model.device) if wanted is None else wanted:

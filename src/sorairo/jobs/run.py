@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +22,10 @@ from sorairo.jobs.prepare import Job, Wanted, job_of, wanted
 from sorairo.jobs.record import Clip, check_outputs, clip_of, write, write_sheet
 from sorairo.jobs.request import Request
 from sorairo.jobs.words import Rewrites
+from sorairo.nn import together
 from sorairo.safety.identity import can_sign
 from sorairo.safety.policy import OperatorPolicy
-from sorairo.types import Cancelled, UserError
+from sorairo.types import Cancelled, Plan, UserError
 from sorairo.upscale import upscale
 
 __all__ = ["Result", "clips", "run"]
@@ -61,13 +63,16 @@ def run(
     each stage and at every denoising step. preview: (latents 1 c t h w of the video as foreseen, step), at every step;
     `model.codec` decodes them. say: a sentence for the user. policy: None takes the operator's.
 
+    Under torchrun all processes call this alike and make each clip together; the leading one alone writes and yields.
+
     Raises UserError: on the call for what is wrong with the request, its files and the outputs; on the first next() for
     what the model cannot make. Raises Blocked for what the policy refuses: words on the call, inputs and outputs later.
     Raises Cancelled. Files that were written before stay.
     """
     if len(outputs) != request.number:
         raise UserError(f"{request.number} videos need as many outputs, not {len(outputs)}.")
-    check_outputs(outputs, sheet)
+    if together.leads():
+        check_outputs(outputs, sheet)
     want = wanted(request, policy=policy)
     tell, sentence = progress or _ignore, say or _ignore
     stop = cancelled or (lambda: False)
@@ -105,11 +110,14 @@ def _made(
     tell("load", 0, 1)
     model = models.get(want.request, say)
     job = job_of(want, model, say)
+    agree(job.plans)
     tell("load", 1, 1)
     targets = [*outputs, *([sheet] if sheet else [])]
     made: list[Clip] = []  # for the sheet alone
     for done, clip in enumerate(clips(want, job, model, tell, stop, preview, say)):
         check(stop)
+        if not together.leads():
+            continue
         path = outputs[done]
         tell("encode", done, len(outputs))
         record = write(clip, path, targets)
@@ -119,6 +127,17 @@ def _made(
         yield Result(path=path, sample=clip, record=record, rewrites=job.rewrites)
     if sheet and (note := write_sheet(sheet, made)):
         say(note)
+
+
+def agree(plans: Sequence[Plan]) -> None:
+    """Refuse plans that differ among the processes which make a clip together: the result would be of none of them."""
+    if together.size() == 1:
+        return
+    digest = hashlib.sha256(repr([replace(plan, known=()) for plan in plans]).encode())
+    for known in (known for plan in plans for known in plan.known):
+        digest.update(repr((known.at, known.hold)).encode() + known.video.frames.tobytes())
+    if together.tell(digest.hexdigest()) != digest.hexdigest():
+        raise UserError("The processes were asked for different clips; give all the same inputs and --seed.")
 
 
 def clips(

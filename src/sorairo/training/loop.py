@@ -15,13 +15,13 @@ from typing import Literal
 import torch
 
 from sorairo.files import whole_folder
+from sorairo.nn.together import others_present
 from sorairo.training.metrics import MetricsLog
 from sorairo.training.objective import Objective
 from sorairo.training.optim.ema import Ema
 from sorairo.training.optim.optimizer import Optimizer
 from sorairo.training.parallel.placement import Placement
 from sorairo.training.parallel.plain import Plain
-from sorairo.training.parallel.processes import others_present
 from sorairo.training.parallel.sharding import Piece
 from sorairo.training.prefetch import Prefetch
 from sorairo.training.progress import Progress, View

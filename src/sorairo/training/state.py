@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sorairo.files import disk_errors, whole_folder
+from sorairo.nn.together import tell
 from sorairo.training.parallel.processes import Team
 from sorairo.training.parallel.sharding import Piece, Shards
 from sorairo.types import UserError
@@ -68,13 +69,13 @@ def save_shares(folder: Path, state: RunState, shards: Shards, team: Team, keep:
         state = replace(state, tensors=tensors)
     if team.leads:
         with whole_folder(path) as temporary:
-            team.tell(temporary.name)
+            tell(temporary.name)
             _write(state, temporary / name)
             _write_values(state, temporary)
             team.wait()  # everyone has written
         _forget(folder, keep)
     else:
-        temporary = folder / team.tell("")
+        temporary = folder / tell("")
         if shards.copy == 0:
             with disk_errors(path):
                 _write(state, temporary / name)

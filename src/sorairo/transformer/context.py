@@ -12,6 +12,7 @@ Source: DeepSpeed-Ulysses (Jacobs et al. 2023, arXiv 2309.14509), section 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -21,10 +22,13 @@ from torch.distributed import ProcessGroup
 from sorairo.nn.attention import Attend
 from sorairo.nn.rope import Turns
 from sorairo.nn.splitting import Gather, Split, sizes
+from sorairo.nn.together import size
 from sorairo.transformer.block import Others, SelfAttention
+from sorairo.transformer.experts import Experts
+from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-__all__ = ["Context", "split_context"]
+__all__ = ["Context", "split_clips", "split_context"]
 
 
 class Context:
@@ -47,8 +51,7 @@ class Context:
         self.tokens = x.shape[dim]
         if self.tokens < self.of:
             raise UserError(
-                f"{self.tokens} tokens of a frame cannot be split among {self.of} processes: choose a "
-                "smaller --context."
+                f"{self.tokens} tokens of a frame cannot be split among {self.of} processes: start fewer."
             )
         rows = self.rows()
         return x.narrow(dim, rows.start, rows.stop - rows.start)
@@ -107,7 +110,7 @@ def split_context(transformer: nn.Module, group: ProcessGroup) -> Context:
         if isinstance(module, SelfAttention):
             if module.heads % context.of:
                 raise UserError(
-                    f"{module.heads} heads cannot be divided among {context.of} processes: choose another --context."
+                    f"{module.heads} heads cannot be divided among {context.of} processes: start another number."
                 )
             module.context = cast(Others, context)
             context.attentions.append(module)
@@ -183,3 +186,25 @@ class _Gather(torch.autograd.Function):
         whole = grads[0].contiguous().clone()
         distributed.all_reduce(whole, group=ctx.group)
         return whole.split(ctx.parts, dim=ctx.dim)[ctx.rank], None, None, None
+
+
+def split_clips(transformer: nn.Module | Experts) -> None:
+    """split_context over all processes that have met (nn/together.py); of experts, as each is loaded. Nothing for one.
+
+    Raises UserError.
+    """
+    if size() == 1:
+        return
+    everyone = cast(ProcessGroup, distributed.group.WORLD)
+    if isinstance(transformer, Experts):
+        transformer.loaders = {name: partial(_loaded, load) for name, load in transformer.loaders.items()}
+        for held in transformer.held.values():
+            split_context(held, everyone)
+    else:
+        split_context(transformer, everyone)
+
+
+def _loaded(load: Callable[[], Transformer]) -> Transformer:
+    transformer = load()
+    split_context(transformer, cast(ProcessGroup, distributed.group.WORLD))
+    return transformer

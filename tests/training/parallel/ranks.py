@@ -17,11 +17,11 @@ from sorairo.data.latents import KINDS
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.maps import KINDS_MAPPED
 from sorairo.data.shards import write_shard
+from sorairo.nn.together import join, leave
 from sorairo.training.loop import TrainConfig, Trainer, train
 from sorairo.training.metrics import read_metrics
 from sorairo.training.objectives.alignment import AlignmentConfig
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
-from sorairo.training.parallel.processes import join, leave
 from sorairo.training.parallel.sharding import Shards, local
 from sorairo.transformer.context import split_context
 from sorairo.transformer.model import Transformer

@@ -27,6 +27,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.slow
 def test_a_step_and_a_clip_on_cuda(stand_in: Path, tiny_folder: Path, tmp_path: Path) -> None:
     libraries = str(Path(torch.__file__).parent / "lib")
     env = {

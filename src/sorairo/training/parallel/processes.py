@@ -10,31 +10,22 @@ docs/scale.md says how weights (sharding.py) and single clips (transformer/conte
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 
+from sorairo.nn.together import join, leave, others_present
 from sorairo.types import UserError
 
-__all__ = ["ALONE", "Deserted", "Share", "Team", "join", "leave", "others_present", "teammates"]
-
-PATIENCE = timedelta(days=7)
-"""How long a process waits for the leading one, which may have to render a data set first."""
-
-CONNECTION = re.compile(r"connection (closed|reset|refused)|socket|gloo|nccl", re.IGNORECASE)
-"""What gloo's and NCCL's errors speak of when a process is gone."""
+__all__ = ["ALONE", "Share", "Team", "teammates"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +67,7 @@ class Team:
         self.context: ProcessGroup | None = None
         self.mesh: DeviceMesh | None = None
         cuda = device is not None and device.type == "cuda"
-        join(device)
+        join()
         if context > 1:
             shape = (self.size // context, context)
             mesh = init_device_mesh("cuda" if cuda else "cpu", shape, mesh_dim_names=("batch", "context"))
@@ -99,63 +90,11 @@ class Team:
                 distributed.all_reduce(numbers)
         return numbers
 
-    def tell(self, word: str) -> str:
-        """The leading process's word, to everyone."""
-        words = [word]
-        if self.size > 1:
-            with others_present():
-                distributed.broadcast_object_list(words, src=0)
-        return words[0]
-
     def wait(self) -> None:
         """Return once everyone has come here."""
         if self.size > 1:
             with others_present():
                 distributed.barrier()
-
-
-@contextmanager
-def others_present() -> Iterator[None]:
-    """Turns the failure of a collective operation into a UserError: a process of the run is gone."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, distributed.DistError) and not CONNECTION.search(str(error)):
-            raise
-        raise Deserted(
-            "Another process of this run has ended; the same command continues from the last checkpoint."
-        ) from error
-
-
-class Deserted(UserError):
-    """Another process of the run has ended."""
-
-
-def join(device: torch.device | None = None) -> None:
-    """Meet the other processes of the run, once the leading one is here, however long it takes to make its data.
-
-    After a failure torchrun starts all processes again beside the same store, which still holds the addresses of the
-    dead ones (github.com/pytorch/pytorch/issues/135712). So each attempt has names of its own there.
-    """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
-        return
-    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
-    store = PrefixStore(f"sorairo/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
-    if rank == 0:
-        store.set("leader", "here")
-    store.wait(["leader"], PATIENCE)
-    cuda = device is not None and device.type == "cuda"
-    distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size
-    )
-
-
-def leave() -> None:
-    """Part from the other processes: all wait for the last, since who goes early makes the rest abort at their end."""
-    if distributed.is_initialized():
-        with suppress(RuntimeError):
-            distributed.barrier()
-        distributed.destroy_process_group()
 
 
 @contextmanager

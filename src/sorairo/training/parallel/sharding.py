@@ -17,7 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from sorairo.training.parallel.processes import others_present
+from sorairo.nn.together import others_present
 
 __all__ = ["Piece", "Shards", "blank_copy", "cast", "local", "shard"]
 

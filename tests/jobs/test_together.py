@@ -1,0 +1,41 @@
+"""Processes that torchrun starts make one clip together, and the leading one writes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "--"]
+
+
+@pytest.mark.slow
+def test_a_clip_of_two_processes_has_the_frames_of_one(tiny_folder: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+    env["GLOO_SOCKET_IFNAME"] = "lo"
+    shared = [
+        "sorairo",
+        "generate",
+        "A red ball.",
+        "--model",
+        str(tiny_folder),
+        "--seed",
+        "3",
+        "--dtype",
+        "fp32",
+    ]
+    frames = []
+    for name, before in (("one.mp4", [sys.executable, "-m"]), ("two.mp4", TORCHRUN)):
+        done = subprocess.run(
+            [*before, *shared, "-o", str(tmp_path / name)], env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        with av.open(str(tmp_path / name)) as file:
+            frames.append(np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]))
+    np.testing.assert_array_equal(*frames)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.mp4", "two.mp4"]

@@ -1,0 +1,77 @@
+"""A process of a run under torchrun is killed at a random step, again and again; the run recovers by itself each time.
+
+KILLS=20 in the environment kills as many, which takes about 20 minutes of two cores.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sorairo.training.metrics import read_metrics
+
+ROOT = Path(__file__).parents[3]
+# Behind -- torchrun leaves options alone; else it takes --run for its own --run-path.
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+
+
+def torchrun(restarts: int, *arguments: object) -> subprocess.Popen[str]:
+    command = [*TORCHRUN, "--max-restarts", str(restarts), "--rdzv-backend", "c10d"]
+    command += ["--rdzv-endpoint", "127.0.0.1:0", "-m", "--", "sorairo", *map(str, arguments)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    return subprocess.Popen(
+        command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def workers(run: Path) -> dict[int, int]:
+    """The processes that train in a folder: rank -> number, read from the system's table."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            values = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(run).encode() in words and b"torch.distributed.run" not in words:
+            ranks = [int(value[5:]) for value in values if value.startswith(b"RANK=")]
+            found |= {rank: int(folder.name) for rank in ranks}
+    return found
+
+
+def done(run: Path) -> int:
+    """Steps in the log."""
+    path = run / "metrics.jsonl"
+    return len(read_metrics(path)) if path.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [("--shard", 2), ()], ids=["sharded", "copies"])
+def test_killed_at_random_steps_it_recovers(layout: tuple[object, ...], tmp_path: Path) -> None:
+    kills, chance = int(os.environ.get("KILLS", 3)), random.Random(7)
+    run, whole, steps = tmp_path / "run", tmp_path / "whole", 40 * (kills + 1)
+    process, dead = torchrun(kills, "train", "tiny", "--run", run, "--steps", steps, *layout), set[int]()
+    for kill in range(kills):
+        target, end = 40 * kill + chance.randrange(5, 35), time.monotonic() + 900
+        while done(run) < target or len(workers(run)) < 2 or dead & set(workers(run).values()):
+            assert process.poll() is None, (kill, process.communicate()[0][-3000:])
+            assert time.monotonic() < end, f"after {kill} kills it did not go on"
+            time.sleep(0.1)
+        print(f"{kill} of {kill} kills recovered", flush=True)
+        dead = set(workers(run).values())
+        os.kill(workers(run)[chance.randrange(2)], signal.SIGKILL)
+    said = process.communicate(timeout=1200)[0]
+    assert process.returncode == 0, said[-3000:]
+    print(f"{kills} of {kills} kills recovered", flush=True)
+    process = torchrun(0, "train", "tiny", "--run", whole, "--steps", steps, *layout)
+    said = process.communicate(timeout=1200)[0]
+    assert process.returncode == 0, said[-3000:]
+    ours, theirs = (read_metrics(folder / "metrics.jsonl") for folder in (run, whole))
+    assert [line["loss"] for line in ours] == [line["loss"] for line in theirs]
