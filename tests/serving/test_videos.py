@@ -167,7 +167,12 @@ def test_every_verb_has_a_route(client: TestClient, verb: str, values: dict, sou
 
 
 def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
-    for name, value in {"expand_url": "http://127.0.0.1", "lora": ["/etc/passwd"], "memory": "1GB"}.items():
+    for name, value in {
+        "expand_url": "http://127.0.0.1",
+        "lora": ["/etc/passwd"],
+        "memory": "1GB",
+        "vae": "/etc/passwd",
+    }.items():
         answer = client.post("/v1/sorairo/generate", json={"prompt": WORDS, name: value})
         assert answer.status_code == 400 and name in answer.json()["error"]["message"]
     answer = client.post("/v1/sorairo/animate", json={"prompt": WORDS, "sources": ["/etc/passwd"]})
