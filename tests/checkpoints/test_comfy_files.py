@@ -113,6 +113,16 @@ def test_the_command_line_and_the_memory_plan_take_them(made, tmp_path):
     )
     assert done.exit_code == 0, (done.output, done.exception)
     assert "The codec (VAE) is" in done.stderr and "not trained for 64x48" in done.stderr
+    told = CliRunner().invoke(app, ["models", "info", str(models), "--size", "64x48", "--json"])
+    assert told.exit_code == 0, (told.output, told.exception)
+    facts = json.loads(told.stdout)
+    assert [part["name"] for part in facts["parts"]] == [
+        "text_encoder",
+        "transformer",
+        "transformer_2",
+        "vae",
+    ]
+    assert len(facts["notes"]) == 2
     assert "all weights stay in memory" in str(plan_for("4GB", models, torch.float32, (64, 48), 5))
 
 

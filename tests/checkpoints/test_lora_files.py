@@ -15,6 +15,7 @@ from sorairo.checkpoints.adapters.lora import module_name
 from sorairo.checkpoints.adapters.wan import from_wan, from_wan_config
 from sorairo.checkpoints.few_steps import few_steps
 from sorairo.checkpoints.folder import load_checkpoint
+from sorairo.checkpoints.lora import _few_steps as few_steps_of
 from sorairo.checkpoints.lora import apply_loras, check_lora, parse_lora, read_lora
 from sorairo.nn.lora import attach, merge
 from sorairo.transformer.model import Transformer
@@ -231,10 +232,14 @@ def test_known_files_of_few_steps_bring_their_settings():
         "Wan21_T2V_14B_lightx2v_cfg_step_distill_lora_rank32": (4, 5.0, "lcm"),
         "Wan2.2-T2V-A14B-4steps-lora-rank64-Seko-V1.1/high_noise_model": (4, 5.0, "euler"),
         "style": None,
+        "wan2.2_lightning/style": None,
     }
     for name, want in names.items():
         few = few_steps([Path("somewhere") / f"{name}.safetensors"])
         assert (few and (few.steps, few.shift, few.sampler)) == want
+    pair = [parse_lora(f"{which}=a/wan2.2_4steps_{which}.safetensors") for which in ("high", "low")]
+    assert few_steps_of(pair, both=True) and few_steps_of(pair[:1], both=False)
+    assert few_steps_of(pair[:1], both=True) is None  # half of a model that is not distilled
     plan = Plan(size=(64, 64), frames=5, fps=16.0, spans=(Span(text="a ball"),), seed=0)
     few = few_steps([Path("wan2.2_lightning.safetensors")])
     made, said = few.of(plan)

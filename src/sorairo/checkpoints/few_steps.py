@@ -52,12 +52,17 @@ KNOWN = [
         FewSteps(steps=4, shift=5.0, sampler="lcm"),
     ),
 ]
+PLAIN = re.compile(r"(high_noise|low_noise)?_?(model|adapter_model|pytorch_lora_weights|lora)", re.IGNORECASE)
 
 
 def few_steps(paths: Sequence[Path]) -> FewSteps | None:
-    """The settings of the first file that is known, by its name or its folder's; None for others."""
+    """The settings of the first file that is known, by its name, or by its folder's where it has a plain one; None for
+    others."""
     for path in paths:
-        for name in (path.stem, path.resolve().parent.name):
+        names = [path.stem]
+        if PLAIN.fullmatch(path.stem):  # the folder says what it is
+            names.append(path.resolve().parent.name)
+        for name in names:
             for pattern, settings in KNOWN:
                 if re.search(pattern, name.lower()):
                     return replace(settings, source=path.name)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
-from sorairo.checkpoints.few_steps import few_steps
+from sorairo.checkpoints.few_steps import FewSteps, few_steps
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.tensors import PICKLES, read_tensors, weight_files
 from sorairo.config import parse_json
@@ -85,7 +85,7 @@ def apply_loras(
             _into_expert(transformer, which, partial(_put, loras=own, apart=apart, keep=keep))
     else:
         _put(transformer, [(lora.changes, ask.weight) for ask, lora in loras], apart, keep)
-    few = few_steps([ask.path for ask in named if ask.weight > 0])
+    few = _few_steps(named, both=isinstance(transformer, Experts))
     left = {lora.path: _left_out(lora) for _, lora in loras if lora.left_out}
     return replace(
         model,
@@ -93,6 +93,14 @@ def apply_loras(
         notes=(*model.notes, *left.values()),
         few_steps=few or model.few_steps,
     )
+
+
+def _few_steps(asks: Sequence[LoraAsk], *, both: bool) -> FewSteps | None:
+    """The settings that LoRAs of few steps bring. both: there are two transformers, and each must have one."""
+    known = {ask.expert: few for ask in asks if ask.weight > 0 and (few := few_steps([ask.path]))}
+    if both and "" not in known and len(known) < 2:
+        return None
+    return next(iter(known.values()), None)
 
 
 def _left_out(lora: Lora) -> str:

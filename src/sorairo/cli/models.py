@@ -67,7 +67,7 @@ def list_models(
 @app.command()
 def info(
     model: Annotated[
-        str, typer.Argument(metavar="NAME|FOLDER", help="Name or folder of the model.")
+        str, typer.Argument(metavar="NAME|FOLDER|FILE", help="Name, folder or file of the model.")
     ] = "default",
     memory: Annotated[bool, typer.Option("--memory", help="Also print how much memory it needs.")] = False,
     size: models_hub.Size = None,
@@ -77,8 +77,13 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Show what a model can make, its words, scores and needs. Nothing is loaded."""
+    from sorairo.checkpoints.beside import is_files
     from sorairo.checkpoints.hub.store import SHORT_NAMES
 
+    if is_files(model):
+        known = models_hub.needed_of_files(model, models_hub.parsed_ask(size, frames, count), dtype)
+        print(json.dumps(known)) if as_json else models_hub.print_needed(known)
+        return
     folder = models_hub.folder_or_none(model)
     ours = folder is not None and (folder / "sorairo.json").is_file()
     known = facts(folder) if folder and ours else {}

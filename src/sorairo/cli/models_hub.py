@@ -11,9 +11,19 @@ import typer
 from sorairo.cli.terminal import safe
 
 if TYPE_CHECKING:
-    from sorairo.checkpoints.memory.estimates import Ask
+    from sorairo.checkpoints.memory.estimates import Ask, Blueprint
 
-__all__ = ["folder_or_none", "needed", "parsed_ask", "print_needed", "pull", "register", "rm", "verify"]
+__all__ = [
+    "folder_or_none",
+    "needed",
+    "needed_of_files",
+    "parsed_ask",
+    "print_needed",
+    "pull",
+    "register",
+    "rm",
+    "verify",
+]
 
 Repo = Annotated[
     str, typer.Argument(metavar="REPO", help="owner/name, or a short name such as dit-xl-2-256.")
@@ -153,20 +163,34 @@ def parsed_ask(size: str | None, frames: int | None, count: int) -> Ask | None:
 
 def needed(repo: str, folder: Path | None, ask: Ask | None, dtype: str) -> dict[str, Any]:
     """Parameters, saved precision and memory as JSON values."""
-    from sorairo.checkpoints.folder import compute_dtype
     from sorairo.checkpoints.hub.store import check_complete
     from sorairo.dit.estimates import blueprint
 
     if folder is not None:
         check_complete(folder)
-    plan, kind = blueprint(repo, folder), compute_dtype(dtype)
-    rows = []
+    place = {"folder": str(folder)} if folder else {}
+    return _facts_of(blueprint(repo, folder), repo, ask, dtype) | place
+
+
+def needed_of_files(model: str, ask: Ask | None, dtype: str) -> dict[str, Any]:
+    """The same of a model of single files, and how its parts were found."""
+    from sorairo.checkpoints.folder import open_model
+    from sorairo.checkpoints.memory.estimates import layout_blueprint
+
+    found = open_model(model)
+    facts = _facts_of(layout_blueprint(found), found.info.name, ask, dtype)
+    return facts | {"folder": str(found.folder), "notes": list(found.notes)}
+
+
+def _facts_of(plan: Blueprint, repo: str, ask: Ask | None, dtype: str) -> dict[str, Any]:
+    from sorairo.checkpoints.folder import compute_dtype
+
+    kind, rows = compute_dtype(dtype), []
     for one in [ask] if ask else plan.asks:
         kept, freed = plan.needs(one, kind)
         rows.append({"makes": str(one), "kept": kept, "freed": freed})
     parts = [{"name": p.name, "parameters": p.parameters, "saved_in": p.dtype} for p in plan.parts]
-    place = {"folder": str(folder)} if folder else {}
-    return {"repo": repo, "parts": parts, "dtype": dtype, "memory": rows} | place
+    return {"repo": repo, "parts": parts, "dtype": dtype, "memory": rows}
 
 
 def print_needed(known: dict[str, Any]) -> None:
@@ -178,6 +202,8 @@ def print_needed(known: dict[str, Any]) -> None:
     print(f"memory in {known['dtype']:<22} all weights kept   each part freed after use")
     for row in known["memory"]:
         print(f"  {row['makes']:<30} {row['kept'] / 1e9:13.2f} GB {row['freed'] / 1e9:24.2f} GB")
+    for note in known.get("notes", ()):
+        print(safe(note))
 
 
 class _Bytes:

@@ -27,6 +27,7 @@ EXPONENTS = {
     torch.float16: (torch.int16, 0x7C00),
     torch.float8_e5m2: (torch.int8, 0x7C),
     torch.float8_e4m3fn: (torch.int8, 0x7F),
+    torch.float8_e8m0fnu: (torch.uint8, 0xFF),
 }
 
 
