@@ -277,3 +277,25 @@ def test_what_is_missing_is_named_with_where_it_is_found(made, tmp_path):
     with pytest.raises(UserError, match="no file"):
         files_of("high=a,low=b")
     assert not is_files("default") and is_files("high=a,low=b") and is_files(models)
+
+
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [
+        ("wan2.2_i2v_high_noise_14B_fp8_scaled", "wan2.2_i2v_low_noise_14B_fp8_scaled"),
+        ("Wan2_2-I2V-A14B-HIGH_fp8_e4m3fn_scaled_KJ", "Wan2_2-I2V-A14B-LOW_fp8_e4m3fn_scaled_KJ"),
+        ("Wan2.2-HighNoise-flow", "Wan2.2-LowNoise-flow"),
+        ("wan_flow_slow_highres", None),
+    ],
+)
+def test_the_other_of_two_is_found_by_its_name(name, twin, tmp_path):
+    here = tmp_path / f"{name}.safetensors"
+    here.touch()
+    if twin is None:
+        assert files_of(here).paths == (here,)
+        return
+    with pytest.raises(UserError, match="one of two transformers"):
+        files_of(here)
+    there = tmp_path / f"{twin}.safetensors"
+    there.touch()
+    assert files_of(here).paths == files_of(there).paths == (here, there)

@@ -21,7 +21,8 @@ COMFY: dict[Role, tuple[str, ...]] = {
 }
 MOST = 500
 """Files of a folder that are looked into."""
-PAIR = re.compile(r"high|low", re.IGNORECASE)
+PAIR = re.compile(r"(?<![a-z])(high|low)(?=[-_. ]?noise|[^a-z]|$)", re.IGNORECASE)
+"""What the name of one of two transformers says; flow, slow and highres say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,18 +118,17 @@ def _of_folder(folder: Path) -> Files:
 
 def _with_twin(path: Path, strict: bool = True) -> Files:
     """A file, and the one for low noise where its name says that it is for high noise; or the other way round."""
-    said = PAIR.findall(path.stem)
+    said = list(PAIR.finditer(path.stem))
     if not said:
         return Files(paths=(path,))
-    which = said[-1].lower()
+    word, start = said[-1][0], said[-1].start()
+    which = word.lower()
     other = "low" if which == "high" else "high"
-    start = path.stem.lower().rindex(which)
-    word = path.stem[start : start + len(which)]
     spelt = other.upper() if word.isupper() else other.title() if word[0].isupper() else other
-    twin = path.with_name(f"{path.stem[:start]}{spelt}{path.stem[start + len(which) :]}{path.suffix}")
+    twin = path.with_name(f"{path.stem[:start]}{spelt}{path.stem[start + len(word) :]}{path.suffix}")
     if twin.is_file():
         return Files(paths=(path, twin) if which == "high" else (twin, path))
-    if strict and re.search(r"(high|low)[-_. ]?noise", path.stem, re.IGNORECASE):
+    if strict:
         raise UserError(
             f"{path.name} is one of two transformers, and {twin.name} is not beside it; give both as"
             " --model high=FILE,low=FILE."
