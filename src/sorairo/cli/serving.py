@@ -138,6 +138,10 @@ def serve(
         from sorairo.serving.cluster import RayWorkers
 
         staff = RayWorkers(settings, workers, ray, gpus)
+    from sorairo.safety.guards import frame_guard
+
+    if frame_guard() is None:
+        print("Pictures and frames are not looked at: pip install 'sorairo[safety]'.", flush=True)
     shown = f"[{host}]" if ":" in host else host
     print(f"Sorairo at http://{shown}:{port}/ (API: /v1, description: /docs); Ctrl-C ends it.", flush=True)
     serve_forever(settings, host, port, staff)

@@ -7,7 +7,7 @@ import re
 __all__ = ["without_artist"]
 
 PARTICLE = r"(?:van|von|de|der|den|di|da|del|la|le|el|bin|al)"
-UPPER = r"[A-Z\u00c0-\u00de][\w.\u2019-]+(?:'\w{2,})?"
+UPPER = r"(?:[A-Z\u00c0-\u00de]\.|[A-Z\u00c0-\u00de][\w\u2019-]+(?:'\w{2,})?)"
 NAMED = rf"{UPPER}(?:\s+(?:{PARTICLE}\s+)*{UPPER}){{0,3}}"
 STOP = r"(?!(?i:with|and|on|in|at|a|an|the|of|to|for|is|are|while|where|mit|und|avec|et|con|y|com|e)\b)"
 SMALL = rf"{STOP}[^\W\d_]+(?:\s+{STOP}[^\W\d_]+)?"

@@ -46,8 +46,9 @@ def texts_of(spans: Sequence[str], negative: str = "", more: Sequence[str] = ())
     """
     said = [text for text in spans if text.strip()]
     old = [text for text in more if text.strip()]
-    joined = [" ".join(said), " ".join([*old, *said]), " ".join([*said, negative])]
-    return tuple(dict.fromkeys(text for text in (*said, negative, *joined) if text.strip()))
+    denied = [negative] if negative.strip() else []
+    joined = [" ".join(said), " ".join([*old, *said]), " ".join([*said, *denied])]
+    return tuple(dict.fromkeys(text for text in (*said, *denied, *joined) if text))
 
 
 @dataclass(frozen=True, kw_only=True)

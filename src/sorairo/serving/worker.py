@@ -63,7 +63,8 @@ class Worker:
         self.stop, self.drain = Event(), Event()
 
     def warm(self) -> None:
-        """Load the operator's model before the first job comes."""
+        """Load the operator's model, and the guards, before the first job comes."""
+        policy_here(self.settings).words(["a"])
         self.models.get(Request.parse({"verb": "generate", "prompt": "a", "model": self.settings.model}))
 
     def run(self) -> None:
