@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
+import socket
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sorairo.transformer.model import TransformerConfig, forward_flops
+import torch
+
+from sorairo.nn.together import join, leave
+from sorairo.training.loop import TrainConfig
+from sorairo.training.optim.ema import Ema
+from sorairo.training.optim.optimizer import OptimConfig, Optimizer
+from sorairo.training.parallel.placement import Placement
+from sorairo.training.parallel.sharding import local
+from sorairo.transformer.model import Transformer, TransformerConfig, forward_flops
 from sorairo.transformer.presets import PRESETS
 
 # Assumptions. None is measured here: no GPU was at hand.
@@ -179,16 +187,6 @@ def tables() -> None:
 
 def worker(shard: int, context: int, steps: int) -> None:
     """One process of a measurement: the default transformer on four clips a step."""
-    import torch
-
-    from sorairo.nn.together import join, leave
-    from sorairo.training.loop import TrainConfig
-    from sorairo.training.optim.ema import Ema
-    from sorairo.training.optim.optimizer import OptimConfig, Optimizer
-    from sorairo.training.parallel.placement import Placement
-    from sorairo.training.parallel.sharding import local
-    from sorairo.transformer.model import Transformer
-
     torch.set_num_threads(1)
     join()
     placement = Placement.choose("cpu", "fp32", compile=False, shard=shard, context=context)
@@ -221,6 +219,13 @@ def worker(shard: int, context: int, steps: int) -> None:
     leave()
 
 
+def member(rank: int, of: int, port: int, out: Path, shard: int, context: int, steps: int) -> None:
+    """worker, as torchrun would start it."""
+    values = {"RANK": rank, "WORLD_SIZE": of, "MASTER_PORT": port, "OUT": out, "MASTER_ADDR": "127.0.0.1"}
+    os.environ.update({name: str(value) for name, value in values.items()}, GLOO_SOCKET_IFNAME="lo")
+    worker(shard, context, steps)
+
+
 def measure(steps: int) -> None:
     """Each layout in processes of its own."""
     print("| processes | --shard | --context | MB held, model | MB held, measured | processor s | wall s |")
@@ -228,19 +233,20 @@ def measure(steps: int) -> None:
     config = PRESETS["default"]
     every, muon = weights(config)
     for processes, shard, context in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2), (4, 2, 2)):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+            probe.close()
             out = Path(folder) / "out.json"
-            command = [
-                sys.executable,
-                "-m",
-                "torch.distributed.run",
-                "--nproc-per-node",
-                str(processes),
-                __file__,
+            context_of = multiprocessing.get_context("fork")  # what is imported here is not imported again
+            team = [
+                context_of.Process(target=member, args=(rank, processes, port, out, shard, context, steps))
+                for rank in range(processes)
             ]
-            command += ["--worker", str(shard), str(context), "--steps", str(steps)]
-            environment = {**os.environ, "OUT": str(out), "OMP_NUM_THREADS": "1"}
-            subprocess.run(command, check=True, env=environment)
+            for process in team:
+                process.start()
+            for process in team:
+                process.join()
             found = json.loads(out.read_text())
         # here the working weights and gradients are float32
         divided = Layout(gpus=processes, shard=shard, context=context).divided
@@ -258,11 +264,8 @@ def main() -> None:
     )
     parser.add_argument("--measure", action="store_true", help="measure on this machine instead")
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--worker", nargs=2, type=int, metavar=("SHARD", "CONTEXT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        worker(*options.worker, steps=options.steps)
-    elif options.measure:
+    if options.measure:
         measure(options.steps)
     else:
         tables()

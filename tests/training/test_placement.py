@@ -60,7 +60,7 @@ class OneDevice(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def diffusion(folder: Path) -> Diffusion:
+def diffusion(folder: Path, noise: Literal["batch", "clip"] = "batch") -> Diffusion:
     config, (n, t, h, w) = PRESETS["tiny"], (8, 3, 4, 4)
     tensors = {f"text_{kind}": torch.randn(n, 5, config.text_dim).bfloat16() for kind in KINDS}
     tensors["text_lengths"] = torch.randint(1, 6, (n, len(KINDS)), dtype=torch.int32)
@@ -75,7 +75,7 @@ def diffusion(folder: Path) -> Diffusion:
     )
     transformer = Transformer(config)
     transformer.init_weights()
-    align = DiffusionConfig(align=AlignmentConfig(block=0, objects=4.0))
+    align = DiffusionConfig(align=AlignmentConfig(block=0, objects=4.0), noise=noise)
     return Diffusion(transformer, loader, align, lambda *_: {}, lambda *_: None)
 
 
@@ -152,9 +152,9 @@ def test_what_stays_on_the_cpu_is_found_out(tmp_path: Path) -> None:
         objective.loss(objective.batch(0), 0)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", [*OBJECTIVES, "noise of each clip"])
 def test_shares_of_a_batch_are_its_rows_and_their_mean_is_its_loss(name: str, tmp_path: Path) -> None:
-    objective = OBJECTIVES[name](tmp_path)
+    objective = OBJECTIVES.get(name, partial(diffusion, noise="clip"))(tmp_path)
     for network in objective.models.values():  # what begins at zero would agree by itself
         for p in network.parameters():
             torch.nn.init.normal_(p, std=0.05)

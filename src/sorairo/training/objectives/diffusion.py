@@ -33,6 +33,7 @@ Exporter = Callable[[Transformer, Path], None]
 LEAST = 0.05
 """Noise below which the error of predicted data counts as it does there. Source: see flow.path.towards."""
 NOISE = 2  # the stream of random numbers; the loop and the loader have others
+CLIPS = 1 << 20  # the first of the streams that belong to the clips of a batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +41,16 @@ class DiffusionConfig:
     """times: which noise levels are drawn; half of the clips have one for all frames, half one per frame.
 
     align: to the clips' state maps (alignment.py), None: not. predicts: what the transformer gives, the velocity or the
-    data; the loss is the velocity's either way.
+    data; the loss is the velocity's either way. noise: drawn for the whole batch by every process, or for each clip
+    by its place in the batch, so that a process draws its share alone; with hundreds of them the first takes longer
+    than a step.
     """
 
     seed: int = 0
     times: TimesConfig = field(default_factory=lambda: TimesConfig(per_frame=0.5, known=0.3, shift=1.5))
     align: AlignmentConfig | None = None
     predicts: Literal["velocity", "data"] = "velocity"
+    noise: Literal["batch", "clip"] = "batch"
 
 
 class Diffusion:
@@ -95,7 +99,7 @@ class Diffusion:
         n, (b, _, t), device = batch.total, data.shape[:3], data.device
         rows = share.rows(n)  # whatever is drawn is drawn for all n clips: a share does not change it
         times = draw_times(n, t, self.config.times, generator)  # n t, n t
-        noise = torch.randn((n, *data.shape[1:]), generator=generator)[rows].to(device)  # b c t h w
+        noise = self._noise(n, data.shape[1:], step, rows, generator).to(device)  # b c t h w
         sigma, weights = times.sigma.to(device), times.weight.to(device)  # n t
         there = None if batch.map is None else batch.map.float() / 255  # n k t h w
         if self.config.align and self.config.align.objects and there is not None:
@@ -123,6 +127,14 @@ class Diffusion:
             "velocity": loss.detach(),
             "maps": watch.loss.detach(),
         }
+
+    def _noise(self, n: int, shape: torch.Size, step: int, rows: slice, generator: torch.Generator) -> Tensor:
+        """Those rows of the noise of n clips, the same whichever process draws them."""
+        if self.config.noise == "batch":
+            return torch.randn((n, *shape), generator=generator)[rows]
+        clips = range(n)[rows]
+        each = [torch_rng(self.config.seed, step, CLIPS + clip) for clip in clips]
+        return torch.stack([torch.randn(shape, generator=one) for one in each])
 
     def over(self, networks: Mapping[str, nn.Module]) -> Diffusion:
         """The same objective over other networks of the same shapes."""
