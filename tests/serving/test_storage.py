@@ -57,3 +57,41 @@ def test_a_worker_over_a_store_by_url(settings: Settings, tiny_folder: Path, tmp
         assert client.get(f"/v1/videos/{job}/content").content[4:8] == b"ftyp"
         assert client.delete(f"/v1/videos/{job}").status_code == 200
     assert not [path for path in (tmp_path / "far" / "jobs").rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_store_in_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that speaks S3, moto's: pip install 'moto[server]' s3fs."""
+    moto = pytest.importorskip("moto.server", reason="pip install 'moto[server]' s3fs")
+    fsspec = pytest.importorskip("fsspec")
+    pytest.importorskip("s3fs", reason="pip install s3fs")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        fsspec.filesystem("s3").mkdir("bucket")
+        store, source = Store("s3://bucket/videos", tmp_path / "cache"), tmp_path / "source"
+        source.write_bytes(b"first" * 1000)
+        assert store.local("a/b/c.mp4") is None
+        store.put(source, "a/b/c.mp4")
+        other = Store("s3://bucket/videos", tmp_path / "other").local("a/b/c.mp4")
+        assert other and other.read_bytes() == b"first" * 1000
+        for text in (b"one", b"two"):  # previews are written over
+            source.write_bytes(text)
+            store.put(source, "a/b/preview.webp")
+        kept = store.local("a/b/preview.webp")
+        assert kept and kept.read_bytes() == b"two"
+        store.remove("a/b")
+        store.remove("a/b")
+        assert store.local("a/b/c.mp4") is None
+        assert not [one for one in fsspec.filesystem("s3").find("bucket") if one.endswith(".part")]
+    finally:
+        server.stop()

@@ -25,11 +25,12 @@ from sorairo.serving.catalog import OFFICIAL, without_folders
 from sorairo.serving.database import Database
 from sorairo.serving.media import pictures
 from sorairo.serving.moderation import moderation, policy_here
+from sorairo.serving.preview import foreseen, save_preview
 from sorairo.serving.queue import Lease, Lost, Queue
 from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 from sorairo.serving.tables import Character, File, Job
-from sorairo.types import Blocked, Cancelled, UserError, Video
+from sorairo.types import Blocked, Cancelled, UserError
 
 __all__ = ["Worker"]
 
@@ -251,25 +252,19 @@ class _Watch:
         return self.halt.is_set() or self.worker.stop.is_set()
 
     def preview(self, latents: Any, step: int) -> None:
-        """The first frame as foreseen, now and then; decoding one latent frame costs a fraction of a step."""
+        """The video as foreseen, now and then; that costs a fraction of a step."""
         now = time.monotonic()
         if now - self.shown < PREVIEW:
             return
         self.shown = now
-        import torch
-        from PIL import Image
-
-        from sorairo.pixels import to_frames
-
         model = self.worker.models.held
         if model is None:
             return
-        with torch.inference_mode():
-            frames = to_frames(model.codec.decode(latents[:, :, :1].to(model.dtype)))[0][:1]
-        if self.policy is None or self.policy.frames([Video(frames=frames, fps=1.0)]).having("block"):
+        video = foreseen(model, latents)
+        if self.policy is None or self.policy.frames([video]).having("block"):
             return
         path = self.scratch / "preview.webp"
-        Image.fromarray(frames[0]).save(path, "WEBP", quality=70)
+        save_preview(video, path)
         self.worker.store.put(path, f"jobs/{self.lease.job}/{self.lease.token}/preview.webp")
         with self.lock:
             self.state |= {"preview": step + 1}

@@ -38,6 +38,23 @@ export async function create() {
   return made.length === count;
 }
 
+// A finished video at twice its size: no form, no words, so one press does it.
+export async function enlarge(id) {
+  try {
+    const made = await call("/v1/sorairo/upscale", { method: "POST", json: { sources: [id] }, headers: { "Idempotency-Key": uuid() } });
+    put(made);
+    batch(() => {
+      selected.value = made.id;
+      compared.value = [];
+      view.value = "result";
+      announced.value = t("Started.");
+    });
+    tell();
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
 export async function cancel(video) {
   try {
     put(await call(`/v1/videos/${video.id}/cancel`, { method: "POST" }));
@@ -165,6 +182,7 @@ export function useIn(verb, source, prompt = "") {
 // The words and settings of a video, back in the form.
 export function reuse(video) {
   const request = video.sorairo?.request ?? { verb: "generate", prompt: video.prompt };
+  if (request.verb === "upscale") return enlarge(request.sources[0]);
   const byId = (id) => {
     const own = videos.value.find((one) => one.id === id);
     return own ? sourceOf(own) : { id, kind: "video", name: id, frames: 17, fps: 8, seconds: 2, thumbnail: `${fileContent(id)}?variant=thumbnail`, url: fileContent(id) };

@@ -23,7 +23,7 @@ const PATHS = {
   moon: "M16.5 12.5A7 7 0 0 1 7.5 3.5a7 7 0 1 0 9 9z", help: "M7.5 7.5a2.5 2.5 0 1 1 3.5 2.300c-.7.4-1 .9-1 1.700M10 14.5v.2",
   dice: "M4 4h12v12H4zM7.5 7.5v.1M12.5 12.5v.1M10 10v.1M12.5 7.5v.1M7.5 12.5v.1", undo: "M7 5L3.5 8.5 7 12M4 8.5h8a4 4 0 0 1 0 8H9",
   image: "M3 4h14v12H3zM3 13l4-4 4 4 2-2 4 3M13 7.5v.1", film: "M3 4h14v12H3zM7 4v12M13 4v12M3 8h4M3 12h4M13 8h4M13 12h4",
-  wand: "M4 16L13 7M12 3v2M16 7h2M15.5 3.5l-1 1M15.5 10.5l-1-1", chevron: "M6 8l4 4 4-4", reuse: "M4 10a6 6 0 1 0 2-4.5M4 3v3.5h3.5",
+  wand: "M4 16L13 7M12 3v2M16 7h2M15.5 3.5l-1 1M15.5 10.5l-1-1", chevron: "M6 8l4 4 4-4", larger: "M12 3h5v5M17 3l-6 6M8 17H3v-5M3 17l6-6", reuse: "M4 10a6 6 0 1 0 2-4.5M4 3v3.5h3.5",
 };
 
 export const Icon = ({ name, size = 18 }) => html`<svg class="icon" width=${size} height=${size} viewBox="0 0 20 20" fill="none"

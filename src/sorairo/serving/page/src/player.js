@@ -1,7 +1,7 @@
 // A finished video: play, step by frames, download, and every way to go on from it.
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { compare, remove, reuse, sourceOf, useIn } from "./actions.js";
+import { compare, enlarge, remove, reuse, sourceOf, useIn } from "./actions.js";
 import { content } from "./api.js";
 import { t } from "./i18n.js";
 import { Icon } from "./icons.js";
@@ -41,7 +41,7 @@ export function Player({ video }) {
       ${video.sorairo?.notes?.length > 0 && html`<ul class="notes">${video.sorairo.notes.map((note) => html`<li>${note}</li>`)}</ul>`}
       <div class="actions"><a class="primary" href=${content(video)} download=${`sorairo-${video.id}.mp4`}><${Icon} name="download" />${t("Download")}</a>
         ${verbs.map(([verb, label]) => html`<button key=${verb} class="soft" onClick=${() => useIn(verb, source, verb === "animate" ? video.prompt : "")}><${Icon} name=${verb} size="16" />${t(label)}</button>`)}
-        <span class="row">${[["reuse", "Use these settings again", () => reuse(video)], ["compare", "Compare", () => compare(video.id), compared.value.includes(video.id)], ["plan", "How it was made", () => { dialog.value = { name: "plan", video }; }],
+        <span class="row">${[["reuse", "Use these settings again", () => reuse(video)], ["compare", "Compare", () => compare(video.id), compared.value.includes(video.id)], ["larger", "Double the width and height", () => enlarge(video.id)], ["plan", "How it was made", () => { dialog.value = { name: "plan", video }; }],
           ["copy", "Copy as curl, Python or a command", () => { dialog.value = { name: "copy", request: video.sorairo?.request ?? { verb: "generate", prompt: video.prompt } }; }], ["trash", "Delete", () => remove(video)]]
           .map(([icon, label, run, pressed]) => html`<button key=${icon} class="bare" aria-label=${t(label)} title=${t(label)} aria-pressed=${pressed} onClick=${run}><${Icon} name=${icon} /></button>`)}</span></div></figcaption></figure>`;
 }
