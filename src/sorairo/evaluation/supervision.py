@@ -1,0 +1,179 @@
+"""Weak-to-strong supervision: a student with strong features learns from a weak supervisor's labels.
+
+Source: Burns et al. 2023 (arXiv 2312.09390). The figure is the performance gap recovered, (student - weak) /
+(ceiling - weak), where the ceiling is the same student taught by the truth.
+"""
+
+# Letters: n clips, d values of a clip's features, c channels, y x pixels
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = [
+    "Outcome",
+    "ProbeConfig",
+    "balanced",
+    "bootstrapped",
+    "confident_target",
+    "frame_classifier",
+    "probe",
+    "recovered",
+]
+
+Score = Callable[[Tensor], Tensor]  # (n ...) -> the probability of "yes" (n)
+SMALLEST_GAP = 0.03  # between ceiling and supervisor, below which a recovered share means nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeConfig:
+    """How a probe learns. way: naive imitates the labels; confident adds the auxiliary loss of the paper's section 4.3.
+
+    auxiliary: the largest weight of the student's own hardened guesses. warm: the part of the steps in which that
+    weight rises.
+    """
+
+    way: Literal["naive", "confident"] = "naive"
+    steps: int = 300
+    rate: float = 0.03
+    decay: float = 0.03
+    auxiliary: float = 0.5
+    warm: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Balanced accuracies on one test set, 0 to 1."""
+
+    weak: float
+    student: float
+    ceiling: float
+
+    @property
+    def recovered(self) -> float | None:
+        """See `recovered`."""
+        return recovered(self.weak, self.student, self.ceiling)
+
+
+def recovered(weak: float, student: float, ceiling: float) -> float | None:
+    """The share of the gap that the student closes; None where the gap is under 3 points. Source: section 3."""
+    gap = ceiling - weak
+    return None if gap < SMALLEST_GAP else (student - weak) / gap
+
+
+def balanced(said: Tensor, truth: Tensor) -> float:
+    """The mean of the accuracies on "yes" and on "no"; said: probabilities (n), truth: 0 or 1 (n)."""
+    right = (said > 0.5) == (truth > 0.5)
+    parts = [right[truth > 0.5], right[truth <= 0.5]]
+    return float(torch.stack([part.float().mean() for part in parts]).mean())
+
+
+def confident_target(said: Tensor, weak: Tensor, progress: float, config: ProbeConfig) -> Tensor:
+    """What the student is to say (n): the weak labels mixed with its own hardened guesses.
+
+    said: its present probabilities (n). progress: the part of the training that is done. The threshold makes as many
+    guesses "yes" as the weak labels have. Source: the paper's section 4.3 and its public code, where the weight rises
+    from 0 to warm * auxiliary and then jumps to auxiliary.
+    """
+    weight = config.auxiliary * (1.0 if progress > config.warm else progress)
+    threshold = said.quantile(1 - weak.mean().clamp(0.0, 1.0))
+    return (1 - weight) * weak + weight * (said > threshold).float()
+
+
+def probe(features: Tensor, labels: Tensor, config: ProbeConfig, seed: int) -> Score:
+    """A linear reader of features (n d) that has learnt labels in 0..1 (n); classes count alike.
+
+    Features are standardised by their own mean and deviation.
+    """
+    torch.manual_seed(seed)
+    mean, deviation = features.mean(0), features.std(0).clamp_min(1e-4)
+    reader = nn.Linear(features.shape[1], 1)
+    nn.init.zeros_(reader.weight)
+    optimizer = torch.optim.AdamW(reader.parameters(), lr=config.rate, weight_decay=config.decay)
+    x = (features - mean) / deviation / features.shape[1] ** 0.5
+    share = labels.mean().clamp(0.02, 0.98)
+    weights = torch.where(labels > 0.5, 0.5 / share, 0.5 / (1 - share))
+    for step in range(config.steps):
+        logits = reader(x)[:, 0]
+        target = labels
+        if config.way == "confident":
+            target = confident_target(logits.detach().sigmoid(), labels, step / config.steps, config)
+        loss = F.binary_cross_entropy_with_logits(logits, target, weights)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        for group in optimizer.param_groups:
+            group["lr"] = config.rate * (1 - step / config.steps)
+
+    @torch.no_grad()
+    def score(new: Tensor) -> Tensor:
+        return reader((new - mean) / deviation / new.shape[1] ** 0.5)[:, 0].sigmoid()
+
+    return score
+
+
+def bootstrapped(features: Sequence[Tensor], labels: Tensor, config: ProbeConfig, seed: int) -> Score:
+    """A chain of students, each taught by the one before; the last reads features[-1] (section 4.3.1)."""
+    for stage in features[:-1]:
+        labels = (probe(stage, labels, config, seed)(stage) > 0.5).float()
+    return probe(features[-1], labels, config, seed)
+
+
+class Frames(nn.Module):
+    """A small classifier of single frames, float (n c y x) in 0..1 -> logits (n)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, 16, 32, 48)
+        self.layers = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(4, b), nn.SiLU())
+                for a, b in pairwise(widths)
+            )
+        )
+        self.reader = nn.Linear(widths[-1] * 16, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        x = self.layers(frames)
+        return self.reader(F.adaptive_avg_pool2d(x, 4).flatten(1))[:, 0]
+
+
+def frame_classifier(frames: np.ndarray, labels: Tensor, seed: int, epochs: int = 25) -> Score:
+    """A supervisor that sees one frame of each clip: uint8 (n y x 3), labels (n). Its score takes such frames too."""
+    torch.manual_seed(seed)
+    model, batch = Frames(), 32
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
+    x = _floats(frames)
+    share = labels.mean().clamp(0.02, 0.98)
+    weights = torch.where(labels > 0.5, 0.5 / share, 0.5 / (1 - share))
+    total = epochs * -(-len(x) // batch)
+    done = 0
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(batch):
+            noisy = x[rows] + 0.03 * torch.randn_like(x[rows])
+            loss = F.binary_cross_entropy_with_logits(model(noisy), labels[rows], weights[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            done += 1
+            for group in optimizer.param_groups:
+                group["lr"] = 2e-3 * (1 - done / total)
+    model.eval()
+
+    @torch.no_grad()
+    def score(new: np.ndarray | Tensor) -> Tensor:
+        return torch.cat([model(part).sigmoid() for part in _floats(np.asarray(new)).split(256)])
+
+    return score
+
+
+def _floats(frames: np.ndarray) -> Tensor:
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
