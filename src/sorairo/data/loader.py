@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,11 +71,20 @@ class Loader:
     """Batches of one shape each; every clip has the same chance, whatever its shape.
 
     folder: where the shards are, more may join while it runs. lists: where it records which of them each stretch of
-    `refresh` steps drew from. empty: (l d), the states of the empty sentence, for clips without words.
+    `refresh` steps drew from. empty: (l d), the states of the empty sentence, for clips without words. held: (shard's
+    name, row) of clips that no batch has, kept for validation.
     """
 
-    def __init__(self, folder: Path, lists: Path, config: LoaderConfig, empty: Tensor):
+    def __init__(
+        self,
+        folder: Path,
+        lists: Path,
+        config: LoaderConfig,
+        empty: Tensor,
+        held: Collection[tuple[str, int]] = (),
+    ):
         self.folder, self.lists, self.config, self.empty = folder, lists, config, empty
+        self.held = frozenset(held)
         self.skipped: set[str] = set()
         self._shards: dict[str, Shard] = {}
         self._stretch: tuple[int, dict[Shape, list[Shard]]] = (-1, {})
@@ -91,20 +100,27 @@ class Loader:
         buckets = self._buckets(step // config.refresh)
         shape, still = self._draw_shape(buckets, rng)
         shards = buckets[shape]
-        size = self._batch_size((1, *shape[1:]) if still else shape)
+        size = self.batch_size((1, *shape[1:]) if still else shape)
         ends = np.cumsum([len(shard) for shard in shards])
-        picks = rng.choice(int(ends[-1]), size=min(size, int(ends[-1])), replace=False)
+        there = self._free(shards) if self.held else int(ends[-1])
+        count = there if isinstance(there, int) else len(there)
+        picks = rng.choice(there, size=min(size, count), replace=False)
         rows = [
             (shards[i], int(pick - (ends[i - 1] if i else 0))) for pick in picks for i in [_place(ends, pick)]
         ]
         end = 1 if still else shape[0]
         wanted = share(len(rows))
         latents = torch.stack([shard["latents"][row, :, :end] for shard, row in rows[wanted]])  # b c t h w
-        there = torch.stack([shard["map"][row, :, :end] for shard, row in rows]) if config.maps else None
+        maps = torch.stack([shard["map"][row, :, :end] for shard, row in rows]) if config.maps else None
         text, lengths = self._words(rows, rng, wanted)
-        return Batch(latents=latents, text=text, lengths=lengths, total=len(rows), map=there)
+        return Batch(latents=latents, text=text, lengths=lengths, total=len(rows), map=maps)
 
-    def _batch_size(self, shape: Shape) -> int:
+    def _free(self, shards: list[Shard]) -> np.ndarray:
+        """The places of the clips that are not held out, counted through all of the shards."""
+        places = [(shard.path.name, row) not in self.held for shard in shards for row in range(len(shard))]
+        return np.flatnonzero(places)
+
+    def batch_size(self, shape: Shape) -> int:
         t, h, w = shape
         cost = (
             t * h * w / self.config.patch**2 + self.config.word_cost * 40
@@ -122,7 +138,7 @@ class Loader:
         weights = []
         for shape, still in choices:
             share = 1.0 if shape[0] == 1 else self.config.stills if still else 1 - self.config.stills
-            size = self._batch_size((1, *shape[1:]) if still else shape)
+            size = self.batch_size((1, *shape[1:]) if still else shape)
             weights.append(share * sum(len(shard) for shard in buckets[shape]) / size)
         return choices[rng.choice(len(choices), p=np.array(weights) / sum(weights))]
 
@@ -167,6 +183,8 @@ class Loader:
             for name in names:
                 shard = self._open(name)
                 if shard:
+                    if all((name, row) in self.held for row in range(len(shard))):
+                        continue
                     buckets.setdefault(_shape(shard), []).append(shard)
             if not buckets:
                 raise UserError(

@@ -22,13 +22,15 @@ CHECKOUT = Path(__file__).parents[3] / "recipes"
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """build: what is trained, in a run folder. data: makes what it learns from, resumable: enough to begin,
-    or everything. recaption: rewrites its clips' captions. None where there is nothing to make.
+    or everything. recaption: rewrites its clips' captions. None where there is nothing to make. options: a dataclass
+    that build takes beside the folder, for recipes that are set on the command line.
     """
 
     name: str
-    build: Callable[[Path], tuple[Objective, TrainConfig]]
+    build: Callable[..., tuple[Objective, TrainConfig]]
     data: Callable[[Path, bool], None] | None
     recaption: Callable[[Path], tuple[int, int]] | None = None
+    options: type | None = None
 
 
 def load_recipe(name: str, folder: Path | None = None) -> Recipe:
@@ -52,6 +54,7 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
         build=module.build,
         data=getattr(module, "data", None),
         recaption=getattr(module, "recaption", None),
+        options=getattr(module, "OPTIONS", None),
     )
 
 

@@ -23,7 +23,7 @@ from sorairo.config import parse_json
 from sorairo.nn.lora import Change, Kronecker, LowRank, Product
 from sorairo.types import UserError
 
-__all__ = ["Scaling", "from_lora", "module_name", "scaling_of"]
+__all__ = ["Scaling", "from_lora", "module_name", "original_name", "scaling_of"]
 
 # (theirs, ours): modules by the names of Wan's authors; (\d+) is a block's number
 ORIGINAL = [
@@ -82,6 +82,20 @@ ROLES = [
     (re.compile(r"(.+)\.diff_m"), "diff_m"),
     *((re.compile(rf"(.+)\.{part}"), part) for part in LOKR + LOHA),
 ]
+
+
+def original_name(module: str) -> str:
+    """The authors' name of a layer of one of our blocks, such as blocks.0.self_attn.q: the inverse of module_name."""
+    for ours, theirs in (
+        (".self_attention.out", ".self_attn.o"),
+        (".cross_attention.out", ".cross_attn.o"),
+        (".self_attention.", ".self_attn."),
+        (".cross_attention.", ".cross_attn."),
+        (".feed_forward.up", ".ffn.0"),
+        (".feed_forward.down", ".ffn.2"),
+    ):
+        module = module.replace(ours, theirs)
+    return module
 
 
 class Scaling(NamedTuple):

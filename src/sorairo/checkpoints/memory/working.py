@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from sorairo.checkpoints.tensors import Entry, weight_entries
 
 __all__ = [
+    "Live",
     "Part",
     "Stage",
     "entries_part",
@@ -111,12 +112,12 @@ def working_memory(
             for name, value in part._buffers.items():
                 if value is not None:
                     part._buffers[name] = torch.empty(value.shape, dtype=value.dtype)
-        with _Live() as live:
+        with Live() as live:
             run(module)
     return live.peak
 
 
-class _Live(TorchDispatchMode):
+class Live(TorchDispatchMode):
     """Counts the bytes of all storages that live, each from the operation that makes it until it is freed."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from sorairo.transformer.context import split_context
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-__all__ = ["Placement", "find_device", "working_dtype"]
+__all__ = ["Placement", "find_device", "recompute", "working_dtype"]
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class Placement:
             if self.team.context is not None and isinstance(network, Transformer):
                 split_context(network, self.team.context)
             if self.checkpointing and isinstance(network, Transformer):
-                _recompute(network.blocks)
+                recompute(network.blocks)
             if self.compile and isinstance(network, Transformer):
                 for block in network.blocks:
                     block.compile(dynamic=True)
@@ -166,7 +166,7 @@ def working_dtype(name: str, device: torch.device | None = None) -> torch.dtype:
     return {"bf16": torch.bfloat16, "fp32": torch.float32}[name]
 
 
-def _recompute(blocks: nn.ModuleList) -> None:
+def recompute(blocks: nn.ModuleList) -> None:
     """Wrap each block; the wrapper leaves the names of parameters and of saved weights as they are."""
     from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
