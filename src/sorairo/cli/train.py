@@ -103,9 +103,7 @@ def train(
     ] = None,
     held_out: Annotated[
         float | None,
-        typer.Option(
-            help="Share of the files kept for validation. [default: 0.1]", rich_help_panel=TUNING
-        ),
+        typer.Option(help="Share of the files kept for validation. [default: 0.1]", rich_help_panel=TUNING),
     ] = None,
     prompt: Annotated[
         list[str] | None,
@@ -164,7 +162,9 @@ def train(
         else:
             build = partial(build, options=found.options())
     elif given:
-        raise UserError(f"The recipe {found.name!r} takes no options for fine-tuning; they belong to finetune.")
+        raise UserError(
+            f"The recipe {found.name!r} takes no options for fine-tuning; they belong to finetune."
+        )
     if (decay is None) != (to is None):
         raise UserError("--decay STEPS and --to DIR go together.")
     if recaption:
@@ -215,7 +215,9 @@ def tuning(options: Callable[..., Any], given: dict[str, Any], steps: int | None
     low = {key: given.pop(key) for key in ("rank", "alpha", "targets") if key in given}
     if given.pop("whole", False):
         if low:
-            raise UserError(f"--full trains all weights, so --{min(low)} means nothing; leave one of them out.")
+            raise UserError(
+                f"--full trains all weights, so --{min(low)} means nothing; leave one of them out."
+            )
         given["lora"] = None
     else:
         if "targets" in low:

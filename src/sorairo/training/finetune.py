@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,15 @@ SMALL = 512  # width below which a model takes larger learning rates
 class FinetuneOptions:
     """What the command line asks for.
 
-    data: a folder of `sorairo data build`. model: a name or a folder. lora: what is trained; None: all weights. rate: of
-    the optimizer; None: one that suits the model's width. tokens: of a step, words included at a fifth each. steps: after
-    which the rate has fallen to zero, over the last fifth. held_out: the share of the files kept for validation.
+    data: a folder of `sorairo data build`. model: a name or a folder. lora: what is trained; None: all weights. rate:
+    of the optimizer; None: one that suits the model's width. tokens: of a step, words included at a fifth each. steps:
+    after which the rate has fallen to zero, over the last fifth. held_out: the share of the files kept for validation.
     prompts: of the sample sheets; none: captions of the data. look: steps between sheets and validation, 0 for never.
     """
 
     data: Path
     model: str = "default"
-    lora: LoraConfig | None = LoraConfig()
+    lora: LoraConfig | None = field(default_factory=LoraConfig)
     rate: float | None = None
     tokens: int = 2592
     steps: int = 300
@@ -149,9 +149,13 @@ def trainable(model: Checkpoint) -> Transformer:
     """Its one transformer that takes nothing beside noise and words. Raises UserError."""
     transformer = model.transformer
     if not isinstance(transformer, Transformer):
-        raise UserError(f"{model.info.name} has two transformers that take turns; fine-tuning takes models of one.")
+        raise UserError(
+            f"{model.info.name} has two transformers that take turns; fine-tuning takes models of one."
+        )
     if transformer.config.condition_channels or transformer.config.image_dim:
-        raise UserError(f"{model.info.name} takes a picture beside the noise; fine-tuning takes models of words alone.")
+        raise UserError(
+            f"{model.info.name} takes a picture beside the noise; fine-tuning takes models of words alone."
+        )
     if model.times:
         raise UserError(f"{model.info.name} is a student of few steps; fine-tune its teacher.")
     return transformer
@@ -235,7 +239,9 @@ def about(options: FinetuneOptions, step: int) -> dict[str, str]:
     return {"software": "sorairo", "base_model": options.model, "steps": str(step)}
 
 
-def export(model: Checkpoint, run_dir: Path, options: FinetuneOptions, transformer: Transformer, folder: Path) -> None:
+def export(
+    model: Checkpoint, run_dir: Path, options: FinetuneOptions, transformer: Transformer, folder: Path
+) -> None:
     """The LoRA's file, or the whole model's folder."""
     step = newest_step(run_dir / "checkpoints")
     folder.mkdir(parents=True, exist_ok=True)

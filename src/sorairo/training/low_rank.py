@@ -81,7 +81,9 @@ def add_lora(transformer: Transformer, config: LoraConfig, seed: int = 0) -> Non
                 layer = getattr(parent, leaf)
                 if config.rank > min(layer.in_features, layer.out_features):
                     most = min(layer.in_features, layer.out_features)
-                    raise UserError(f"A rank of {config.rank} is more than this model's layers have ({most}).")
+                    raise UserError(
+                        f"A rank of {config.rank} is more than this model's layers have ({most})."
+                    )
                 setattr(parent, leaf, LoraLinear(layer, config, generator))
 
 
@@ -95,7 +97,9 @@ def lora_layers(transformer: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
 @torch.no_grad()
 def merged(transformer: Transformer) -> dict[str, Tensor]:
     """The weights of a plain transformer that computes the same, in float32."""
-    weights = {name: value.float() for name, value in transformer.state_dict().items() if ".lora_" not in name}
+    weights = {
+        name: value.float() for name, value in transformer.state_dict().items() if ".lora_" not in name
+    }
     for name, layer in lora_layers(transformer):
         weights[f"{name}.weight"] = weights[f"{name}.weight"] + layer.scale * (
             layer.lora_up.float() @ layer.lora_down.float()

@@ -105,7 +105,12 @@ def _dry(
         trained = [p for p in transformer.parameters() if p.requires_grad]
         gradients = sum(p.numel() * p.element_size() for p in trained)
         held = Optimizer(transformer.named_parameters(), optim, dtype)
-        groups = (held.weights, held.weights, held.first, held.second)  # the average is as large as the weights
+        groups = (
+            held.weights,
+            held.weights,
+            held.first,
+            held.second,
+        )  # the average is as large as the weights
         values = sum(x.numel() for group in groups for x in group.values())
         if checkpointing:
             recompute(transformer.blocks)
@@ -130,8 +135,8 @@ def choose_checkpointing(plain: StepMemory, recomputed: StepMemory, device: torc
     if recomputed.total <= 0.9 * free:
         return recomputed
     raise UserError(
-        f"A step needs {_said(recomputed.total)}, even with blocks recomputed, and {_said(free)} are free: use a smaller "
-        "--tokens, --rank in place of --full, or a machine with more memory."
+        f"A step needs {_said(recomputed.total)}, even with blocks recomputed, and {_said(free)} are free: use a "
+        "smaller --tokens, --rank in place of --full, or a machine with more memory."
     )
 
 

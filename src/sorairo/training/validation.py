@@ -34,8 +34,8 @@ RISES = 3  # measurements above the best in a row that count as overfitting
 def hold_out(folder: Path, record: Path, share: float) -> list[Place]:
     """The clips that are kept for validation: about that share, at least one, none of a share of 0.
 
-    All clips of one file are held or none. The choice goes by a hash of the file's content (where the shards know it), so
-    it does not depend on order; it is written to `record` and stays as it is while clips are added.
+    All clips of one file are held or none. The choice goes by a hash of the file's content (where the shards know it),
+    so it does not depend on order; it is written to `record` and stays as it is while clips are added.
     """
     if share <= 0:
         return []
@@ -89,8 +89,8 @@ class Validation:
         best = min(range(len(self.seen)), key=self.seen.__getitem__)
         if len(self.seen) - 1 - best == RISES:
             log.warning(
-                "the loss on held-out clips has been above its best (%.4f, %d measurements ago) for a while: more steps "
-                "will learn the training clips by heart; samples/ keeps what was saved then",
+                "the loss on held-out clips has been above its best (%.4f, %d measurements ago) for a while: more "
+                "steps will learn the training clips by heart; samples/ keeps what was saved then",
                 self.seen[best],
                 RISES,
             )
@@ -98,7 +98,9 @@ class Validation:
 
     def _error(self, transformer: Transformer, places: Sequence[Place]) -> float:
         errors = [
-            self._at(transformer, place, index, sigma) for index, place in enumerate(places) for sigma in LEVELS
+            self._at(transformer, place, index, sigma)
+            for index, place in enumerate(places)
+            for sigma in LEVELS
         ]
         return float(torch.stack(errors).mean())
 
@@ -112,7 +114,9 @@ class Validation:
         text = shard["text_long"][row : row + 1, :length].to(weight)  # 1 l d
         level = torch.full((1, data.shape[2]), sigma, device=data.device)
         noisy = interpolate(data, noise, level)
-        said = transformer(noisy.to(weight.dtype), 1000 * level, text, torch.tensor([length], device=data.device))
+        said = transformer(
+            noisy.to(weight.dtype), 1000 * level, text, torch.tensor([length], device=data.device)
+        )
         velocity = towards(noisy, said.float(), level) if self.predicts == "data" else said.float()
         return (velocity - (noise - data)).square().mean()
 
