@@ -26,6 +26,9 @@ KINDS = {
     "unipc": diffusers.UniPCMultistepScheduler(
         flow_shift=4.0, final_sigmas_type="sigma_min", disable_corrector=[1, 2], **FLOW
     ),
+    "euler by unipc": diffusers.UniPCMultistepScheduler(
+        flow_shift=4.0, solver_order=1, disable_corrector=list(range(100)), **FLOW
+    ),
 }
 
 
@@ -93,6 +96,7 @@ def test_what_no_sampler_does_is_refused(tiny_folder, wrong):
     [
         (UNIPC, "use_flow_sigmas", False),
         (UNIPC, "solver_order", 3),
+        (UNIPC, "solver_order", 1),  # with its corrector
         (UNIPC, "solver_type", "bh1"),
         (UNIPC, "predict_x0", False),
         (UNIPC, "lower_order_final", False),

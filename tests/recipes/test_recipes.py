@@ -95,9 +95,14 @@ def test_the_default_ends_with_a_codec_and_says_how_to_make_it(tmp_path: Path) -
         module["find_codec"](tmp_path / "default")
 
 
-def test_a_student_of_few_steps(latents: Path) -> None:
+def test_a_student_of_few_steps(latents: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = recipe("few_steps")
+    monkeypatch.setattr(sys.modules[few.build.__module__], "FIRST", 1)
+    assert few.data is not None
+    few.data(latents / "few", False)
     made = load_checkpoint(one_step("few_steps", latents / "few"), "fp32")
-    assert len(made.times) == made.info.default_steps == 4
+    assert made.info.default_steps == 4 and made.info.default_guidance == 1.0
+    assert made.sampler.name == "euler"
 
 
 def test_own_clips(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sorairo.checkpoints.scheduler import Predicts, scheduler_config
 from sorairo.codec.model import Codec
 from sorairo.config import to_json
 from sorairo.files import whole_folder
+from sorairo.flow.samplers import Sampler
 from sorairo.nn.weights import read_weights
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
@@ -49,18 +50,19 @@ def save_checkpoint(
     *,
     shift: float = 1.0,
     predicts: Predicts = "velocity",
+    sampler: Sampler | None = None,
     dtype: torch.dtype = torch.bfloat16,
 ) -> None:
     """Write `folder`, in place of what it was, so that both we and diffusers.WanPipeline can load it.
 
     text_source: a folder that TextEncoder.load reads, a checkpoint or a published BERT. shift: the sampler's. predicts:
-    what the transformer gives. dtype: what the weights of codec and transformer are stored in; the text encoder's are
-    always bf16.
+    what the transformer gives. sampler: Wan's UniPC if None. dtype: what the weights of codec and transformer are
+    stored in; the text encoder's are always bf16.
     Raises UserError where the folder cannot be written or is not a checkpoint's to replace.
     """
     with replaced(Path(folder)) as fresh:
         _write_parts(fresh, codec, transformer, Path(text_source), info, dtype)
-        write_json(fresh / "scheduler" / "scheduler_config.json", scheduler_config(shift, predicts))
+        write_json(fresh / "scheduler" / "scheduler_config.json", scheduler_config(shift, predicts, sampler))
 
 
 @contextmanager

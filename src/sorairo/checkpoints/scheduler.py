@@ -35,7 +35,7 @@ ONLY: dict[str, dict[str, tuple[Any, ...]]] = {
     "UniPCMultistepScheduler": NO_OTHER_LEVELS
     | {
         "use_flow_sigmas": (True,),
-        "solver_order": (2,),
+        "solver_order": (2, 1),  # 1: Euler's method, where no step is corrected
         "solver_type": ("bh2", "midpoint", "heun", "logrho"),  # diffusers takes the last three for bh2
         "predict_x0": (True,),
         "lower_order_final": (True,),
@@ -67,6 +67,8 @@ DEFAULTS = {
     "final_sigmas_type": "zero",
 }
 SCHEDULERS = tuple(ONLY)
+UNCORRECTED = range(100)
+"""Steps that UniPC of first order must not correct to be Euler's method: more than anybody takes of few-step models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +93,19 @@ def scheduling_of(values: Mapping[str, Any], kind: str, where: str) -> Schedulin
         sampler = Sampler(name="lcm" if fresh else "euler", spacing="flow_match")
         return Scheduling(shift=float(values.get("shift") or 1.0), predicts="velocity", sampler=sampler)
     if kind == "UniPCMultistepScheduler":
-        sampler = Sampler(
-            lowest=values.get("final_sigmas_type") == "sigma_min",
-            uncorrected=tuple(values.get("disable_corrector") or ()),
+        lowest, uncorrected = (
+            values.get("final_sigmas_type") == "sigma_min",
+            values.get("disable_corrector") or (),
         )
+        if values.get("solver_order") == 1:
+            if not set(UNCORRECTED) <= set(uncorrected):
+                raise UserError(
+                    f"{where}: solver_order is 1 and some steps are corrected; only 2, or 1 without a corrector "
+                    f"(disable_corrector 0 to {UNCORRECTED[-1]}), is supported."
+                )
+            sampler = Sampler(name="euler", lowest=lowest)
+        else:
+            sampler = Sampler(lowest=lowest, uncorrected=tuple(uncorrected))
     else:
         sampler = Sampler(name="dpm++", spacing="dpm++")
     return Scheduling(
@@ -147,4 +158,6 @@ def scheduler_config(
     if kind == "DPMSolverMultistepScheduler":
         del values["predict_x0"]
         return values | {"algorithm_type": "dpmsolver++", "solver_type": "midpoint"}
+    if sampler.name == "euler":
+        return values | {"solver_order": 1, "disable_corrector": list(UNCORRECTED)}
     return values | ({"disable_corrector": list(sampler.uncorrected)} if sampler.uncorrected else {})

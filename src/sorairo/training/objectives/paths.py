@@ -2,8 +2,8 @@
 
 The teacher solves the path from noise to data once for each clip, under guidance; x is kept at the few levels that the
 student will visit. The student learns the mean velocity from each of these levels to the next, so an Euler step lands
-where the teacher's many steps did, and guidance is in its weights. Source: Salimans & Ho 2022 (progressive distillation,
-arXiv 2202.00512), in one round and with guidance as in Meng et al. 2023 (arXiv 2210.03142).
+where the teacher's many steps did, and guidance is in its weights. Source: Salimans & Ho 2022 (progressive
+distillation, arXiv 2202.00512), in one round, with guidance as in Meng et al. 2023 (arXiv 2210.03142).
 """
 
 # Letters: n clips, b rows of a batch, k levels, c channels, t h w latent grid, l words, d width of a word's state
@@ -11,7 +11,7 @@ arXiv 2202.00512), in one round and with guidance as in Meng et al. 2023 (arXiv 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,8 @@ def guided_path(
 ) -> Tensor:
     """x at each of the student's levels, noise first: (n k+1 c t h w).
 
-    data, noise: (n c t h w). given: bool (n t), frames that are known: they stay as in data, at level 0. words, nothing:
-    (states (n l d), lengths (n)) of the captions and of the empty sentence.
+    data, noise: (n c t h w). given: bool (n t), frames that are known: they stay as in data, at level 0. words,
+    nothing: (states (n l d), lengths (n)) of the captions and of the empty sentence.
     """
     fixed = given[:, None, :, None, None]
     dtype = teacher.head.project.weight.dtype
@@ -125,7 +125,9 @@ def make_paths(folder: Path, count: int, teacher: Transformer, loader: Loader, c
         nothing = empty.to(device), torch.full_like(batch.lengths, len(loader.empty)).to(device)
         x = guided_path(teacher, data, noise, given.to(device), words, nothing, config)
         tensors = {"x": x.half().cpu(), "data": data.half().cpu(), "given": given}
-        write_shard(path, {**tensors, "text": text.half(), "text_lengths": batch.lengths}, [{}] * n, asdict(config))
+        write_shard(
+            path, {**tensors, "text": text.half(), "text_lengths": batch.lengths}, [{}] * n, asdict(config)
+        )
         written += 1
         log.info("paths: file %d of %d", index + 1, count)
     return written
@@ -133,8 +135,10 @@ def make_paths(folder: Path, count: int, teacher: Transformer, loader: Loader, c
 
 @dataclass(frozen=True, kw_only=True)
 class PathBatch:
-    """here, target: (b c t h w), x at a level with known frames in place, and the mean velocity to the next level. time:
-    (b t). free: (b t), 1 for new frames. text: (b l d), lengths: (b). total: rows of all shares."""
+    """here, target: (b c t h w), x at a level with known frames in place, and the mean velocity to the next level.
+
+    time: (b t). free: (b t), 1 for new frames. text: (b l d), lengths: (b). total: rows of all shares.
+    """
 
     here: Tensor
     target: Tensor
