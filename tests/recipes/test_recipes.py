@@ -2,6 +2,7 @@
 
 import runpy
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from sorairo.data.manifest import Manifest, ShardEntry, read_manifest, write_manifest
-from sorairo.training.encoding import encoding_of
 from typer.testing import CliRunner
 
 import sorairo
@@ -20,9 +18,11 @@ from sorairo.checkpoints.lora import apply_loras
 from sorairo.cli.main import app
 from sorairo.data.encoders import words_encoder
 from sorairo.data.loader import Loader, LoaderConfig
+from sorairo.data.manifest import Manifest, ShardEntry, read_manifest, write_manifest
 from sorairo.data.shards import read_shard, write_shard
 from sorairo.files import file_hash
 from sorairo.text.encoder import TextEncoder
+from sorairo.training.encoding import encoding_of
 from sorairo.training.low_rank import LoraConfig, add_lora, merged, write_lora
 from sorairo.training.memory import step_memory
 from sorairo.training.validation import Validation, hold_out
