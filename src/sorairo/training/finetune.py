@@ -213,7 +213,7 @@ def watcher(
     )
     sheet = sheet_sampler(
         model.codec,
-        model.text,
+        model.text,  # pyright: ignore[reportArgumentType]  # umT5 encodes as MiniLM does
         prompts,
         SheetConfig(
             size=first.size,

@@ -273,7 +273,7 @@ def _lycoris(module: str, roles: Mapping[str, torch.Tensor]) -> Change:
                 factors.append(flat[f"lokr_{side}_a"] @ flat[f"lokr_{side}_b"])
     except RuntimeError as error:
         raise UserError(f"{module} has factors that do not fit together; the file is damaged.") from error
-    return Kronecker(*factors, 1.0 if alpha is None or rank is None else alpha / rank)
+    return Kronecker(factors[0], factors[1], 1.0 if alpha is None or rank is None else alpha / rank)
 
 
 def module_name(theirs: str) -> str:
