@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from sorairo.data.build.cluster import RayCrew
 from sorairo.data.build.ledger import only_build
 from sorairo.data.build.run import Outcome, build
 from sorairo.data.build.work import Processes
@@ -240,6 +241,25 @@ def test_processes_make_the_same_shards(films: Path, tmp_path: Path) -> None:
         assert (tmp_path / "many" / path.name).read_bytes() == path.read_bytes()
     for name in ("kept.jsonl", "rejected.jsonl"):
         assert (tmp_path / "many" / name).read_text() == (tmp_path / "one" / name).read_text()
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_shards(films: Path, tmp_path: Path) -> None:
+    (films / "zbroken.mp4").write_bytes(b"no film")
+    crew = RayCrew("local")
+    try:
+        run(films, tmp_path / "ray", per_shard=4, crew=crew, encode_crew=crew)
+    finally:
+        crew.close()
+    run(films, tmp_path / "one", per_shard=4)
+    (films / "zbroken.mp4").unlink()
+    for path in (tmp_path / "one").glob("*.safetensors"):
+        assert (tmp_path / "ray" / path.name).read_bytes() == path.read_bytes()
+    assert (tmp_path / "ray" / "rejected.jsonl").read_text() == (
+        tmp_path / "one" / "rejected.jsonl"
+    ).read_text()
+    with pytest.raises(UserError, match="cannot be reached"):
+        RayCrew("127.0.0.1:9")
 
 
 def test_folders_that_cannot_be_used_are_one_sentence(few: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ beach.txt          a caption a line: the exact one, then shorter ones and other 
 beach.json         {"captions": ["...", "..."]}, {"caption": "..."}, or {"shots": {"1": ["..."], "3": ["..."]}}
 captions.csv       file_name,text (or file,caption), and shot where a file has several; metadata.csv as well
 metadata.jsonl     {"file_name": "...", "text": "..."}, as Hugging Face's VideoFolder has it
+meta/episodes.jsonl    a LeRobot data set of version 2: the tasks of videos/.../episode_000012.mp4
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ __all__ = ["Lines", "Sidecars", "captions_in", "tidy"]
 TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
 FILE_KEYS = ("file_name", "file", "video", "path", "media_path")
 TEXT_KEYS = ("text", "caption", "captions", "prompt")
+
+EPISODE = re.compile(r"(?:^|/)episode_(\d{6,})\.\w+$")
 
 Lines = dict[int, list[str]]
 """Captions by shot, numbered from 1; 0: of the whole file."""
@@ -36,6 +40,7 @@ class Sidecars:
         for name in TABLES:
             for path in sorted(folder.rglob(name)):
                 self._read_table(path)
+        self.tasks = _episodes(folder / "meta" / "episodes.jsonl")
 
     def of(self, name: str) -> Lines:
         """The captions of a file, by its path below the folder; empty where it has none.
@@ -48,6 +53,9 @@ class Sidecars:
             if path.is_file():
                 text = _text(path)
                 return {0: tidy(text.splitlines())} if suffix == ".txt" else captions_in(path.name, text)
+        episode = EPISODE.search(name)
+        if name not in self.tables and episode and int(episode[1]) in self.tasks:
+            return {0: self.tasks[int(episode[1])]}
         return self.tables.get(name, {})
 
     def _read_table(self, path: Path) -> None:
@@ -74,6 +82,17 @@ class Sidecars:
             place = (path.parent / name).relative_to(self.folder).as_posix()
             lines = self.tables.setdefault(place, {}).setdefault(int(shot), [])
             lines += tidy([words] if isinstance(words, str) else words if isinstance(words, list) else [])
+
+
+def _episodes(path: Path) -> dict[int, list[str]]:
+    """The tasks of a LeRobot data set's episodes; none where the file is not there. Raises UserError."""
+    if not path.is_file():
+        return {}
+    try:
+        rows = [json.loads(line) for line in _text(path).splitlines() if line.strip()]
+        return {int(row["episode_index"]): tidy(row["tasks"]) for row in rows}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is no list of LeRobot's episodes: copy it again.") from error
 
 
 def captions_in(name: str, text: str) -> Lines:
