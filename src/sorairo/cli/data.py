@@ -153,7 +153,7 @@ def show(
     if page > pages:
         raise UserError(f"There are {pages} pages of {per_page}; --page is 1 to {pages}.")
     some = found[(page - 1) * per_page : page * per_page]
-    if sheet is not None:
+    if sheet is not None and some:
         page_sheet(out, some, sheet)
     if as_json:
         values = {"model": manifest.encoding.model, "clips": manifest.clips, "shards": len(manifest.shards)}
