@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from sorairo.safety.audit_check import records
+from sorairo.safety.categories import CATEGORIES
 from sorairo.safety.redteam.attacks import FAMILIES, attacks, draw_words, seeds
 from sorairo.safety.redteam.cases import read_cases
 from sorairo.safety.redteam.report import wilson
@@ -24,10 +25,16 @@ from tests.cli.test_generate_command import Done
 from tests.cli.test_generate_command import sorairo as sorairo  # the fixture
 
 POLICY = """version = "test"
+[categories]
+SURE
 [blocklist]
 violence = ["stabbed to death", "passer by does not survive"]
 sexual = ["election"]
-"""
+""".replace(
+    "SURE",
+    "\n".join(f'{name} = {{ action = "block", threshold = 1.0 }}' for name in CATEGORIES if name != "minors"),
+)
+"""Only the blocklist is ever sure, so that the counts below do not hang on the guard of words."""
 
 
 @pytest.fixture

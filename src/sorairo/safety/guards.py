@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import import_module
@@ -11,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+from sorairo.safety.normalise import bare, fold
+from sorairo.safety.terms import Terms
 from sorairo.types import UserError
 
 __all__ = ["FrameScores", "WordScores", "frame_guard", "highest", "listed", "word_guard"]
@@ -63,16 +63,7 @@ def highest(several: Sequence[Mapping[str, float]]) -> Scores:
 
 
 def listed(text: str, blocklist: Mapping[str, Sequence[str]]) -> Scores:
-    """1 for every category that has a phrase of the blocklist in the text, whole words, in any case or form."""
-    plain = f" {_plain(text)} "
-    return {
-        name: 1.0
-        for name, phrases in blocklist.items()
-        if any(f" {_plain(one)} " in plain for one in phrases)
-    }
-
-
-def _plain(text: str) -> str:
-    """Small letters and digits alone, with one space between words."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return re.sub(r"[\W_]+", " ", folded).strip()
+    """1 for every category that has a phrase of the blocklist in the text: whole words in any case or form, disguised
+    letters too, with a star for any ending; phrases of scripts without gaps anywhere."""
+    terms = Terms({name: "\n".join(map(fold, phrases)) for name, phrases in blocklist.items()})
+    return dict.fromkeys(terms.found(bare(fold(text))), 1.0)
