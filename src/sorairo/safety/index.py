@@ -1,0 +1,127 @@
+"""The index of everything that was made: hashes of frames and the mark's number, a row a file; in memory, and in SQLite.
+
+The command line keeps it beside its keys; a server keeps the same rows in its own database.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sorairo.safety.fingerprints import RATE, Fingerprint, Match, agreement, fingerprint, nearest
+from sorairo.safety.identity import provenance_folder
+from sorairo.types import UserError, Video
+
+__all__ = ["Entry", "Index", "LocalIndex"]
+
+TABLE = """create table if not exists made (
+    number integer primary key autoincrement, name text not null, created real not null, mark integer,
+    times blob not null, hashes blob not null)"""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """A file that was made. name: its path, or a job's id. created: seconds since 1970. mark: its number, if it has one.
+    print: hashes of its frames."""
+
+    name: str
+    created: float
+    mark: int | None
+    print: Fingerprint
+
+    def blobs(self) -> tuple[bytes, bytes]:
+        """Times as float32 and hashes as bytes, little-endian, for a database."""
+        return self.print.times.astype("<f4").tobytes(), self.print.hashes.astype("<u8").tobytes()
+
+    @classmethod
+    def of_blobs(cls, name: str, created: float, mark: int | None, times: bytes, hashes: bytes) -> Entry:
+        """The entry of a row."""
+        prints = Fingerprint(
+            times=np.frombuffer(times, "<f4"), hashes=np.frombuffer(hashes, "<u8").astype(np.uint64).reshape(-1, 4)
+        )
+        return cls(name=name, created=created, mark=mark, print=prints)
+
+
+class Index:
+    """Entries in memory, searched by comparing every hash. last: the number of the newest row that was added."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.last = 0
+        self._hashes, self._clips = np.zeros((0, 4), np.uint64), np.zeros(0, np.int32)
+        self._waiting: list[Entry] = []
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add entries."""
+        self._waiting += entries
+
+    def _settle(self) -> None:
+        if self._waiting:
+            first = len(self.entries)
+            self.entries += self._waiting
+            counts = [len(one.print.times) for one in self._waiting]
+            numbers = np.arange(first, len(self.entries), dtype=np.int32)
+            self._hashes = np.concatenate([self._hashes, *(one.print.hashes for one in self._waiting)])
+            self._clips = np.concatenate([self._clips, np.repeat(numbers, counts)])
+            self._waiting = []
+
+    def whose(self, video: Video, mirrored: bool = True) -> list[tuple[Entry, Match]]:
+        """The entries that a video is likely a copy of, the likeliest first. mirrored: its mirror image too."""
+        self._settle()
+        found: list[Match] = []
+        for flipped in (False, True) if mirrored else (False,):
+            query = fingerprint(video, flipped, 4 * RATE)
+            for clip in nearest(query, self._hashes, self._clips):
+                match = agreement(query, self.entries[clip].print, clip, flipped)
+                if match is not None:
+                    found.append(match)
+        found.sort(key=lambda one: (-round(one.share, 1), one.distance))
+        return [(self.entries[one.clip], one) for one in found]
+
+    def marked(self, payload: int) -> list[Entry]:
+        """The entries whose mark has this number."""
+        self._settle()
+        return [one for one in self.entries if one.mark == payload]
+
+
+class LocalIndex:
+    """The index of this user's files, in SQLite. Processes may share it."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or provenance_folder() / "made.db"
+
+    def add(self, name: str, prints: Fingerprint, mark: int | None = None) -> None:
+        """Remember a file that was made. Raises UserError."""
+        entry = Entry(name=name, created=time.time(), mark=mark, print=prints)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._open()) as database, database:
+                database.execute(TABLE)
+                row = (name, entry.created, mark, *entry.blobs())
+                database.execute(
+                    "insert into made (name, created, mark, times, hashes) values (?, ?, ?, ?, ?)", row
+                )
+        except (sqlite3.Error, OSError) as error:
+            raise UserError(f"{self.path} cannot be written ({error}).") from error
+
+    def load(self) -> Index:
+        """All entries; none where nothing was made yet. Raises UserError for a file that is no such index."""
+        index = Index()
+        if not self.path.exists():
+            return index
+        try:
+            with closing(self._open()) as database:
+                rows = database.execute("select name, created, mark, times, hashes from made order by number")
+                index.add(Entry.of_blobs(*row) for row in rows)
+        except (sqlite3.Error, ValueError) as error:
+            raise UserError(f"{self.path} cannot be read ({error}); move it away and a new one begins.") from error
+        return index
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=30)

@@ -1,0 +1,143 @@
+"""Find the mark in pictures that were cropped or mirrored: where in the original frame they lie.
+
+The first secret direction, the pilot, is correlated with the pictures at every place (by FFT) for every size of crop.
+The clearest places are refined, and the code is read there. The pilot is independent of the code's directions, so the
+chance of a false alarm counts only the places where the code was read.
+
+h w: pixels; g: cells a side; m = 2 g: places a side; i j: frequencies.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from sorairo.safety.code import LENGTH, decode, encode
+from sorairo.safety.mark import FALSE_ALARMS, GRIDS, Found, Grid, Patterns, chance, dct, patterns
+
+__all__ = ["searched"]
+
+SCALES = np.arange(1.0, 0.695, -0.02)
+"""Sides of the crop as fractions of the original's."""
+READ = 12
+"""In how many places of each grid the code is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Where pictures lie in the original frame: from (top, left), `tall` and `wide`, as fractions of it."""
+
+    top: float
+    left: float
+    tall: float
+    wide: float
+
+
+def searched(luma: np.ndarray, key: bytes) -> Found | None:
+    """The mark in a mean picture (h w); None where there is none."""
+    best: Found | None = None
+    tried = 2 * READ * len(GRIDS) + 2
+    for grid in GRIDS:
+        for mirrored in (False, True):
+            found = in_grid(luma[:, ::-1] if mirrored else luma, key, grid, tried)
+            if best is None or found.chance < best.chance:
+                best = replace(found, mirrored=mirrored)
+            if best.chance < FALSE_ALARMS:
+                return best
+    return None
+
+
+def in_grid(luma: np.ndarray, key: bytes, grid: Grid, tried: int) -> Found:
+    drawn = patterns(key, grid)
+    most = math.ceil(grid.band[1]) + 1
+    h, w = luma.shape
+    spectrum = dct(h)[:most] @ luma @ dct(w)[:most].T  # (i j), lower where the picture is small
+    places = clearest(spectrum, drawn, grid)
+    best = Found(payload=0, chance=1.0)
+    for view in places[:READ]:
+        found = read_at(spectrum, refined(view, spectrum, drawn, grid), drawn, grid, tried)
+        if found.chance < best.chance:
+            best = found
+        if best.chance < FALSE_ALARMS:
+            break
+    return best
+
+
+def clearest(spectrum: np.ndarray, drawn: Patterns, grid: Grid) -> list[View]:
+    """The views where the pilot is clearest, the clearest first, one for each size of the crop."""
+    m = 2 * grid.cells
+    pilot = np.fft.rfft2(drawn.pilot)
+    scored: list[tuple[float, View]] = []
+    for tall in SCALES:
+        for wide in SCALES:
+            view = View(top=0.0, left=0.0, tall=float(tall), wide=float(wide))
+            picture = placed(spectrum, view, grid)
+            size = float(np.linalg.norm(picture)) + 1e-9
+            score = np.fft.irfft2(pilot * np.conj(np.fft.rfft2(picture)), (m, m)) / size
+            rows, columns = math.floor(m * (1 - tall)) + 1, math.floor(m * (1 - wide)) + 1
+            inside = score[:rows, :columns]
+            row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+            scored.append((float(inside[row, column]), replace(view, top=row / m, left=column / m)))
+    scored.sort(key=lambda one: -one[0])
+    return [view for _, view in scored]
+
+
+def refined(view: View, spectrum: np.ndarray, drawn: Patterns, grid: Grid) -> View:
+    """The view moved and scaled by little, one number after another, to where the pilot is clearest."""
+
+    def score(one: View) -> float:
+        picture = placed(spectrum, one, grid)
+        return float((picture * drawn.pilot).sum()) / (float(np.linalg.norm(picture)) + 1e-9)
+
+    best, here = score(view), view
+    for step in (0.01, 0.005, 0.0025):
+        for name in ("tall", "wide", "top", "left"):
+            for sign in (1, -1):
+                other = replace(here, **{name: getattr(here, name) + sign * step})
+                if name in ("tall", "wide"):  # scaled about its middle
+                    side = "top" if name == "tall" else "left"
+                    other = replace(other, **{side: getattr(here, side) - sign * step / 2})
+                value = score(other)
+                if value > best:
+                    best, here = value, other
+    return here
+
+
+def read_at(spectrum: np.ndarray, view: View, drawn: Patterns, grid: Grid, tried: int) -> Found:
+    """The likeliest codeword of a view, and its chance."""
+    g = grid.cells
+    finer = dct(2 * g)[:g]
+    band = (finer @ placed(spectrum, view, grid) @ finer.T).ravel()[drawn.place]
+    seen = drawn.directions[1:] @ band
+    payload = decode(seen)
+    along = float((1.0 - 2.0 * encode(payload)) @ seen) / math.sqrt(LENGTH)
+    cosine = along / (float(np.linalg.norm(band)) + 1e-9)
+    left, top, wide, tall = (round(float(one), 3) for one in (view.left, view.top, view.wide, view.tall))
+    return Found(payload=payload, chance=chance(cosine, len(band), tried), crop=(left, top, wide, tall))
+
+
+def placed(spectrum: np.ndarray, view: View, grid: Grid) -> np.ndarray:
+    """The pictures' band, weighted as in the detector, laid where the view says on m x m places, zero around."""
+    down = basis(view.top, view.tall, 2 * grid.cells, spectrum.shape[0])
+    across = basis(view.left, view.wide, 2 * grid.cells, spectrum.shape[1])
+    rows = np.arange(spectrum.shape[0])[:, None] / view.tall
+    columns = np.arange(spectrum.shape[1])[None] / view.wide
+    radius = np.hypot(rows, columns) / grid.band[1]
+    weights = np.where((radius * grid.band[1] >= grid.band[0]) & (radius <= 1), radius**2, 0)
+    return down @ (spectrum * weights).astype(np.float32) @ across.T
+
+
+@cache
+def places(m: int) -> np.ndarray:
+    return (np.arange(m) + 0.5) / m
+
+
+def basis(start: float, length: float, m: int, count: int) -> np.ndarray:
+    """(m count): cosines of a picture that lies from `start` on for `length` of a line of m places."""
+    inside = (places(m) - start) / length
+    waves = np.cos(np.pi * inside[:, None] * np.arange(count)[None])
+    waves[(inside < 0) | (inside > 1)] = 0
+    return waves.astype(np.float32)
