@@ -246,5 +246,11 @@ def test_a_backup_restores(local: tuple[TestClient, Worker, Service], tmp_path: 
         data = again.get(f"/v1/videos/{job}/content").content
         check = again.post("/v1/content_provenance_checks", files={"file": ("a", data)}).json()
         assert check["claimed_by"].startswith("sorairo") and check["claims"]["prompt"] == WORDS
+        results = {one["type"]: one for one in check["results"]}
+        assert (results["c2pa"]["outcome"], results["c2pa"]["validation_state"]) == ("detected", "trusted")
+        assert results["sorairo_index"]["video"] == job and not results["sorairo_index"]["mirrored"]
+        assert results["sorairo_mark"]["outcome"] == "not_detected"  # 64 pixels are too few for it
+        parsed = openai.types.ContentProvenanceCheck.construct(**check)
+        assert parsed.results[0].type == "c2pa" and parsed.created_at > 0
         plan = again.get(f"/v1/sorairo/plan/{job}").json()
         assert plan["plan"]["spans"][0]["text"] == WORDS and json.dumps(plan["record"])

@@ -39,6 +39,8 @@ from sorairo.cli.show import show
 from sorairo.cli.train import train
 from sorairo.cli.verify import EXAMPLES as VERIFY_EXAMPLES
 from sorairo.cli.verify import verify
+from sorairo.cli.whose import EXAMPLES as WHOSE_EXAMPLES
+from sorairo.cli.whose import whose
 from sorairo.version import VERSION
 
 __all__ = ["app", "run"]
@@ -66,6 +68,7 @@ app.command(epilog=picture.EXAMPLES)(picture.picture)
 app.command(epilog=EXPAND_EXAMPLES)(expand)
 app.command()(show)
 app.command(epilog=VERIFY_EXAMPLES)(verify)
+app.command(epilog=WHOSE_EXAMPLES)(whose)
 app.command()(train)
 app.command()(export)
 app.command(epilog=SERVE_EXAMPLES)(serve)

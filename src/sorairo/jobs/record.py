@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,20 @@ import numpy as np
 
 from sorairo.jobs.making import Making, claims_of
 from sorairo.jobs.plans import SOFTWARE, plan_to_dict
-from sorairo.safety.identity import can_sign
+from sorairo.safety.fingerprints import Fingerprint, can_hash, fingerprint
+from sorairo.safety.identity import can_sign, mark_key
+from sorairo.safety.index import LocalIndex
+from sorairo.safety.mark import SMALLEST, embed
 from sorairo.types import Plan, Sample, UserError
 from sorairo.version import VERSION
 from sorairo.video.fonts import missing_note
 from sorairo.video.sheet import check_sheet, contact_sheet
 from sorairo.video.write import check_writable, write_video
 
-__all__ = ["Clip", "check_outputs", "clip_of", "record_of", "words_of", "write", "write_sheet"]
+__all__ = ["Clip", "Remember", "check_outputs", "clip_of", "record_of", "words_of", "write", "write_sheet"]
+
+
+Remember = Callable[[Path, Fingerprint, int | None], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,12 +89,45 @@ def record_of(sample: Sample, outputs: Iterable[Path] = ()) -> dict[str, Any]:
     }
 
 
-def write(sample: Sample, path: Path, outputs: Iterable[Path] = ()) -> dict[str, Any]:
-    """Write a sample, whole or not at all, and return the record that it holds. Raises UserError."""
+def write(
+    sample: Sample, path: Path, outputs: Iterable[Path] = (), remember: Remember | None = None
+) -> dict[str, Any]:
+    """Write a sample, whole or not at all, and return the record that it holds. Raises UserError.
+
+    remember: is given the path, the hashes of the frames and the mark's number; None puts them into this user's index.
+    """
     record = record_of(sample, [*outputs, path])
+    video, number = sample.video, None
+    if isinstance(sample, Clip) and sample.making.mark and min(video.size) >= SMALLEST:
+        number = int(hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8], 16)
+        record["mark"] = f"{number:08x}"
+        video = replace(video, frames=with_mark(sample, number))
     track = sample.track if isinstance(sample, Clip) else None
-    write_video(sample.video, path, record, track=track, seal=sealed(sample, record, path))
+    write_video(video, path, record, track=track, seal=sealed(sample, record, path))
+    if can_hash():
+        try:
+            (remember or into_index)(path, fingerprint(video), number)
+        except UserError as error:  # the file is made, and whole
+            logging.getLogger(__name__).warning("%s is not in the index: %s", path, error)
     return record
+
+
+def with_mark(sample: Clip, number: int) -> np.ndarray:
+    """The frames (t h w 3) with the invisible mark, but for those that were given and are promised to stay."""
+    frames, key = sample.video.frames, mark_key()
+    assert key is not None
+    new = np.ones(len(frames), bool)
+    if sample.upscale is None:
+        for known in sample.plan.known:
+            if known.hold == 1 and known.region is None:
+                new[known.at : known.at + len(known.video)] = False
+    made = frames.copy()
+    made[new] = embed(frames[new], number, key) if new.any() else frames[new]
+    return made
+
+
+def into_index(path: Path, prints: Fingerprint, mark: int | None) -> None:
+    LocalIndex().add(str(path.absolute()), prints, mark)
 
 
 def sealed(sample: Sample, record: dict[str, Any], path: Path) -> Callable[[Path], None] | None:

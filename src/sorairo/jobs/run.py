@@ -19,7 +19,7 @@ from sorairo.jobs.enlarge import doubled
 from sorairo.jobs.making import UNSIGNED, making_of
 from sorairo.jobs.models import Models
 from sorairo.jobs.prepare import Job, Wanted, job_of, wanted
-from sorairo.jobs.record import Clip, check_outputs, clip_of, write, write_sheet
+from sorairo.jobs.record import Clip, Remember, check_outputs, clip_of, write, write_sheet
 from sorairo.jobs.request import Request
 from sorairo.jobs.words import Rewrites
 from sorairo.nn import together
@@ -55,6 +55,7 @@ def run(
     preview: Preview | None = None,
     say: Say | None = None,
     policy: OperatorPolicy | None = None,
+    remember: Remember | None = None,
 ) -> Iterator[Result]:
     """Make the videos of a request, and yield a Result when its file is on disk.
 
@@ -62,6 +63,7 @@ def run(
     told (stage, done, of); stages are load, text, denoise, decode, upscale, encode. cancelled is asked before
     each stage and at every denoising step. preview: (latents 1 c t h w of the video as foreseen, step), at every step;
     `model.codec` decodes them. say: a sentence for the user. policy: None takes the operator's.
+    remember: see `record.write`.
 
     Under torchrun all processes call this alike and make each clip together; the leading one alone writes and yields.
 
@@ -76,7 +78,7 @@ def run(
     want = wanted(request, policy=policy)
     tell, sentence = progress or _ignore, say or _ignore
     stop = cancelled or (lambda: False)
-    return _made(want, models, list(outputs), sheet, tell, stop, preview, sentence)
+    return _made(want, models, list(outputs), sheet, tell, stop, preview, sentence, remember)
 
 
 def _made(
@@ -88,6 +90,7 @@ def _made(
     stop: Callable[[], bool],
     preview: Preview | None,
     say: Say,
+    remember: Remember | None,
 ) -> Iterator[Result]:
     check(stop)
     for source in want.sources:
@@ -101,7 +104,7 @@ def _made(
         want.sources[0].check_unchanged()
         check(stop)
         tell("encode", 0, 1)
-        record = write(clip, outputs[0], [*outputs, *([sheet] if sheet else [])])
+        record = write(clip, outputs[0], [*outputs, *([sheet] if sheet else [])], remember)
         tell("encode", 1, 1)
         yield Result(path=outputs[0], sample=clip, record=record, rewrites=[])
         if sheet and (note := write_sheet(sheet, [clip])):
@@ -120,7 +123,7 @@ def _made(
             continue
         path = outputs[done]
         tell("encode", done, len(outputs))
-        record = write(clip, path, targets)
+        record = write(clip, path, targets, remember)
         if sheet:
             made.append(clip)
         tell("encode", done + 1, len(outputs))
@@ -153,7 +156,7 @@ def clips(
     scale, said = want.request.upscale, False
     files = [source.path for source in want.sources if source.frames is None]
     loras = [parse_lora(one).path for one in want.request.lora]
-    making = making_of(want.request.verb, model.folder, files, loras)
+    making = making_of(want.request.verb, model.folder, files, loras, want.policy.rules.mark)
     for source in want.sources:
         source.check_unchanged()  # what was read for the credentials is what was read for the frames
     made = samples(

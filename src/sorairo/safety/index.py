@@ -1,4 +1,4 @@
-"""The index of everything that was made: hashes of frames and the mark's number, a row a file; in memory, and in SQLite.
+"""The index of everything that was made: hashes of frames and the mark's number, a row a file.
 
 The command line keeps it beside its keys; a server keeps the same rows in its own database.
 """
@@ -14,11 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sorairo.safety.fingerprints import RATE, Fingerprint, Match, agreement, fingerprint, nearest
+from sorairo.safety.fingerprints import Fingerprint, Match, Query, agreement, nearest
 from sorairo.safety.identity import provenance_folder
-from sorairo.types import UserError, Video
+from sorairo.types import UserError
 
 __all__ = ["Entry", "Index", "LocalIndex"]
+
+LOOKED, FEW = 16, 4
+"""Frames of a query that are looked up in the whole index; of each crop that is tried."""
 
 TABLE = """create table if not exists made (
     number integer primary key autoincrement, name text not null, created real not null, mark integer,
@@ -27,7 +30,7 @@ TABLE = """create table if not exists made (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """A file that was made. name: its path, or a job's id. created: seconds since 1970. mark: its number, if it has one.
+    """A file that was made. name: its path, or a job's id. created: seconds since 1970. mark: its number, if any.
     print: hashes of its frames."""
 
     name: str
@@ -43,7 +46,8 @@ class Entry:
     def of_blobs(cls, name: str, created: float, mark: int | None, times: bytes, hashes: bytes) -> Entry:
         """The entry of a row."""
         prints = Fingerprint(
-            times=np.frombuffer(times, "<f4"), hashes=np.frombuffer(hashes, "<u8").astype(np.uint64).reshape(-1, 4)
+            times=np.frombuffer(times, "<f4"),
+            hashes=np.frombuffer(hashes, "<u8").astype(np.uint64).reshape(-1, 4),
         )
         return cls(name=name, created=created, mark=mark, print=prints)
 
@@ -61,7 +65,8 @@ class Index:
         """Add entries."""
         self._waiting += entries
 
-    def _settle(self) -> None:
+    def settle(self) -> int:
+        """Put what was added where it is searched, and return how many frames there are; a search does it too."""
         if self._waiting:
             first = len(self.entries)
             self.entries += self._waiting
@@ -70,23 +75,27 @@ class Index:
             self._hashes = np.concatenate([self._hashes, *(one.print.hashes for one in self._waiting)])
             self._clips = np.concatenate([self._clips, np.repeat(numbers, counts)])
             self._waiting = []
+        return len(self._clips)
 
-    def whose(self, video: Video, mirrored: bool = True) -> list[tuple[Entry, Match]]:
-        """The entries that a video is likely a copy of, the likeliest first. mirrored: its mirror image too."""
-        self._settle()
-        found: list[Match] = []
-        for flipped in (False, True) if mirrored else (False,):
-            query = fingerprint(video, flipped, 4 * RATE)
-            for clip in nearest(query, self._hashes, self._clips):
-                match = agreement(query, self.entries[clip].print, clip, flipped)
-                if match is not None:
-                    found.append(match)
-        found.sort(key=lambda one: (-round(one.share, 1), one.distance))
-        return [(self.entries[one.clip], one) for one in found]
+    def whose(self, query: Query) -> list[tuple[Entry, Match]]:
+        """The entries that a query is likely a copy of, the likeliest first. Crops are tried where nothing else is."""
+        self.settle()
+        found = self._searched(query.plain, False, LOOKED) + self._searched(query.mirrored, True, LOOKED)
+        for crop in () if found else query.crops:
+            found += self._searched(crop, False, FEW)
+        best: dict[int, Match] = {}
+        for one in sorted(found, key=lambda one: (-round(one.share, 1), one.distance)):
+            best.setdefault(one.clip, one)
+        return [(self.entries[clip], one) for clip, one in best.items()]
+
+    def _searched(self, prints: Fingerprint, mirrored: bool, frames: int) -> list[Match]:
+        clips = nearest(prints, self._hashes, self._clips, frames)
+        found = [agreement(prints, self.entries[clip].print, clip, mirrored) for clip in clips]
+        return [one for one in found if one is not None]
 
     def marked(self, payload: int) -> list[Entry]:
         """The entries whose mark has this number."""
-        self._settle()
+        self.settle()
         return [one for one in self.entries if one.mark == payload]
 
 
@@ -120,7 +129,9 @@ class LocalIndex:
                 rows = database.execute("select name, created, mark, times, hashes from made order by number")
                 index.add(Entry.of_blobs(*row) for row in rows)
         except (sqlite3.Error, ValueError) as error:
-            raise UserError(f"{self.path} cannot be read ({error}); move it away and a new one begins.") from error
+            raise UserError(
+                f"{self.path} cannot be read ({error}); move it away and a new one begins."
+            ) from error
         return index
 
     def _open(self) -> sqlite3.Connection:

@@ -43,6 +43,7 @@ class Rules:
     categories: dict[str, Rule]
     blocklist: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pictures: str = "allow"
+    mark: str = "auto"
     audit: Path | None = None
     keep: float | None = None
 
@@ -108,7 +109,7 @@ def parsed(data: bytes, where: str, default: Rules | None) -> Rules:
         values = tomllib.loads(data.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{where} is not TOML ({error}); mend it.") from error
-    known_only(values, ("version", "categories", "blocklist", "pictures", "audit"), where)
+    known_only(values, ("version", "categories", "blocklist", "pictures", "provenance", "audit"), where)
     version = values.get("version")
     if not isinstance(version, str) or not version.strip() or len(version) > 64:
         raise UserError(f'{where} needs a version of up to 64 letters, such as version = "2026-11-27".')
@@ -126,6 +127,11 @@ def parsed(data: bytes, where: str, default: Rules | None) -> Rules:
     missing = pictures.get("missing", default.pictures if default else "allow")
     if missing not in ("allow", "block"):
         raise UserError(f"{where}: missing under [pictures] is allow or block, not {missing!r}.")
+    provenance = table(values, "provenance", where)
+    known_only(provenance, ("mark",), f"{where}, [provenance]")
+    mark = provenance.get("mark", default.mark if default else "auto")
+    if mark not in ("auto", "on", "off"):
+        raise UserError(f"{where}: mark under [provenance] is auto, on or off, not {mark!r}.")
     audit = table(values, "audit", where)
     known_only(audit, ("folder", "keep_days"), f"{where}, [audit]")
     folder, keep = audit.get("folder"), audit.get("keep_days")
@@ -138,6 +144,7 @@ def parsed(data: bytes, where: str, default: Rules | None) -> Rules:
         categories=rules,
         blocklist=blocklist,
         pictures=missing,
+        mark=mark,
         audit=Path(folder).expanduser() if folder else None,
         keep=keep,
     )

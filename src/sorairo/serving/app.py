@@ -25,6 +25,7 @@ from sorairo.serving.errors import ApiError, body_of
 from sorairo.serving.housekeeping import Housekeeper
 from sorairo.serving.inputs import Inputs
 from sorairo.serving.limits import BodyLimit, Pace, TooLarge, TooSlow, check_host, check_origin
+from sorairo.serving.made import MadeIndex
 from sorairo.serving.metrics import Metrics
 from sorairo.serving.moderation import moderation
 from sorairo.serving.routes import (
@@ -73,6 +74,7 @@ def create_app(settings: Settings, *, housekeeping: bool = True) -> FastAPI:
         store=store,
         inputs=Inputs(settings, database, store),
         metrics=Metrics(),
+        made=MadeIndex(database),
     )
     keeper = Housekeeper(here)
 

@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,16 @@ OUT = 64 * 2**20
 
 
 def main() -> None:
-    """MEMORY CPU inspect FILE THUMBNAIL, or MEMORY CPU pictures FILE THUMBNAIL SPRITESHEET."""
+    """MEMORY CPU inspect FILE THUMBNAIL, or pictures FILE THUMBNAIL SPRITESHEET, or likeness FILE."""
     limit(resource.RLIMIT_AS, int(sys.argv[1]))
     limit(resource.RLIMIT_CPU, int(sys.argv[2]))
     limit(resource.RLIMIT_FSIZE, OUT)
     os.nice(5)
-    tasks: dict[str, Callable[..., dict[str, Any]]] = {"inspect": inspect, "pictures": pictures}
+    tasks: dict[str, Callable[..., dict[str, Any]]] = {
+        "inspect": inspect,
+        "pictures": pictures,
+        "likeness": likeness,
+    }
     path = Path(sys.argv[4])
     try:
         answer = tasks[sys.argv[3]](*map(Path, sys.argv[4:]))
@@ -87,6 +92,20 @@ def pictures(path: Path, thumbnail: Path, spritesheet: Path) -> dict[str, Any]:
         sheet.paste(small, (width * (index % columns), height * (index // columns)))
     sheet.save(spritesheet, "JPEG", quality=90)
     return {}
+
+
+def likeness(path: Path) -> dict[str, Any]:
+    """The invisible mark, and the hashes of frames by which a copy is known."""
+    from sorairo.safety.fingerprints import can_hash, query_of
+    from sorairo.safety.identity import mark_key
+    from sorairo.safety.mark import detect
+
+    video, key = read_video(path), mark_key(create=False)
+    found = detect(video.frames[:: max(1, len(video) // 64)], key) if key else None
+    return {
+        "mark": asdict(found) if found else None,
+        "query": query_of(video).to_dict() if can_hash() else None,
+    }
 
 
 def save_small(frame: np.ndarray, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sorairo.types import UserError
 
-__all__ = ["inspect", "pictures"]
+__all__ = ["inspect", "likeness", "pictures"]
 
 SECONDS = 60
 MEMORY, CPU = 3 * 2**30, 50
@@ -28,6 +28,11 @@ def inspect(path: Path, thumbnail: Path | None = None) -> dict[str, Any]:
 def pictures(path: Path, thumbnail: Path, spritesheet: Path) -> None:
     """The thumbnail (.webp) and the spritesheet (.jpg) of a clip. Raises UserError."""
     _child("pictures", path, thumbnail, spritesheet)
+
+
+def likeness(path: Path) -> dict[str, Any]:
+    """{mark, query} of a picture or clip: see `safety/whose`. Raises UserError for what cannot be read."""
+    return _child("likeness", path)
 
 
 def _child(*words: str | Path) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from sqlalchemy import and_, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from sorairo.safety.index import Entry
 from sorairo.serving.database import Database, new_id
-from sorairo.serving.tables import Character, Delivery, Endpoint, Event, Job
+from sorairo.serving.tables import Character, Delivery, Endpoint, Event, Job, Made
 
 __all__ = ["ENDS", "Lease", "Lost", "Queue", "announce", "position", "positions"]
 
@@ -107,12 +108,16 @@ class Queue:
             self._change(session, lease, values)
             return bool(session.scalars(select(Job.cancel).where(Job.id == lease.job)).one())
 
-    def deliver(self, lease: Lease, folder: str, **columns: Any) -> None:
-        """The job is done and its files lie in `folder` of the store. Raises Lost."""
+    def deliver(self, lease: Lease, folder: str, made: Entry | None = None, **columns: Any) -> None:
+        """The job is done and its files lie in `folder` of the store. made: for the index. Raises Lost."""
         with self.database.write() as session:
             now = self.database.now(session)
             done = {"status": "completed", "progress": 100, "stage": None, "lease": None, "finished": now}
             self._change(session, lease, {**done, "expires": now + self.expiry, "folder": folder, **columns})
+            if made is not None:
+                times, hashes = made.blobs()
+                row = {"created": now, "mark": made.mark, "times": times, "hashes": hashes}
+                session.add(Made(job=lease.job, project=lease.project, **row))
             announce(session, lease.project, "video.completed", lease.job, now)
 
     def fail(self, lease: Lease, code: str, message: str) -> None:

@@ -15,6 +15,7 @@ from sorairo.serving.database import Database
 from sorairo.serving.errors import ApiError
 from sorairo.serving.inputs import Inputs
 from sorairo.serving.keys import LOCAL, Caller, find_key
+from sorairo.serving.made import MadeIndex
 from sorairo.serving.metrics import Metrics
 from sorairo.serving.moderation import check_wish, policy_here
 from sorairo.serving.settings import Settings
@@ -34,6 +35,7 @@ class Service:
     store: Store
     inputs: Inputs
     metrics: Metrics
+    made: MadeIndex
 
     @property
     def policy(self) -> OperatorPolicy:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Float, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-__all__ = ["Base", "Batch", "Character", "Delivery", "Endpoint", "Event", "File", "Job", "Key", "Once"]
+__all__ = [
+    "Base",
+    "Batch",
+    "Character",
+    "Delivery",
+    "Endpoint",
+    "Event",
+    "File",
+    "Job",
+    "Key",
+    "Made",
+    "Once",
+]
 
 NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
@@ -186,3 +198,15 @@ class Batch(Base):
     note: Mapped[dict[str, Any]]
     created: Mapped[float]
     finished: Mapped[float | None]
+
+
+class Made(Base):
+    """What a finished job's output looks like, kept when the job is deleted: hashes of frames, see safety/index."""
+
+    __tablename__ = "made"
+    job: Mapped[str] = mapped_column(String(64), unique=True)
+    project: Mapped[str] = mapped_column(String(64))
+    created: Mapped[float]
+    mark: Mapped[int | None] = mapped_column(BigInteger)
+    times: Mapped[bytes] = mapped_column(LargeBinary)
+    hashes: Mapped[bytes] = mapped_column(LargeBinary)

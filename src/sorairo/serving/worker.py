@@ -20,6 +20,7 @@ from sorairo.jobs.making import sign_copy
 from sorairo.jobs.models import Models
 from sorairo.jobs.request import Request
 from sorairo.jobs.run import Result, run
+from sorairo.safety.index import Entry
 from sorairo.safety.policy import OperatorPolicy
 from sorairo.serving.catalog import OFFICIAL, without_folders
 from sorairo.serving.database import Database
@@ -135,6 +136,7 @@ class Worker:
             made = Path("image.png" if still else "video.mp4")
             watch.scratch = folder
             policy = watch.policy = policy_here(self.settings).called(lease.key)
+            entries: list[Entry] = []
             (result,) = run(
                 request,
                 self.models,
@@ -144,6 +146,9 @@ class Worker:
                 preview=watch.preview,
                 say=watch.notes.append,
                 policy=policy,
+                remember=lambda path, prints, mark: entries.append(
+                    Entry(name=lease.job, created=0.0, mark=mark, print=prints)
+                ),
             )
             outputs = [made, Path("thumbnail.webp"), Path("spritesheet.jpg")]
             pictures(made, outputs[1], outputs[2])
@@ -152,7 +157,7 @@ class Worker:
             if still:  # also as a clip of one frame, for those who asked for a video
                 from sorairo.jobs.record import write
 
-                write(result.sample, Path("video.mp4"))
+                write(result.sample, Path("video.mp4"), remember=lambda *known: None)
                 outputs.append(Path("video.mp4"))
             target = f"jobs/{lease.job}/{lease.token}"
             self.queue.beat(lease)  # whoever slept past the lease writes nothing
@@ -160,7 +165,7 @@ class Worker:
                 self.store.put(path, f"{target}/{path.name}")
             facts = facts_of(result, watch.notes)
             size = lease.size if lease.size in OFFICIAL else facts["size"]
-            self.queue.deliver(lease, target, facts=facts, size=size)
+            self.queue.deliver(lease, target, entries[0] if entries else None, facts=facts, size=size)
             for token in range(1, lease.token):  # what workers that were killed left
                 self.store.remove(f"jobs/{lease.job}/{token}")
             log.info("job %s is done", lease.job)

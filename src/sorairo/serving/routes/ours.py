@@ -13,7 +13,7 @@ from sorairo.jobs.request import ARGS
 from sorairo.serving import catalog, wishes
 from sorairo.serving.errors import ApiError, missing
 from sorairo.serving.inputs import own
-from sorairo.serving.media import inspect
+from sorairo.serving.provenance import checked
 from sorairo.serving.routes.videos import clean, made
 from sorairo.serving.service import FORM, Content, Here, Who, json_body
 from sorairo.serving.tables import File, Job
@@ -22,7 +22,6 @@ __all__ = ["checks", "router"]
 
 router = APIRouter(prefix="/v1/sorairo", tags=["sorairo"])
 checks = APIRouter(tags=["sorairo"])
-CLAIMS = ("prompt", "seed", "size", "frames", "fps", "model", "software")
 TEXT = {"type": "string"}
 
 
@@ -84,18 +83,14 @@ def verb(verb: str, call: Call, here: Here, who: Who, body: Content) -> dict[str
 
 @checks.post("/v1/content_provenance_checks", openapi_extra=json_body(file=FORM))
 def provenance(here: Here, who: Who, body: Content) -> dict[str, Any]:
-    """What a file claims of how it was made. A claim is no proof: whoever can write a file can write this."""
-    from sorairo.video.read import read_metadata
+    """Whether this server made a file: its credentials, its invisible mark, and copies by the look of their frames.
 
+    What is found of other projects is said without their ids.
+    """
     sent = body.uploads.get("file")
     if sent is None:
         raise ApiError(400, "file is missing; send it as multipart/form-data.", param="file")
     with tempfile.TemporaryDirectory(prefix="sorairo-") as folder:
         path = Path(folder) / "file"
         path.write_bytes(sent.data)
-        inspect(path)
-        record = read_metadata(path)
-    software = record.get("software")
-    ours = isinstance(software, str) and software.split(" ")[0] == "sorairo"
-    claims = {name: record[name] for name in CLAIMS if name in record} if ours else {}
-    return {"object": "content_provenance_check", "claimed_by": software if ours else None, "claims": claims}
+        return checked(here, who.project, path)
