@@ -89,11 +89,11 @@ def test_whose(command: object, tmp_path: Path, tiny_folder: Path) -> None:  # n
     from sorairo.video import read_video
 
     video = read_video("made.mp4")
-    write_video(Video(frames=video.frames[:, :, ::-1], fps=video.fps), "copy.gif")
-    done = ran("whose", "copy.gif", "--json")
+    write_video(Video(frames=video.frames[:, :, ::-1], fps=video.fps), "copy.mp4")
+    done = ran("whose", "copy.mp4", "--json")
     first = json.loads(done.out)["found"][0]
     assert done.code == 0 and Path(first["path"]).name == "made.mp4" and first["mirrored"]
-    assert "made.mp4" in ran("whose", "copy.gif").out
+    assert "made.mp4" in ran("whose", "copy.mp4").out
     write_video(clip_of(5), "other.mp4")
     assert ran("whose", "other.mp4").code == 4
     assert ran("whose", "other.mp4", "--index", "none.db").code == 2

@@ -155,8 +155,10 @@ def clips(
     """The videos of a job, upscaled if requested, with their sound, not yet written."""
     scale, said = want.request.upscale, False
     files = [source.path for source in want.sources if source.frames is None]
-    loras = [parse_lora(one).path for one in want.request.lora]
-    making = making_of(want.request.verb, model.folder, files, loras, want.policy.rules.mark)
+    request = want.request
+    files_beside = (request.vae, request.text_encoder, request.image_encoder)
+    more = [parse_lora(one).path for one in request.lora] + [Path(one) for one in files_beside if one]
+    making = making_of(request.verb, model.folder, files, more, want.policy.rules.mark)
     for source in want.sources:
         source.check_unchanged()  # what was read for the credentials is what was read for the frames
     made = samples(
