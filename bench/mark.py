@@ -23,6 +23,7 @@ from PIL import Image, ImageFilter
 
 from sorairo.jobs.request import parsed_size
 from sorairo.safety import mark
+from sorairo.safety.mark_search import detect
 from sorairo.worlds.studio import Studio
 
 SEED = 900_000
@@ -162,7 +163,7 @@ def main() -> None:
             for name, (slow, attack) in rows.items():
                 if slow and index >= chosen.hard:
                     continue
-                found = mark.detect(attack(marked), key)
+                found = detect(attack(marked), key)
                 tried[name] += 1
                 right[name] += found is not None and found.payload == payload
             cells = mark.cells_of((clip @ mark.LUMA).mean(0), grid)

@@ -15,7 +15,8 @@ import sorairo
 from sorairo.jobs.record import clip_of, write
 from sorairo.safety.code import LENGTH, decode, encode
 from sorairo.safety.identity import mark_key
-from sorairo.safety.mark import chance, detect, embed
+from sorairo.safety.mark import chance, embed
+from sorairo.safety.mark_search import detect
 from sorairo.types import Known, Plan, Sample, Span, Video
 from sorairo.video import read_metadata, read_video
 
@@ -106,9 +107,9 @@ def test_the_code_mends_errors() -> None:
 def test_a_file_is_marked_where_frames_are_new(tmp_path: Path, tiny_folder: Path) -> None:
     """Known frames stay as they were given; the number is in the record."""
     assert sorairo.load(tiny_folder, "fp32").generate("a red ball", frames=1, steps=1).making.mark
-    video = Video(frames=scene(96, 8), fps=8.0)
+    video = Video(frames=scene(192, 8), fps=8.0)
     known = Known(video=video.part(0, 4))
-    plan = Plan(size=(96, 96), frames=8, fps=8.0, spans=(Span(text="a"),), seed=0, known=(known,))
+    plan = Plan(size=(192, 192), frames=8, fps=8.0, spans=(Span(text="a"),), seed=0, known=(known,))
     clip = clip_of(Sample(video=video, plan=plan, model="other"))
     marks = {}
     for name, on in (("on.gif", True), ("off.gif", False)):

@@ -41,7 +41,7 @@ def whose(
     from sorairo.safety.fingerprints import query_of
     from sorairo.safety.identity import mark_key
     from sorairo.safety.index import LocalIndex
-    from sorairo.safety.mark import detect
+    from sorairo.safety.mark_search import detect
     from sorairo.safety.whose import answered
     from sorairo.types import UserError
     from sorairo.video.read import read_video

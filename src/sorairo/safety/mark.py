@@ -23,7 +23,7 @@ from PIL import Image
 
 from sorairo.safety.code import BITS, LENGTH, decode, encode
 
-__all__ = ["SMALLEST", "Found", "detect", "embed"]
+__all__ = ["SMALLEST", "Found", "embed"]
 
 SMALLEST = 96
 """Pixels of the shorter side below which a frame is not marked."""
@@ -155,24 +155,6 @@ def least(had: np.ndarray, boost: np.ndarray, energy: float) -> np.ndarray:
         spent = float((np.clip(middle * boost - had, 0.0, most) ** 2).sum())
         low, high = (middle, high) if spent < energy else (low, middle)
     return np.clip(low * boost - had, 0.0, most)
-
-
-def detect(frames: np.ndarray, key: bytes, *, search: bool = True) -> Found | None:
-    """The mark of frames uint8 (t h w 3), whole, scaled, cropped or mirrored; None where there is none.
-
-    search: also for crops and mirrored pictures, which takes a second or so.
-    """
-    luma = np.zeros(frames.shape[1:3], np.float32)
-    for frame in frames:
-        luma += frame @ LUMA
-    luma /= len(frames)
-    whole = [read(cells_of(luma, grid), key, grid, 2) for grid in GRIDS]
-    best = min(whole, key=lambda found: found.chance)
-    if best.chance < FALSE_ALARMS or not search:
-        return best if best.chance < FALSE_ALARMS else None
-    from sorairo.safety.mark_search import searched
-
-    return searched(luma, key)
 
 
 def read(cells: np.ndarray, key: bytes, grid: Grid, tried: int) -> Found:

@@ -1,4 +1,4 @@
-"""Find the mark in pictures that were cropped or mirrored: where in the original frame they lie.
+"""Find the mark in pictures, also in those that were cropped or mirrored: where in the original frame they lie.
 
 The first secret direction, the pilot, is correlated with the pictures at every place (by FFT) for every size of crop.
 The clearest places are refined, and the code is read there. The pilot is independent of the code's directions, so the
@@ -16,9 +16,21 @@ from functools import cache
 import numpy as np
 
 from sorairo.safety.code import LENGTH, decode, encode
-from sorairo.safety.mark import FALSE_ALARMS, GRIDS, Found, Grid, Patterns, chance, dct, patterns
+from sorairo.safety.mark import (
+    FALSE_ALARMS,
+    GRIDS,
+    LUMA,
+    Found,
+    Grid,
+    Patterns,
+    cells_of,
+    chance,
+    dct,
+    patterns,
+    read,
+)
 
-__all__ = ["searched"]
+__all__ = ["detect"]
 
 SCALES = np.arange(1.0, 0.695, -0.02)
 """Sides of the crop as fractions of the original's."""
@@ -34,6 +46,22 @@ class View:
     left: float
     tall: float
     wide: float
+
+
+def detect(frames: np.ndarray, key: bytes, *, search: bool = True) -> Found | None:
+    """The mark of frames uint8 (t h w 3), whole, scaled, cropped or mirrored; None where there is none.
+
+    search: also for crops and mirrored pictures, which takes a second or so.
+    """
+    luma = np.zeros(frames.shape[1:3], np.float32)
+    for frame in frames:
+        luma += frame @ LUMA
+    luma /= len(frames)
+    whole = [read(cells_of(luma, grid), key, grid, 2) for grid in GRIDS]
+    best = min(whole, key=lambda found: found.chance)
+    if best.chance < FALSE_ALARMS or not search:
+        return best if best.chance < FALSE_ALARMS else None
+    return searched(luma, key)
 
 
 def searched(luma: np.ndarray, key: bytes) -> Found | None:

@@ -98,7 +98,7 @@ def likeness(path: Path) -> dict[str, Any]:
     """The invisible mark, and the hashes of frames by which a copy is known."""
     from sorairo.safety.fingerprints import can_hash, query_of
     from sorairo.safety.identity import mark_key
-    from sorairo.safety.mark import detect
+    from sorairo.safety.mark_search import detect
 
     video, key = read_video(path), mark_key(create=False)
     found = detect(video.frames[:: max(1, len(video) // 64)], key) if key else None
