@@ -80,8 +80,14 @@ def run(
     done = read_outcomes(out) if out.is_file() and not cases else []
     found: list[Outcome] = []
     part = out.with_name(f".{out.name}.part")
+    if part.is_file() and not cases:  # of a run that was killed
+        done += read_outcomes(part)
+        out.write_text("".join(as_line(one) for one in done), encoding="utf-8")
     try:
-        with Server(url, key or os.environ.get(KEY, "")) as server, part.open("w", encoding="utf-8") as file:
+        with (
+            Server(url, key or os.environ.get(KEY, "")) as server,
+            part.open("w", encoding="utf-8", buffering=1) as file,
+        ):
             for one in outcomes(server, tries, done, progress_of(len(tries))):
                 file.write(as_line(one))
                 found.append(one)
