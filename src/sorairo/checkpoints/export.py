@@ -131,6 +131,10 @@ def write_entries(path: Path, source: Source[Any] | Mapping[str, Entry], adapt: 
             raise UserError(
                 f"{entry.path} is in scaled fp8, which no other layout has; export the weights in bf16 or fp16."
             )
+        if entry.form:
+            raise UserError(
+                f"{entry.path} is packed ({entry.form}); only weights that are not can be exported."
+            )
         shell = torch.empty(entry.shape, dtype=entry.dtype, device="meta")
         for new, tensor in adapt(to_ours({name: shell})).items():
             if new in header:

@@ -29,6 +29,7 @@ from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source, codec_source, diffusers_layout, info_of
 from sorairo.checkpoints.memory.available import available_memory
 from sorairo.checkpoints.memory.streaming import load_streamed
+from sorairo.checkpoints.memory.working import entries_part
 from sorairo.checkpoints.original import is_original, original_info, original_layout
 from sorairo.checkpoints.scheduler import Predicts
 from sorairo.checkpoints.tensors import load_weights
@@ -36,6 +37,7 @@ from sorairo.codec.model import Codec, CodecConfig
 from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.nn.causal_conv import channels_innermost
 from sorairo.nn.precision import bf16_pays
+from sorairo.nn.quantised import to_int8
 from sorairo.nn.weights import Blank
 from sorairo.tasks.abilities import Abilities
 from sorairo.text.encoder import TextEncoder
@@ -112,17 +114,21 @@ def load_checkpoint(
 ) -> Checkpoint:
     """The model of that name, out of the package, in that folder, or in that file ("high=FILE,low=FILE" of two).
 
-    dtype: auto (bf16 where the processor computes in it, else fp32), bf16, fp32. umT5 and a CLIP are in bf16
-    unless fp32 is asked for by name. stream, pieces, keep: see MemoryPlan; keep None: as long as the weights fit into
-    the memory that is free now. beside: files for parts of the model. Raises UserError that says what is missing or
-    wrong; nothing is ever unpickled.
+    dtype: auto (bf16 where the processor computes in it, else fp32), bf16, fp32, or int8: the products of the
+    transformer's blocks and of umT5's in 8 bits, the rest as with auto. umT5 and a CLIP are in bf16 unless fp32 is
+    asked for by name. stream, pieces, keep: see MemoryPlan; keep None: as long as the weights fit into the memory that
+    is free now. beside: files for parts of the model. Raises UserError that says what is missing or wrong; nothing is
+    ever unpickled.
     """
     device = torch.device(device)
-    kind = compute_dtype(dtype, device)
+    kind = compute_dtype(dtype, device, int8=True)
     encoders = torch.float32 if dtype in ("fp32", torch.float32) else torch.bfloat16
     layout = open_model(name_or_folder, beside)
     free = available_memory(device)
-    loaders = [partial(_load_transformer, source, kind, device, stream) for source in layout.transformers]
+    int8 = dtype == "int8"
+    loaders = [
+        partial(_load_transformer, source, kind, device, stream, int8) for source in layout.transformers
+    ]
     transformer: Transformer | Experts
     if layout.boundary is None:
         transformer = loaders[0]()
@@ -136,7 +142,7 @@ def load_checkpoint(
         info=layout.info,
         codec=codec,
         transformer=transformer,
-        text=layout.text(encoders, device, stream),
+        text=layout.text(torch.int8 if int8 else encoders, device, stream),
         shift=layout.shift,
         dtype=kind,
         device=device,
@@ -168,7 +174,7 @@ def open_layout(folder: Path) -> Layout:
 def _share_memory(checkpoint: Checkpoint, layout: Layout, free: int | None, keep: bool | None) -> None:
     """Decide, where `keep` does not, whether what is used for a moment stays. free: bytes there were before."""
     parts = (layout.codec, *layout.transformers)
-    weights = sum(e.numel for part in parts for e in part.entries.values()) * checkpoint.dtype.itemsize
+    weights = sum(entries_part("", part.entries).bytes_in(checkpoint.dtype) for part in parts)
     if isinstance(checkpoint.text, UMT5Encoder):
         fits = free is None or weights + checkpoint.text.nbytes < 0.8 * free
         checkpoint.text.keep = fits if keep is None else keep
@@ -192,11 +198,13 @@ def read_info(folder: Path) -> ModelInfo:
 
 
 def _load_transformer(
-    source: Source[TransformerConfig], dtype: torch.dtype, device: torch.device, stream: bool
+    source: Source[TransformerConfig], dtype: torch.dtype, device: torch.device, stream: bool, int8: bool
 ) -> Transformer:
     # the meta device's first use imports a second and a half of torch, which a small model does without
     with torch.device("meta") if stream or source.config.width >= 1024 else Blank():
         transformer = Transformer(source.config)
+    if int8:
+        to_int8(transformer, "blocks")
     if stream:
         load_streamed(transformer, source.entries, source.adapt, dtype, device, where=source.where)
         return transformer
@@ -218,12 +226,17 @@ def load_codec_source(source: Source[CodecConfig], dtype: torch.dtype) -> Codec:
     return codec.to(dtype).eval().requires_grad_(False)
 
 
-def compute_dtype(dtype: str | torch.dtype, device: torch.device | None = None) -> torch.dtype:
-    """The dtype of auto, bf16 or fp32 on a device (None: the CPU). Raises UserError for another word."""
+def compute_dtype(
+    dtype: str | torch.dtype, device: torch.device | None = None, *, int8: bool = False
+) -> torch.dtype:
+    """The dtype of auto, bf16 or fp32 on a device (None: the CPU). Raises UserError for another word.
+
+    int8: whether that word is known too; what is beside its products is as with auto.
+    """
     if isinstance(dtype, torch.dtype):
         return dtype
-    if dtype == "auto":
+    if dtype == "auto" or (int8 and dtype == "int8"):
         return torch.bfloat16 if bf16_pays(device) else torch.float32
     if dtype not in DTYPES:
-        raise UserError(f"dtype must be auto, bf16 or fp32, not {dtype!r}.")
+        raise UserError(f"dtype must be auto, bf16{', fp32 or int8' if int8 else ' or fp32'}, not {dtype!r}.")
     return DTYPES[dtype]

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from sorairo.checkpoints.adapters import wan, wan_codec
+from sorairo.checkpoints.adapters import wan, wan_codec, wan_original
 from sorairo.checkpoints.encoders import load_text, load_vision
 from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import read_index, read_json
@@ -160,7 +160,10 @@ def transformer_source(folder: Path, text_len: int) -> Source[TransformerConfig]
         )
     config = _transformer_config(folder, text_len)
     check_transformer_volume(config, entries, str(folder / "config.json"))
-    return Source(config=config, entries=entries, adapt=wan.from_wan, where=folder)
+    # files that are packed for other programs have the authors' names
+    theirs = any(name.endswith("blocks.0.self_attn.q.weight") for name in entries)
+    adapt = wan_original.from_original if theirs else wan.from_wan
+    return Source(config=config, entries=entries, adapt=adapt, where=folder)
 
 
 def codec_source(folder: Path) -> Source[CodecConfig]:

@@ -19,6 +19,7 @@ from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.tensors import PICKLES, read_tensors, weight_files
 from sorairo.config import parse_json
 from sorairo.nn.lora import Change, Weighted, attach, merge
+from sorairo.nn.quantised import is_quantised, logical_shapes
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
@@ -112,7 +113,7 @@ def _few(names: Sequence[str], limit: int = 5) -> str:
 
 
 def _put(transformer: Transformer, loras: Weighted, apart: bool, keep: bool) -> None:
-    if apart or _streamed(transformer):
+    if apart or is_quantised(transformer) or _streamed(transformer):
         attach(transformer, loras)
     else:
         merge(transformer, loras, keep=keep)
@@ -179,7 +180,7 @@ def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
     UserError, which names them, for changes of other shapes than the module's, and, when strict, for tensors and
     parameters that the module does not have; when not, for a LoRA of which nothing fits.
     """
-    have = {name: parameter.shape for name, parameter in module.named_parameters()}
+    have = {name: torch.Size(shape) for name, shape in logical_shapes(module).items()}
     fit = {name: change for name, change in lora.changes.items() if name in have}
     wrong = [name for name, change in fit.items() if change.shape != have[name]]
     if wrong:

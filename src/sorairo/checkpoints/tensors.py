@@ -1,4 +1,4 @@
-"""Tensors of safetensors files, one at a time: names and shapes are checked before a byte of weights is read."""
+"""Tensors of safetensors and GGUF files, one at a time: names and shapes are checked before weights are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import TypeGuard
 import torch
 from torch import nn
 
+from sorairo.checkpoints.gguf import MAGIC, gguf_tensors, t5_names
 from sorairo.config import parse_json
+from sorairo.nn.quantised import Int8Linear, PackedEmbedding, PackedLinear, logical_shapes
+from sorairo.nn.unpack import FORMS, unpack
 from sorairo.nn.weights import check_finite, index_files
 from sorairo.types import UserError
 
@@ -20,6 +23,7 @@ __all__ = [
     "PICKLES",
     "Entry",
     "load_weights",
+    "pack_layers",
     "read_entry",
     "read_header",
     "read_tensors",
@@ -45,6 +49,7 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 MAX_NDIM = 8
+ASKED = ("first", "embed")  # layers whose weight's dtype is what a model computes in
 HEADER_LIMIT = 100_000_000  # bytes; the format's own
 BLOCK = 1 << 21  # values converted at once, so that a large tensor is never there twice
 
@@ -55,7 +60,8 @@ Adapt = Callable[[Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One tensor of a file. start, stop: its bytes, counted from the file's beginning. scale: what its values are
-    times, one number or one for each row, where the file keeps that apart (scaled.py)."""
+    times, one number or one for each row, where the file keeps that apart (scaled.py). form: how a GGUF file packs it,
+    see nn/unpack.py; None where it does not."""
 
     path: Path
     dtype: torch.dtype
@@ -63,6 +69,7 @@ class Entry:
     start: int
     stop: int
     scale: Entry | None = None
+    form: str | None = None
 
     @property
     def numel(self) -> int:
@@ -70,7 +77,10 @@ class Entry:
 
 
 def read_header(path: Path) -> dict[str, Entry]:
-    """The tensors of a .safetensors file by name, without reading them. Raises UserError where it is damaged."""
+    """The tensors of a .safetensors or .gguf file by name, not yet read. Raises UserError where it is damaged."""
+    if is_gguf(path):
+        tensors = gguf_tensors(path, FORMS)
+        return {t5_names(name): Entry(path=path, **values) for name, values in tensors.items()}
     return _header(path)[0]
 
 
@@ -150,6 +160,12 @@ def _naturals(values: object) -> TypeGuard[list[int]]:
     )
 
 
+def is_gguf(path: Path) -> bool:
+    """By the file's first bytes."""
+    with path.open("rb") as file:
+        return file.read(4) == MAGIC
+
+
 def weight_files(folder: Path, stem: str = "*") -> list[Path]:
     """The .safetensors files of a component's folder: those that an index names, or else the only one.
 
@@ -164,7 +180,7 @@ def weight_files(folder: Path, stem: str = "*") -> list[Path]:
         raise UserError(f"{folder} holds several indexes of weights ({names}); leave one of them.")
     if indexes:
         return index_files(indexes[0])
-    files = sorted(folder.glob(f"{stem}.safetensors"))
+    files = sorted(folder.glob(f"{stem}.safetensors")) or sorted(folder.glob(f"{stem}.gguf"))
     if len(files) > 1:
         names = _few([path.name for path in files])
         raise UserError(
@@ -217,15 +233,29 @@ def load_weights(
     """
     given = weight_entries(source) if isinstance(source, Path) else source
     entries = {name: entry for name, entry in given.items() if not ignore(name)}
+    pack_layers(module, entries, adapt, dtype)
     _check(module, entries, adapt, source if isinstance(source, Path) else where)
     done: set[str] = set()
     state = module.state_dict(keep_vars=True)
     for name, view, release in _views(entries):
+        form = entries[name].form
+        if form and _is_packed(module, ours := _renamed(adapt, name, entries[name])):
+            _put(module, ours, view.view(torch.int8), False)
+            done.add(ours)
+            continue
+        if form:
+            view = unpack(view, form, torch.float32).view(entries[name].shape)
         check_finite(name, view, entries[name].path)
         release()
         if entries[name].scale is not None:
             view = _unscaled(view, entries[name], dtype, release)
         for ours, tensor in adapt({name: view}).items():
+            owner = _owner(module, ours)
+            if isinstance(owner, Int8Linear) and ours.endswith("weight"):
+                owner.fill(tensor)
+                release()
+                done.add(ours)
+                continue
             made = _converted(tensor, dtype, layout, release)
             if ours not in done:
                 _put(module, ours, made, state[ours].requires_grad)
@@ -234,13 +264,51 @@ def load_weights(
                 raise UserError(f"{name} differs from its copy in another block; this form is not supported.")
             else:
                 release()
-    assert done == state.keys()
+    assert done == logical_shapes(module).keys()
+
+
+def pack_layers(
+    module: nn.Module, entries: Mapping[str, Entry], adapt: Adapt, dtype: torch.dtype | None = None
+) -> None:
+    """Exchange the layers of a module whose weights are packed for ones that unpack them at use.
+
+    Others are unpacked as they are loaded: convolutions, layers in 8 bits, and layers whose dtype others ask for.
+    """
+    for name, entry in entries.items():
+        if entry.form is None or len(entry.shape) != 2:
+            continue
+        ours = _renamed(adapt, name, entry)
+        path, _, leaf = ours.rpartition(".")
+        if leaf != "weight" or path.rpartition(".")[2] in ASKED:
+            continue
+        parent, _, last = path.rpartition(".")
+        try:
+            layer, width = module.get_submodule(path), (entry.stop - entry.start) // entry.shape[0]
+        except AttributeError:  # no part of the module; the check of names says so
+            continue
+        if type(layer) is nn.Linear:
+            setattr(module.get_submodule(parent), last, PackedLinear(layer, entry.form, width))
+        elif type(layer) is nn.Embedding:
+            table = PackedEmbedding(layer, entry.form, width, dtype or torch.float32)
+            setattr(module.get_submodule(parent), last, table)
+
+
+def _renamed(adapt: Adapt, name: str, entry: Entry) -> str:
+    """Our name of a tensor; of one that becomes several, the first."""
+    return next(iter(adapt({name: torch.empty(entry.shape, device="meta")})))
+
+
+def _owner(module: nn.Module, name: str) -> nn.Module:
+    return module.get_submodule(name.rpartition(".")[0])
+
+
+def _is_packed(module: nn.Module, name: str) -> bool:
+    return isinstance(_owner(module, name), PackedLinear | PackedEmbedding)
 
 
 def _check(module: nn.Module, entries: Mapping[str, Entry], adapt: Adapt, folder: Path | None) -> None:
     """Names and shapes, from the headers alone."""
-    state = module.state_dict()
-    want = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    state, want = module.state_dict(), logical_shapes(module)
     got: dict[str, tuple[int, ...]] = {}
     extra: list[str] = []
     wrong: list[str] = []
@@ -249,7 +317,7 @@ def _check(module: nn.Module, entries: Mapping[str, Entry], adapt: Adapt, folder
             got[ours] = tuple(tensor.shape)
             if ours not in want:
                 extra.append(name)
-            elif state[ours].is_floating_point() and not entry.dtype.is_floating_point:
+            elif state[ours].is_floating_point() and not (entry.dtype.is_floating_point or entry.form):
                 raise UserError(
                     f"{folder or entry.path}: {name} holds whole numbers ({str(entry.dtype).removeprefix('torch.')}),"
                     " quantised in a way that is not read here; get the weights in bf16, fp16 or fp32."
@@ -288,8 +356,10 @@ def _views(entries: Mapping[str, Entry]) -> Iterator[tuple[str, torch.Tensor, Ca
             if entry.numel == 0:
                 yield name, torch.empty(entry.shape, dtype=entry.dtype), lambda: None
                 continue
-            view = torch.frombuffer(pages, dtype=entry.dtype, count=entry.numel, offset=entry.start)
-            yield name, view.view(entry.shape), _forget(pages, entry.start, entry.stop)
+            count = (entry.stop - entry.start) // entry.dtype.itemsize
+            view = torch.frombuffer(pages, dtype=entry.dtype, count=count, offset=entry.start)
+            shape = entry.shape if entry.form is None else (prod(entry.shape[:-1]), -1)
+            yield name, view.view(shape), _forget(pages, entry.start, entry.stop)
 
 
 def _forget(pages: mmap.mmap, start: int, stop: int) -> Callable[[], None]:

@@ -45,7 +45,7 @@ Frames = Annotated[
     typer.Option(metavar="N", help="Estimate memory for this number of frames.", show_default=False),
 ]
 Count = Annotated[int, typer.Option(metavar="K", help="Estimate memory for this many pictures at once.")]
-Dtype = Annotated[str, typer.Option(metavar="bf16|fp32", help="Estimate memory in this precision.")]
+Dtype = Annotated[str, typer.Option(metavar="bf16|fp32|int8", help="Estimate memory in this precision.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -168,6 +168,7 @@ def needed(repo: str, folder: Path | None, ask: Ask | None, dtype: str) -> dict[
 
     if folder is not None:
         check_complete(folder)
+<<<<<<< HEAD
     place = {"folder": str(folder)} if folder else {}
     return _facts_of(blueprint(repo, folder), repo, ask, dtype) | place
 
@@ -186,8 +187,12 @@ def _facts_of(plan: Blueprint, repo: str, ask: Ask | None, dtype: str) -> dict[s
     from sorairo.checkpoints.folder import compute_dtype
 
     kind, rows = compute_dtype(dtype), []
+=======
+    plan, kind = blueprint(repo, folder), compute_dtype(dtype, int8=True)
+    rows = []
+>>>>>>> d99897f (GGUF of Wan and umT5, packed in memory and unpacked at use; --dtype int8; the memory plan counts both)
     for one in [ask] if ask else plan.asks:
-        kept, freed = plan.needs(one, kind)
+        kept, freed = plan.needs(one, kind, int8=dtype == "int8")
         rows.append({"makes": str(one), "kept": kept, "freed": freed})
     parts = [{"name": p.name, "parameters": p.parameters, "saved_in": p.dtype} for p in plan.parts]
     return {"repo": repo, "parts": parts, "dtype": dtype, "memory": rows}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
-__all__ = ["bf16_pays", "device_name"]
+__all__ = ["bf16_pays", "device_name", "has_int8"]
 
 
 def bf16_pays(device: torch.device | None = None) -> bool:
@@ -23,6 +25,15 @@ def bf16_pays(device: torch.device | None = None) -> bool:
     if has.get("amx_bf16"):
         return True
     return bool(has.get("avx512_bf16")) and not has.get("avx512_fp16")
+
+
+@functools.cache
+def has_int8() -> bool:
+    """Whether this CPU multiplies int8 by an instruction of its own (VNNI, AMX)."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.10
+        return torch.cpu._is_vnni_supported()
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name) for name in ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8", "i8mm"))
 
 
 def device_name(device: torch.device) -> str:

@@ -76,9 +76,9 @@ class Blueprint:
     asks: tuple[Ask, ...]
     stages: Callable[[Ask, torch.dtype], list[Stage]]
 
-    def needs(self, ask: Ask, dtype: torch.dtype) -> tuple[int, int]:
+    def needs(self, ask: Ask, dtype: torch.dtype, *, int8: bool = False) -> tuple[int, int]:
         """(bytes with all weights kept, bytes with each stage's weights freed after it)."""
-        return needs(self.parts, self.stages(ask, dtype), dtype)
+        return needs(self.parts, self.stages(ask, dtype), dtype, int8=int8)
 
 
 def blueprint(
@@ -196,15 +196,14 @@ def layout_blueprint(found: Layout) -> Blueprint:
     folder = found.folder
     config, codec = found.transformers[0].config, found.codec.config
     beside = {part.name: part for part in folder_parts(folder)}
-    saved = {
-        name: entries_part(name, part.entries).dtype
-        for name, part in zip(("transformer", "transformer_2"), found.transformers, strict=False)
-    }
+    transformers = [entries_part("", part.entries) for part in found.transformers]
+    names: tuple[str, ...] = ("transformer", "transformer_2")
+    saved = {name: part.dtype for name, part in zip(names, transformers, strict=False)}
     asks: Sequence[Ask] = WAN22 if codec.patch_size > 1 else WAN21
     if (folder / "sorairo.json").is_file():
         lengths = (1, found.info.default_frames, found.info.max_frames)
         asks = [Ask(size=found.info.sizes[0], frames=frames) for frames in lengths]
-    return video_blueprint(
+    plan = video_blueprint(
         config,
         codec,
         text_part(folder) if found.text_entries is None else umt5_part(found.text_entries),
@@ -213,6 +212,19 @@ def layout_blueprint(found: Layout) -> Blueprint:
         vision=beside.get("image_encoder", CLIP if found.vision else None),
         saved=saved | {"vae": entries_part("vae", found.codec.entries).dtype},
     )
+    named = (replace(part, name=name) for name, part in zip(names, transformers, strict=False))
+    return with_packed(plan, list(named))
+
+
+def with_packed(plan: Blueprint, parts: Sequence[Part]) -> Blueprint:
+    """The blueprint with what stays packed of the parts of those names."""
+    by_name = {part.name: part for part in parts}
+
+    def held(part: Part) -> Part:
+        own = by_name.get(part.name, part)
+        return replace(part, packed=own.packed, packed_bytes=own.packed_bytes, largest=own.largest)
+
+    return replace(plan, parts=tuple(map(held, plan.parts)))
 
 
 def text_part(folder: Path) -> Part:
@@ -232,7 +244,7 @@ def umt5_part(entries: Mapping[str, Entry]) -> Part:
     entries = {name: entry for name, entry in entries.items() if name != "encoder.embed_tokens.weight"}
     part, blocks = entries_part("text_encoder", entries), Counter[int]()
     for name, entry in entries.items():
-        if found := re.match(r"(?:encoder\.block|blocks)\.(\d+)\.", name):
+        if found := re.match(r"(?:encoder\.block|blocks|enc\.blk)\.(\d+)\.", name):
             blocks[int(found[1])] += entry.numel
     away = sum(count for block, count in blocks.items() if block >= HELD)
     return replace(part, streamed=part.parameters - away)

@@ -99,7 +99,8 @@ def load_within(
     """load_checkpoint, and with "8GB" of memory in the way that fits clips of a size and length; `say` is told how."""
     if memory is None:
         return load_checkpoint(model, dtype, beside=beside)
-    plan = plan_for(memory, model, compute_dtype(dtype), size, frames, beside)
+    kind = compute_dtype(dtype, int8=True)
+    plan = plan_for(memory, model, kind, size, frames, beside, int8=dtype == "int8")
     say(str(plan))
     return load_checkpoint(
         model, dtype, stream=plan.stream, pieces=plan.pieces, keep=plan.keep, beside=beside
@@ -113,6 +114,8 @@ def plan_for(
     size: tuple[int, int] | None = None,
     frames: int | None = None,
     beside: Beside | None = None,
+    *,
+    int8: bool = False,
 ) -> MemoryPlan:
     """The plan for a clip of a model that is here, of its own size and its longest if None. Raises UserError."""
     limit = parse_memory(memory)
@@ -123,20 +126,23 @@ def plan_for(
     folder = find_folder(model)
     info = read_info(folder)
     ask = Ask(size=size or info.sizes[0], frames=frames or info.max_frames)
-    return plan_memory(blueprint(str(model), folder), ask, dtype, limit)
+    return plan_memory(blueprint(str(model), folder), ask, dtype, limit, int8=int8)
 
 
-def plan_memory(model: Blueprint, ask: Ask, dtype: torch.dtype, limit: int) -> MemoryPlan:
-    """The fastest way to hold a model in `limit` bytes. Raises UserError, with what would fit, where there is none."""
+def plan_memory(
+    model: Blueprint, ask: Ask, dtype: torch.dtype, limit: int, *, int8: bool = False
+) -> MemoryPlan:
+    """The fastest way to hold a model in `limit` bytes. int8: with transformer and text encoder in 8 bits.
+    Raises UserError, with what would fit, where there is none."""
     stages = model.stages(ask, dtype)
-    plans = [_plan(model.parts, stages, dtype, way) for way in WAYS]
+    plans = [_plan(model.parts, stages, dtype, way, int8) for way in WAYS]
     for plan in plans:
         if plan.peak <= limit:
             return plan
     least = min(plan.peak for plan in plans)
     smaller = sorted((other for other in model.asks if _area(other) < _area(ask)), key=_area, reverse=True)
     for other in smaller:
-        if _plan(model.parts, model.stages(other, dtype), dtype, WAYS[-1]).peak <= limit:
+        if _plan(model.parts, model.stages(other, dtype), dtype, WAYS[-1], int8).peak <= limit:
             remedy = f"{other} would fit"
             break
     else:
@@ -148,15 +154,16 @@ def _area(ask: Ask) -> int:
     return ask.size[0] * ask.size[1] * ask.frames * ask.count
 
 
-def _plan(parts: Sequence[Part], stages: Sequence[Stage], dtype: torch.dtype, way: MemoryPlan) -> MemoryPlan:
+def _plan(
+    parts: Sequence[Part], stages: Sequence[Stage], dtype: torch.dtype, way: MemoryPlan, int8: bool
+) -> MemoryPlan:
     """The same way with its stages.
 
     Where it does not keep, the codec stays, and a transformer until another is needed. One that is saved in another
     dtype is converted before the words are read; one that is not lies untouched in its file until then.
     """
     weights = {
-        part.name: dtype.itemsize * (part.streamed if way.stream and part.streamed else part.parameters)
-        for part in parts
+        part.name: part.bytes_in(dtype, streamed=way.stream, int8=int8 and part.in_int8) for part in parts
     }
     converted = {part.name for part in parts if part.dtype != short_name(dtype)}
     peaks = []

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sorairo.checkpoints.tensors import Adapt, Entry, _check, load_weights
+from sorairo.checkpoints.tensors import Adapt, Entry, _check, load_weights, pack_layers
 
 __all__ = ["HELD", "load_streamed"]
 
@@ -44,6 +44,7 @@ def load_streamed(
     """
     blocks = module.get_submodule(under)
     assert isinstance(blocks, nn.ModuleList)
+    pack_layers(module, entries, adapt, dtype)
     _check(module, entries, adapt, where)
     module.eval().requires_grad_(False)
     rest, own = _split(entries, adapt, under)

@@ -32,17 +32,33 @@ __all__ = [
 class Part:
     """One component's weights. dtype: of most of them as saved ("bf16"); None where they are not here yet.
 
-    streamed: how many of them are held where its blocks are left in their files; None where that cannot be.
+    streamed: how many of them are held where its blocks are left in their files; None where that cannot be. packed,
+    packed_bytes: how many stay packed as a GGUF file has them, in how many bytes; largest: of the largest such tensor,
+    which is unpacked at use.
     """
 
     name: str
     parameters: int
     dtype: str | None
     streamed: int | None = None
+    packed: int = 0
+    packed_bytes: int = 0
+    largest: int = 0
 
-    def bytes_in(self, dtype: torch.dtype) -> int:
-        """Bytes once loaded in a dtype."""
-        return self.parameters * dtype.itemsize
+    @property
+    def in_int8(self) -> bool:
+        """Whether --dtype int8 holds it in 8 bits."""
+        return self.name.startswith(("transformer", "text"))
+
+    def bytes_in(self, dtype: torch.dtype, *, streamed: bool = False, int8: bool = False) -> int:
+        """Bytes once loaded in a dtype. streamed: with its blocks left in their files. int8: held in 8 bits."""
+        if int8:  # scales, and the few layers that are not
+            held = int(self.parameters * 1.05)
+        else:
+            held = (self.parameters - self.packed) * dtype.itemsize + self.packed_bytes
+        if streamed and self.streamed is not None:
+            held = int(held * self.streamed / self.parameters)
+        return held + (0 if int8 else self.largest * dtype.itemsize)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +78,7 @@ def folder_parts(folder: Path) -> list[Part]:
     """The components of a checkpoint's folder, counted from the headers of their files."""
     parts = []
     for sub in sorted(path.parent for path in folder.glob("*/config.json")):
-        if not any(sub.glob("*.safetensors")):
+        if not any(sub.glob("*.safetensors")) and not any(sub.glob("*.gguf")):
             continue
         parts.append(entries_part(sub.name, weight_entries(sub)))
     return parts
@@ -70,11 +86,19 @@ def folder_parts(folder: Path) -> list[Part]:
 
 def entries_part(name: str, entries: Mapping[str, Entry]) -> Part:
     """The same of one component's tensors."""
-    by_dtype: dict[torch.dtype, int] = {}
+    by_dtype: dict[str, int] = {}
     for entry in entries.values():
-        by_dtype[entry.dtype] = by_dtype.get(entry.dtype, 0) + entry.numel
-    most = max(by_dtype, key=lambda dtype: by_dtype[dtype])
-    return Part(name=name, parameters=sum(by_dtype.values()), dtype=short_name(most))
+        kind = entry.form or short_name(entry.dtype)
+        by_dtype[kind] = by_dtype.get(kind, 0) + entry.numel
+    packed = [entry for entry in entries.values() if entry.form]
+    return Part(
+        name=name,
+        parameters=sum(by_dtype.values()),
+        dtype=max(by_dtype, key=lambda kind: by_dtype[kind]),
+        packed=sum(entry.numel for entry in packed),
+        packed_bytes=sum(entry.stop - entry.start for entry in packed),
+        largest=max((entry.numel for entry in packed), default=0),
+    )
 
 
 def module_part(name: str, module: nn.Module, dtype: str | None = None) -> Part:
@@ -87,9 +111,14 @@ def short_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.").replace("bfloat", "bf").replace("float", "fp")
 
 
-def needs(parts: Sequence[Part], stages: Sequence[Stage], dtype: torch.dtype) -> tuple[int, int]:
-    """(bytes with all weights kept, bytes with each stage's weights freed after it), each at its worst moment."""
-    weights = {part.name: part.bytes_in(dtype) for part in parts}
+def needs(
+    parts: Sequence[Part], stages: Sequence[Stage], dtype: torch.dtype, *, int8: bool = False
+) -> tuple[int, int]:
+    """(bytes with all weights kept, bytes with each stage's weights freed after it), each at its worst moment.
+
+    int8: with transformer and text encoder in 8 bits.
+    """
+    weights = {part.name: part.bytes_in(dtype, int8=int8 and part.in_int8) for part in parts}
     kept = sum(weights.values()) + max(stage.working for stage in stages)
     freed = max(stage.working + sum(weights.get(name, 0) for name in stage.parts) for stage in stages)
     return kept, freed
