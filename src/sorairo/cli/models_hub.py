@@ -168,7 +168,6 @@ def needed(repo: str, folder: Path | None, ask: Ask | None, dtype: str) -> dict[
 
     if folder is not None:
         check_complete(folder)
-<<<<<<< HEAD
     place = {"folder": str(folder)} if folder else {}
     return _facts_of(blueprint(repo, folder), repo, ask, dtype) | place
 
@@ -186,11 +185,7 @@ def needed_of_files(model: str, ask: Ask | None, dtype: str) -> dict[str, Any]:
 def _facts_of(plan: Blueprint, repo: str, ask: Ask | None, dtype: str) -> dict[str, Any]:
     from sorairo.checkpoints.folder import compute_dtype
 
-    kind, rows = compute_dtype(dtype), []
-=======
-    plan, kind = blueprint(repo, folder), compute_dtype(dtype, int8=True)
-    rows = []
->>>>>>> d99897f (GGUF of Wan and umT5, packed in memory and unpacked at use; --dtype int8; the memory plan counts both)
+    kind, rows = compute_dtype(dtype, int8=True), []
     for one in [ask] if ask else plan.asks:
         kept, freed = plan.needs(one, kind, int8=dtype == "int8")
         rows.append({"makes": str(one), "kept": kept, "freed": freed})
