@@ -184,7 +184,7 @@ BAD_ARGUMENTS = {
     "huge size": ((PROMPT, "--size", "99999x64"), "nearest"),
     "no size": ((PROMPT, "--size", "big"), "WIDTHxHEIGHT"),
     "negative size": ((PROMPT, "--size", "-64x64"), "WIDTHxHEIGHT"),
-    "size of zero": ((PROMPT, "--size", "0x0"), "64x64"),
+    "size of zero": ((PROMPT, "--size", "0x0"), "16x16"),
     "impossible frames": ((PROMPT, "--frames", "6"), "5 is nearest"),
     "no frames": ((PROMPT, "--frames", "0"), "nearest"),
     "too many frames": ((PROMPT, "--frames", "1000"), "17"),
