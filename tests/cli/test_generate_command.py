@@ -155,7 +155,7 @@ def a_file(folder: Path, tiny: Path) -> Path:
 BAD_MODELS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "no such name": (lambda folder, tiny: Path("none"), "no model"),
     "an empty folder": (lambda folder, tiny: folder, "model_index.json"),
-    "a file": (a_file, "is a file"),
+    "a file": (a_file, "is a pickle"),
     "no index": (without_index, "model_index.json"),
     "a part missing": (without_part, "vae"),
     "cut weights": (cut_weights, "transformer"),
@@ -184,7 +184,7 @@ BAD_ARGUMENTS = {
     "huge size": ((PROMPT, "--size", "99999x64"), "nearest"),
     "no size": ((PROMPT, "--size", "big"), "WIDTHxHEIGHT"),
     "negative size": ((PROMPT, "--size", "-64x64"), "WIDTHxHEIGHT"),
-    "size of zero": ((PROMPT, "--size", "0x0"), "16x16"),
+    "size of zero": ((PROMPT, "--size", "0x0"), "32x32"),
     "impossible frames": ((PROMPT, "--frames", "6"), "5 is nearest"),
     "no frames": ((PROMPT, "--frames", "0"), "nearest"),
     "too many frames": ((PROMPT, "--frames", "1000"), "17"),

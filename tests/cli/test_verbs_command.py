@@ -155,7 +155,7 @@ BAD = {
     "no span": (("recut", "a.mp4", "--keep", "all"), "1.0-2.5"),
     "a span outside": (("recut", "a.mp4", "--keep", "1-9"), "keep one inside"),
     "no such curve": (("blend", "a.mp4", "b.mp4", WORDS, "--curve", "round"), "smooth"),
-    "no such size": (("animate", "still.png", WORDS, "--size", "640x480"), "nearest"),
+    "no such size": (("animate", "still.png", WORDS, "--size", "641x480"), "nearest"),
     "a cut file": (("extend", "cut.mp4", WORDS), "cut"),
     "an empty file": (("extend", "empty.mp4", WORDS), "empty"),
 }

@@ -60,6 +60,10 @@ class Files:
         return stem
 
 
+CHECKPOINTS = ("high_noise_model", "low_noise_model", "transformer")
+"""Folders whose config.json tells that they are part of a checkpoint, perhaps one that lacks its index."""
+
+
 def is_files(model: str | Path) -> bool:
     """Whether a model is given as files, or as a folder of such, and not as a checkpoint's folder."""
     text, path = str(model), Path(model)
@@ -69,7 +73,7 @@ def is_files(model: str | Path) -> bool:
         return path.name != "model_index.json"
     if not path.is_dir() or any((path / name).is_file() for name in ("model_index.json", "config.json")):
         return False
-    if any((path / name / "config.json").is_file() for name in ("high_noise_model", "low_noise_model")):
+    if any((path / name / "config.json").is_file() for name in CHECKPOINTS):
         return False
     here = any((path / name).is_dir() for names in COMFY.values() for name in names)
     return here or any(path.glob("*.safetensors"))
