@@ -107,7 +107,9 @@ def test_given_frames_are_doubled_and_other_scales_refused(tiny_folder: Path, tm
     assert done.exit_code == 0, done.output
     made = read_video(tmp_path / "out.webp")
     assert made.size == (128, 128)
-    assert np.abs(made.frames[0].astype(int) - frames[0, 0, 0]).max() <= 8  # plain stays plain
+    assert (
+        np.abs(made.frames[0].astype(int) - frames[0, 0, 0]).max() <= 16
+    )  # plain stays plain, beside the mark
     for scale in (1, 3):
         refused = run(*words, "--upscale", scale, "-o", tmp_path / "out.mp4")
         assert isinstance(refused.exception, UserError) and "takes 2" in str(refused.exception)

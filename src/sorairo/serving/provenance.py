@@ -13,7 +13,6 @@ from sorairo.safety.mark import Found
 from sorairo.safety.whose import answered
 from sorairo.serving.media import likeness
 from sorairo.serving.service import Service
-from sorairo.video.read import read_metadata
 
 __all__ = ["checked"]
 
@@ -28,6 +27,8 @@ STATES = {
 
 def checked(here: Service, project: str, path: Path) -> dict[str, Any]:
     """The answer on a file. project: of the caller, who sees ids of its own jobs alone. Raises UserError."""
+    from sorairo.video.read import read_metadata  # PyAV is not loaded before a file is there
+
     seen = likeness(path)  # in a child process: it decodes a stranger's file
     record = read_metadata(path)
     software = record.get("software")
