@@ -91,6 +91,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
         "text_len": 60,
     }
     (folder / "default" / "sorairo.json").write_text(json.dumps(info))
+    shutil.copytree(folder / "default", folder / "fast")
     return folder
 
 
