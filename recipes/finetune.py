@@ -9,7 +9,7 @@ Expects:   docs/finetune.md has the scores of a demonstration, on the new and on
 
 from __future__ import annotations
 
-from sorairo.training.finetune import FinetuneOptions as OPTIONS
 from sorairo.training.finetune import build
+from sorairo.training.finetune import options_of as options
 
-__all__ = ["OPTIONS", "build"]
+__all__ = ["build", "options"]

@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from sorairo.jobs.request import Request
 
-__all__ = ["Options", "with_options"]
+__all__ = ["Options", "with_fields", "with_options"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,20 +178,29 @@ def with_options(**helps: str | None) -> Callable[[Callable[..., None]], Callabl
 
     helps: option name -> this verb's help text, or None to leave the option out.
     """
+    return with_fields(Options, "options", **helps)
+
+
+def with_fields(
+    kind: type, parameter: str, **helps: str | None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator: the command's parameter of that name becomes the fields of `kind`, a dataclass whose fields are
+    annotated as typer's options. helps: see with_options."""
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(verb, eval_str=True)
+        hints = get_type_hints(kind, include_extras=True)
         shared = [
-            _parameter(name, hint, helps.get(name))
-            for name, hint in _hints()
-            if helps.get(name, "") is not None
+            _parameter(one, hints[one.name], helps.get(one.name))
+            for one in fields(kind)
+            if helps.get(one.name, "") is not None
         ]
-        kept = [p.replace(kind=p.KEYWORD_ONLY) for name, p in own.parameters.items() if name != "options"]
+        kept = [p.replace(kind=p.KEYWORD_ONLY) for name, p in own.parameters.items() if name != parameter]
 
         @functools.wraps(verb)
         def run(**values: Any) -> None:
-            options = Options(**{p.name: values.pop(p.name) for p in shared})
-            verb(**values, options=options)
+            made = kind(**{p.name: values.pop(p.name) for p in shared})
+            verb(**values, **{parameter: made})
 
         run.__signature__ = own.replace(parameters=[*kept, *shared])  # pyright: ignore
         run.__annotations__ = {p.name: p.annotation for p in (*kept, *shared)}
@@ -200,18 +209,13 @@ def with_options(**helps: str | None) -> Callable[[Callable[..., None]], Callabl
     return decorate
 
 
-def _hints() -> list[tuple[str, Any]]:
-    hints = get_type_hints(Options, include_extras=True)
-    return [(one.name, hints[one.name]) for one in fields(Options)]
-
-
-def _parameter(name: str, hint: Any, words: str | None) -> inspect.Parameter:
-    """A field of Options as a parameter for typer. words: replaces its help text."""
+def _parameter(one: Field[Any], hint: Any, words: str | None) -> inspect.Parameter:
+    """A field as a parameter for typer. words: replaces its help text."""
+    name, default = one.name, one.default
     if words:
         kind, option = get_args(hint)
         option = copy.copy(option)
         option.help = words
         hint = Annotated[kind, option]
-    default = next(one.default for one in fields(Options) if one.name == name)
     assert default is not MISSING
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from sorairo.cli.options import with_fields
+from sorairo.cli.tuning import Tuning
 from sorairo.types import UserError
 
 __all__ = ["train"]
 
-TUNING = "Fine-tuning (recipe finetune)"
 
-
+@with_fields(Tuning, "tuning")
 def train(
     recipe: Annotated[str, typer.Argument(help="A name in recipes/, or the path of a .py file.")],
     run: Annotated[
@@ -66,56 +66,8 @@ def train(
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Continue the run with changed settings.")
     ] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="A folder that sorairo data build made. Required.", rich_help_panel=TUNING),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="The model to begin with. [default: default]", rich_help_panel=TUNING
-        ),
-    ] = None,
-    whole: Annotated[
-        bool,
-        typer.Option("--full", help="Train all weights instead of a LoRA.", rich_help_panel=TUNING),
-    ] = False,
-    rank: Annotated[
-        int | None, typer.Option(help="Rank of the LoRA. [default: 16]", rich_help_panel=TUNING)
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(help="The LoRA is scaled by alpha / rank. [default: the rank]", rich_help_panel=TUNING),
-    ] = None,
-    targets: Annotated[
-        str | None,
-        typer.Option(
-            help="Layers that the LoRA changes: attention, words, feed_forward, comma-separated. [default: all]",
-            rich_help_panel=TUNING,
-        ),
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(help="Learning rate. [default: by the model's width]", rich_help_panel=TUNING),
-    ] = None,
-    tokens: Annotated[
-        int | None, typer.Option(help="Video tokens of a step. [default: 2592]", rich_help_panel=TUNING)
-    ] = None,
-    held_out: Annotated[
-        float | None,
-        typer.Option(help="Share of the files kept for validation. [default: 0.1]", rich_help_panel=TUNING),
-    ] = None,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(help="Words of a sample sheet; may be repeated.", rich_help_panel=TUNING),
-    ] = None,
-    sample_every: Annotated[
-        int | None,
-        typer.Option(
-            help="Steps between sample sheets and validation, 0 for never. [default: 100]",
-            rich_help_panel=TUNING,
-        ),
-    ] = None,
+    *,
+    tuning: Tuning,
 ) -> None:
     """Train a recipe in the folder --run. After a stop or a crash the same command continues it, bit for bit.
 
@@ -141,27 +93,10 @@ def train(
     from sorairo.training.warm_start import warm_start
 
     found = load_recipe(recipe)
-    given = {
-        "data": data,
-        "model": model,
-        "rank": rank,
-        "alpha": alpha,
-        "targets": targets,
-        "rate": rate,
-        "tokens": tokens,
-        "held_out": held_out,
-        "prompts": tuple(prompt or ()) or None,
-        "look": sample_every,
-        "whole": whole or None,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
     build = found.build
     if found.options is not None:
-        if found.name == "finetune":
-            build = partial(build, options=tuning(found.options, given, steps, device))
-        else:
-            build = partial(build, options=found.options())
-    elif given:
+        build = partial(build, options=found.options({**tuning.given, "steps": steps, "device": device}))
+    elif tuning.given:
         raise UserError(
             f"The recipe {found.name!r} takes no options for fine-tuning; they belong to finetune."
         )
@@ -203,27 +138,3 @@ def train(
             outcome = run_train(objective, config, run, hours=hours, accept_changes=accept_changes)
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)
-
-
-def tuning(options: Callable[..., Any], given: dict[str, Any], steps: int | None, device: str) -> Any:
-    """FinetuneOptions of what the command line gave. Raises UserError."""
-    from sorairo.training.low_rank import LoraConfig
-
-    given = dict(given)
-    if "data" not in given:
-        raise UserError("Fine-tuning needs --data, a folder that sorairo data build made.")
-    low = {key: given.pop(key) for key in ("rank", "alpha", "targets") if key in given}
-    if given.pop("whole", False):
-        if low:
-            raise UserError(
-                f"--full trains all weights, so --{min(low)} means nothing; leave one of them out."
-            )
-        given["lora"] = None
-    else:
-        if "targets" in low:
-            low["targets"] = tuple(name.strip() for name in low["targets"].split(",") if name.strip())
-        rank = low.get("rank", LoraConfig().rank)
-        given["lora"] = LoraConfig(**{"alpha": float(rank), **low})
-    if steps is not None:
-        given["steps"] = steps
-    return options(device=device, **given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from sorairo.checkpoints.save import save_checkpoint
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.manifest import Manifest, read_manifest
 from sorairo.data.shards import read_shard
+from sorairo.data.sources.base import KINDS
 from sorairo.flow.times import TimesConfig
 from sorairo.text.encoder import TextEncoder
 from sorairo.training.encoding import encoding_of
@@ -33,7 +34,7 @@ from sorairo.training.validation import Validation, hold_out
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-__all__ = ["FinetuneOptions", "build"]
+__all__ = ["FinetuneOptions", "build", "options_of"]
 
 log = logging.getLogger(__name__)
 CAPTIONS = (0.4, 0.2, 0.2, 0.2)  # the shares of the four captions of a clip
@@ -70,6 +71,27 @@ class FinetuneOptions:
             raise UserError(f"--rate is a learning rate above 0 and below 1, not {self.rate:g}.")
 
 
+def options_of(given: Mapping[str, Any]) -> FinetuneOptions:
+    """Of what the command line gave by name; None counts as not given. Raises UserError."""
+    values = {name: value for name, value in given.items() if value is not None}
+    if "data" not in values:
+        raise UserError("Fine-tuning needs --data, a folder that sorairo data build made.")
+    low = {name: values.pop(name) for name in ("rank", "alpha", "targets") if name in values}
+    if values.pop("full", False):
+        if low:
+            raise UserError(
+                f"--full trains all weights, so --{min(low)} means nothing; leave one of them out."
+            )
+        values["lora"] = None
+    else:
+        if "targets" in low:
+            low["targets"] = tuple(name.strip() for name in low["targets"].split(",") if name.strip())
+        values["lora"] = LoraConfig(**{"alpha": float(low.get("rank", LoraConfig().rank)), **low})
+    names = {"prompt": "prompts", "sample_every": "look"}
+    values = {names.get(name, name): value for name, value in values.items()}
+    return FinetuneOptions(**values | {"prompts": tuple(values.get("prompts", ()))})
+
+
 def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConfig]:
     """The objective and the loop's settings.
 
@@ -83,6 +105,10 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
         raise UserError(f"{options.data} holds no clips: none passed the filters of sorairo data build.")
     model = load_checkpoint(options.model, dtype if options.lora else torch.float32)
     transformer = trainable(model)
+    if options.lora is None and not isinstance(model.text, TextEncoder):
+        raise UserError(
+            f"{options.model} reads words with umT5, with which a whole model cannot be written yet; train a LoRA."
+        )
     manifest.check(encoding_of(model.codec, model.text, model.info), options.data)
     held = hold_out(options.data, run_dir / "held_out.json", options.held_out)
     with torch.no_grad():
@@ -103,6 +129,7 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
     frames = "frames" in model.info.conditioning  # such models were trained with a noise level for each frame
     shares = 0.2 if frames else 0.0
     objective = Finetuned(
+        options,
         transformer.train(),
         loader,
         DiffusionConfig(
@@ -112,7 +139,6 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
         sampler=watcher(model, manifest, options, held),
         exporter=partial(export, model, run_dir, options),
     )
-    objective.asked = options
     tail = max(1, options.steps // 5)
     return objective, TrainConfig(
         steps=options.steps,
@@ -129,7 +155,9 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
 class Finetuned(Diffusion):
     """Diffusion, whose settings say what is fine-tuned and how."""
 
-    asked: FinetuneOptions
+    def __init__(self, asked: FinetuneOptions, *parts: Any, **more: Any):
+        super().__init__(*parts, **more)
+        self.asked = asked
 
     def settings(self) -> dict[str, Any]:
         lora = self.asked.lora
@@ -190,7 +218,11 @@ def memory_plan(
         for shard in manifest.shards
     }
     t, h, w = max(shapes, key=lambda shape: loader.batch_size(shape) * shape[0] * shape[1] * shape[2])
-    words = min(transformer.config.text_len, 64 if encoding.text_width < 1024 else 512)
+    words = max(
+        int(read_shard(options.data / shard.name)[f"text_{kind}"].shape[1])
+        for shard in manifest.shards
+        for kind in KINDS
+    )
     shape = (loader.batch_size((t, h, w)), t, h, w)
     weights = dtype if options.lora else torch.float32
     needed = partial(step_memory, transformer.config, shape, words, weights, lora=options.lora, optim=optim)
@@ -262,6 +294,4 @@ def export(
     )
     plain = Transformer(transformer.config)
     plain.load_state_dict(merged(transformer))
-    if not isinstance(model.text, TextEncoder):
-        raise UserError("All weights of a model that reads words with umT5 cannot be exported; train a LoRA.")
     save_checkpoint(folder, model.codec, plain, source, info, shift=model.shift, predicts=model.predicts)

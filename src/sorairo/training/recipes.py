@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from sorairo.training.loop import Objective, TrainConfig
 from sorairo.types import UserError
@@ -22,15 +23,15 @@ CHECKOUT = Path(__file__).parents[3] / "recipes"
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """build: what is trained, in a run folder. data: makes what it learns from, resumable: enough to begin,
-    or everything. recaption: rewrites its clips' captions. None where there is nothing to make. options: a dataclass
-    that build takes beside the folder, for recipes that are set on the command line.
+    or everything. recaption: rewrites its clips' captions. None where there is nothing to make. options: what the
+    command line gave by name -> what build takes beside the folder, for recipes that are set there.
     """
 
     name: str
     build: Callable[..., tuple[Objective, TrainConfig]]
     data: Callable[[Path, bool], None] | None
     recaption: Callable[[Path], tuple[int, int]] | None = None
-    options: type | None = None
+    options: Callable[[dict[str, Any]], Any] | None = None
 
 
 def load_recipe(name: str, folder: Path | None = None) -> Recipe:
@@ -54,7 +55,7 @@ def load_recipe(name: str, folder: Path | None = None) -> Recipe:
         build=module.build,
         data=getattr(module, "data", None),
         recaption=getattr(module, "recaption", None),
-        options=getattr(module, "OPTIONS", None),
+        options=getattr(module, "options", None),
     )
 
 
