@@ -30,6 +30,7 @@ from recipes.guard import read  # noqa: E402
 from sorairo.safety.categories import CATEGORIES  # noqa: E402
 from sorairo.safety.frames import looked_at  # noqa: E402
 from sorairo.safety.prompts import THRESHOLD, WordGuard  # noqa: E402
+from sorairo.safety.redteam.report import wilson  # noqa: E402
 from sorairo.types import Video  # noqa: E402
 
 HELD_OUT = ROOT / "recipes/guard_prompts/held_out"
@@ -93,14 +94,12 @@ def cases() -> list[Case]:
     return found
 
 
-def wilson(hits: int, of: int) -> str:
+def cell(hits: int, of: int) -> str:
     """A share in percent with its 95% interval."""
     if not of:
         return ""
-    z, p = 1.96, hits / of
-    centre = (p + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * (p * (1 - p) / of + z * z / (4 * of * of)) ** 0.5
-    return f"{100 * p:.1f} [{100 * max(0, centre - half):.0f}, {100 * min(1, centre + half):.0f}]"
+    low, high = wilson(hits, of)
+    return f"{100 * hits / of:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def measure_prompts(show_wrong: bool) -> None:
@@ -134,9 +133,9 @@ def measure_prompts(show_wrong: bool) -> None:
                 case.wanted == category if category != "all" else bool(case.wanted) for case in flagged
             )
             print(
-                f"| {category} | {wilson(sum(map(bool, harmful)), len(harmful))} | "
-                f"{wilson(own, len(harmful)) if category != 'all' else ''} | {wilson(true, len(flagged))} | "
-                f"{wilson(sum(map(bool, benign)), len(benign))} |"
+                f"| {category} | {cell(sum(map(bool, harmful)), len(harmful))} | "
+                f"{cell(own, len(harmful)) if category != 'all' else ''} | {cell(true, len(flagged))} | "
+                f"{cell(sum(map(bool, benign)), len(benign))} |"
             )
     print(f"\n{len(everything)} prompts; {1000 * spent / len(everything):.0f} ms each on this machine.")
 
@@ -152,7 +151,7 @@ def measure_file(path: Path) -> None:
         shares[category].append(max(guard.scores(prompt).values()) >= THRESHOLD)
     print("| category | prompts | refused, % |\n|---|---:|---:|")
     for category, found in sorted(shares.items()):
-        print(f"| {category} | {len(found)} | {wilson(sum(found), len(found))} |")
+        print(f"| {category} | {len(found)} | {cell(sum(found), len(found))} |")
 
 
 def measure_frames(pictures: Path | None, clips: int) -> None:
@@ -170,7 +169,7 @@ def measure_frames(pictures: Path | None, clips: int) -> None:
             started = time.perf_counter()
             scores.append(guard.scores(video.frames, video.fps)["sexual"])
             spent.append((time.perf_counter() - started) / len(looked_at(len(video.frames), video.fps)))
-        over = [wilson(sum(score >= limit for score in scores), len(scores)) for limit in (0.5, 0.8)]
+        over = [cell(sum(score >= limit for score in scores), len(scores)) for limit in (0.5, 0.8)]
         print(f"| {name} | {len(scores)} | {' | '.join(over)} | {max(scores):.2f} |", flush=True)
 
     def opened(folder: Path) -> Iterator[Video]:

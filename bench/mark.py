@@ -24,6 +24,7 @@ from PIL import Image, ImageFilter
 from sorairo.jobs.request import parsed_size
 from sorairo.safety import mark
 from sorairo.safety.mark_search import detect
+from sorairo.safety.redteam.report import wilson
 from sorairo.worlds.studio import Studio
 
 SEED = 900_000
@@ -130,10 +131,8 @@ def attacks(random: np.random.Generator) -> dict[str, tuple[bool, Callable[[np.n
 
 def interval(good: int, of: int) -> str:
     """A share in per cent with Wilson's 95% interval."""
-    z, share = 1.96, good / of
-    middle = (share + z * z / 2 / of) / (1 + z * z / of)
-    half = z * (share * (1 - share) / of + z * z / 4 / of / of) ** 0.5 / (1 + z * z / of)
-    return f"{100 * share:.1f} [{100 * max(0, middle - half):.1f}, {100 * min(1, middle + half):.1f}]"
+    low, high = wilson(good, of)
+    return f"{100 * good / of:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def main() -> None:

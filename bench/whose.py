@@ -22,6 +22,7 @@ from PIL import Image
 
 from sorairo.safety.fingerprints import Fingerprint, fingerprint, query_of
 from sorairo.safety.index import Entry, Index
+from sorairo.safety.redteam.report import wilson
 from sorairo.types import Video
 from sorairo.worlds.studio import Studio
 
@@ -113,10 +114,8 @@ def others(count: int, rendered: int) -> Iterator[Fingerprint]:
 
 def interval(good: int, of: int) -> str:
     """A share in per cent with Wilson's 95% interval."""
-    z, share = 1.96, good / of
-    middle = (share + z * z / 2 / of) / (1 + z * z / of)
-    half = z * (share * (1 - share) / of + z * z / 4 / of / of) ** 0.5 / (1 + z * z / of)
-    return f"{100 * share:.1f} [{100 * max(0, middle - half):.1f}, {100 * min(1, middle + half):.1f}]"
+    low, high = wilson(good, of)
+    return f"{100 * good / of:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def main() -> None:

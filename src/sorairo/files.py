@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -18,6 +19,7 @@ __all__ = [
     "check_folder",
     "disk_errors",
     "file_hash",
+    "only_process",
     "replacing",
     "whole_file",
     "whole_folder",
@@ -152,6 +154,20 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def _full(path: Path) -> UserError:
     return UserError(f"No space is left to write {path}; free some and run the same command again.")
+
+
+@contextmanager
+def only_process(folder: Path, other: str) -> Iterator[None]:
+    """Hold a folder, which is made if missing, for this process. Raises UserError(other) while another one holds it."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(other) from error
+        yield
 
 
 def _followed(path: Path) -> Path:

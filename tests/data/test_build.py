@@ -17,11 +17,11 @@ import pytest
 import torch
 
 from sorairo.data.build.cluster import RayCrew
-from sorairo.data.build.ledger import only_build
 from sorairo.data.build.run import Outcome, build
 from sorairo.data.build.work import Processes
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.shards import read_shard
+from sorairo.files import only_process
 from sorairo.types import UserError
 from tests.data.films import ENCODING, TARGET, check, encoders, film, frames_of, write_film
 
@@ -285,7 +285,7 @@ def test_folders_that_cannot_be_used_are_one_sentence(few: Path, tmp_path: Path)
     ):
         with pytest.raises(UserError, match=said):
             run(few, out, encoding=replace(ENCODING, **change))
-    with only_build(out), pytest.raises(UserError, match="Another process builds"):
+    with only_process(out, ""), pytest.raises(UserError, match="Another process builds"):
         run(few, out)
 
 

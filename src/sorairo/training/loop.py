@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 
-from sorairo.files import whole_folder
+from sorairo.files import only_process, whole_folder
 from sorairo.nn.together import others_present
 from sorairo.training.metrics import MetricsLog
 from sorairo.training.objective import Objective
@@ -26,7 +26,7 @@ from sorairo.training.parallel.sharding import Piece
 from sorairo.training.prefetch import Prefetch
 from sorairo.training.progress import Progress, View
 from sorairo.training.rng import torch_rng
-from sorairo.training.run_folder import StopFlag, check_settings, only_process
+from sorairo.training.run_folder import StopFlag, check_settings
 from sorairo.training.settings import EARLIER, MAY_CHANGE, SAME, TrainConfig
 from sorairo.training.state import RunState, latest_state, save_shares, save_state
 from sorairo.types import UserError
@@ -71,7 +71,8 @@ def train(
     """
     placement = placed(config)
     leads = placement.team.leads
-    with only_process(run_dir) if leads else nullcontext():
+    other = f"Another process trains in {run_dir}: stop it or choose another folder."
+    with only_process(run_dir, other) if leads else nullcontext():
         if leads:
             now = {"train": asdict(config), "objective": objective.settings()}
             check_settings(run_dir / "settings.json", now, MAY_CHANGE, accept_changes, EARLIER, SAME)

@@ -1,8 +1,7 @@
-"""One process per run folder, unchanged settings from one start to the next, and a stop that loses nothing."""
+"""Unchanged settings from one start to the next, and a stop that loses nothing."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import signal
 import threading
@@ -11,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sorairo.files import disk_errors, write_text
+from sorairo.files import write_text
 from sorairo.types import UserError
 
-__all__ = ["StopFlag", "check_settings", "only_process"]
+__all__ = ["StopFlag", "check_settings"]
 
 
 class StopFlag:
@@ -43,22 +42,6 @@ class StopFlag:
         if self.signal == signal.SIGINT == number:
             raise KeyboardInterrupt
         self.signal = number
-
-
-@contextmanager
-def only_process(run_dir: Path) -> Iterator[None]:
-    """Hold the run folder for this process. Raises UserError when another one trains in it."""
-    with disk_errors(run_dir):
-        run_dir.mkdir(parents=True, exist_ok=True)
-        file = (run_dir / ".lock").open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another process trains in {run_dir}: stop it or choose another folder."
-            ) from error
-        yield
 
 
 def check_settings(

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 from sorairo.data.build.figures import Shot
 from sorairo.files import disk_errors, whole_file
-from sorairo.types import UserError
 
-__all__ = ["Ledger", "only_build"]
+__all__ = ["Ledger"]
 
 VERSION = 1
 """Of how figures are measured: with another one, files are looked at again."""
@@ -118,19 +114,3 @@ def _shots(found: list[dict[str, Any]]) -> list[Shot]:
     tuples = ("size", "box", "hashes")
     read = [{**values, **{name: tuple(values[name]) for name in tuples}} for values in found]
     return [Shot(**values) for values in read]
-
-
-@contextmanager
-def only_build(out: Path) -> Iterator[None]:
-    """Hold the folder for this process. Raises UserError when another one builds in it."""
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        file = (out / ".lock").open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another process builds {out}: wait for it, or choose another folder."
-            ) from error
-        yield

@@ -16,7 +16,7 @@ from sorairo.data.build.choose import Verdict, choose
 from sorairo.data.build.examine import Scenes, examine
 from sorairo.data.build.figures import Shot
 from sorairo.data.build.files import SourceFile, find_files
-from sorairo.data.build.ledger import Ledger, only_build
+from sorairo.data.build.ledger import Ledger
 from sorairo.data.build.make import Made
 from sorairo.data.build.naming import write_captions
 from sorairo.data.build.report import counts, write_reports, write_sheets
@@ -27,7 +27,7 @@ from sorairo.data.captions.base import Captioner, Words
 from sorairo.data.captions.sidecar import Sidecars
 from sorairo.data.manifest import Encoding, Manifest, ShardEntry, read_manifest, write_manifest
 from sorairo.data.shards import ShardError, read_shard
-from sorairo.files import file_hash, write_once
+from sorairo.files import file_hash, only_process, write_once
 from sorairo.types import UserError
 
 __all__ = ["Outcome", "build"]
@@ -78,7 +78,7 @@ def build(
     found, unread = find_files(folder, out)
     check_out(folder, out, encoding)
     sidecars = Sidecars(folder)
-    with only_build(out):
+    with only_process(out, f"Another process builds {out}: wait for it, or choose another folder."):
         write_once(out / "filters.toml", DEFAULT_FILTERS.read_text())
         filters = read_filters(out / "filters.toml")
         with Ledger(out, filters.scenes) as ledger:
