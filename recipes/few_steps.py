@@ -4,7 +4,8 @@ Command:   sorairo train few_steps --run runs/few_steps/run
            (beside it, to make more paths of the teacher while it trains: the same with --data-only)
 Needs:     runs/few_steps/latents, clips of the world (sorairo train default --run runs/few_steps/x --data-only)
 Makes:     runs/few_steps/paths, then runs/few_steps/run/export, a model that takes four Euler steps
-Time:      36 processor minutes for the student that ships as `fast`, beside 40 for its 91 files of paths
+Time:      36 processor minutes for the student that ships as `fast`, beside 25 for its 91 files of paths; docs/fast.md
+           says in what that run differed
 Expects:   docs/fast.md has the scores beside the teacher's
 
 The teacher is what ships, by name, so `sorairo generate -m default` reaches it whatever becomes of the student. TEACHER
