@@ -36,6 +36,25 @@ def test_help_loads_nothing_heavy() -> None:
         assert f"  {verb} " in done.stdout
 
 
+def test_a_video_needs_no_compiler(tiny_folder: Path, tmp_path: Path) -> None:
+    """Importing one takes a second or more."""
+    heavy = "{'torch._dynamo', 'torch._inductor', 'transformers', 'diffusers'}"
+    words = (
+        "a red ball",
+        "-m",
+        str(tiny_folder),
+        "--frames",
+        "1",
+        "--steps",
+        "1",
+        "-o",
+        str(tmp_path / "a.png"),
+    )
+    program = f"try: run()\nfinally: print('heavy:', *{heavy} & set(sys.modules), file=sys.stderr)"
+    done = sorairo("generate", *words, program=program)
+    assert done.returncode == 0 and done.stderr.rstrip().endswith("heavy:"), done.stderr
+
+
 def test_version() -> None:
     done = sorairo("--version")
     assert done.returncode == 0 and done.stdout.startswith("sorairo 0.")

@@ -40,6 +40,8 @@ class Context:
         self.tokens = 0
         self.hooks: list[Any] = []
         self.attentions: list[SelfAttention] = []
+        # Not a decorator: it imports the compiler, a second that a process on its own does without.
+        self.attention = torch.compiler.disable(self._attention)
 
     def rows(self) -> slice:
         """Which of a frame's tokens are this process's."""
@@ -66,8 +68,7 @@ class Context:
         mine = (part.unflatten(0, (frames, -1))[:, rows].flatten(0, 1) for part in place)
         return Turns(*mine)
 
-    @torch.compiler.disable
-    def attention(self, q: Tensor, k: Tensor, v: Tensor, frames: int, attend: Attend) -> Tensor:
+    def _attention(self, q: Tensor, k: Tensor, v: Tensor, frames: int, attend: Attend) -> Tensor:
         """attend(q, k, v) over the tokens of all processes: (b k n' c) each -> (b k n' c)."""
         parts = sizes(self.tokens, self.of)
         heads = q.shape[1] // self.of
