@@ -2,7 +2,9 @@
 
 The commands are those of docs/finetune.md: data build, train finetune, generate --lora. Scored before and after: how
 much of each clip is drawn in the new look when the words ask for it, and what the parser reads of ordinary prompts
-(what was forgotten). Writes a sheet, before above after, and a table.
+(what was forgotten). `--ordinary 20` puts as many clips as they are into the folder beside those in the look, so that
+ordinary words keep their meaning. Writes a sheet, before above after, and a table. The same command goes on where it
+ended.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from sorairo.evaluation.evaluate import evaluate
 from sorairo.evaluation.parse import load_parser
 from sorairo.evaluation.suites import Prompt, Suite
 from sorairo.types import Video
-from sorairo.video import contact_sheet, write_video
+from sorairo.video import contact_sheet, read_video, write_video
 from sorairo.worlds import get_world, render_clips
 
 WORDS = "Drawn as a blueprint."
@@ -56,16 +58,19 @@ def in_the_look(video: Video) -> float:
     return float((np.linalg.norm(pixels - PAPER - place[:, None] * along, axis=-1) < 45).mean())
 
 
-def make_clips(folder: Path, count: int) -> None:
-    """A folder as a person would have it: clips with words beside them."""
+def make_clips(folder: Path, count: int, ordinary: int) -> None:
+    """A folder as a person would have it: clips with words beside them, the last of them ordinary ones."""
     folder.mkdir(parents=True, exist_ok=True)
     world = get_world("studio")
-    for clip in render_clips(world, range(FIRST_SEED, FIRST_SEED + count), size=(64, 64), fps=8.0):
-        stem = folder / f"clip-{clip.seed}"
-        if not stem.with_suffix(".txt").is_file():
-            write_video(Video(frames=blueprint(clip.video.frames), fps=8.0), stem.with_suffix(".mp4"))
-            lines = [f"{clip.captions.long} {WORDS}", f"{clip.captions.short.rstrip('.')}. {WORDS}"]
-            stem.with_suffix(".txt").write_text("\n".join(lines) + "\n")
+    seeds = range(FIRST_SEED, FIRST_SEED + count + ordinary)
+    missing = [seed for seed in seeds if not (folder / f"clip-{seed}.txt").is_file()]
+    for clip in render_clips(world, missing, size=(64, 64), fps=8.0):
+        stem, new = folder / f"clip-{clip.seed}", clip.seed < FIRST_SEED + count
+        frames = blueprint(clip.video.frames) if new else clip.video.frames
+        write_video(Video(frames=frames, fps=8.0), stem.with_suffix(".mp4"))
+        said = [clip.captions.long, f"{clip.captions.short.rstrip('.')}."]
+        lines = [f"{line} {WORDS}" if new else line for line in said]
+        stem.with_suffix(".txt").write_text("\n".join(lines) + "\n")
 
 
 def command(*words: str) -> float:
@@ -99,8 +104,20 @@ def scores(lora: Path | None, prompts: int) -> tuple[dict[str, float], list[Vide
     return {"in the look, %": 100 * float(np.mean([in_the_look(video) for video in new])), **old}, new
 
 
-def main(run: Path, count: int, steps: int, rank: int, prompts: int) -> None:
-    make_clips(run / "clips", count)
+def kept(path: Path, lora: Path | None, prompts: int) -> tuple[dict[str, float], list[Video]]:
+    """scores(), read again where an earlier call has written them."""
+    if not (path / "scores.json").is_file():
+        found, videos = scores(lora, prompts)
+        path.mkdir(parents=True, exist_ok=True)
+        for index, video in enumerate(videos):
+            write_video(video, path / f"{index}.mp4")
+        (path / "scores.json").write_text(json.dumps(found))
+    found = json.loads((path / "scores.json").read_text())
+    return found, [read_video(path / f"{index}.mp4") for index in range(len(PROMPTS))]
+
+
+def main(run: Path, count: int, ordinary: int, steps: int, rank: int, prompts: int) -> None:
+    make_clips(run / "clips", count, ordinary)
     spent = command(
         "data", "build", str(run / "clips"), str(run / "data"), "--size", "64x64", "--frames", "17"
     )
@@ -109,8 +126,8 @@ def main(run: Path, count: int, steps: int, rank: int, prompts: int) -> None:
         *words, "--tokens", "1296", "--steps", str(steps), "--sample-every", str(max(1, steps // 3))
     )
     torch.set_num_threads(1)
-    before, first = scores(None, prompts)
-    after, then = scores(run / "run" / "export" / "lora.safetensors", prompts)
+    before, first = kept(run / "before", None, prompts)
+    after, then = kept(run / "after", run / "run" / "export" / "lora.safetensors", prompts)
     contact_sheet(
         [*first, *then],
         [f"{name}: {p}" for name in ("before", "after") for p in PROMPTS],
@@ -121,7 +138,9 @@ def main(run: Path, count: int, steps: int, rank: int, prompts: int) -> None:
     (run / "scores.json").write_text(
         json.dumps({"before": before, "after": after, "seconds": spent}, indent=1)
     )
-    print(f"{count} clips, {steps} steps, rank {rank}: {spent:.0f} s of building and training")
+    print(
+        f"{count} clips and {ordinary} ordinary ones, {steps} steps, rank {rank}: {spent:.0f} s to build and train"
+    )
     print("| | before | after |\n|---|---:|---:|")
     for name, value in before.items():
         print(f"| {name} | {value:.0f} | {after[name]:.0f} |")
@@ -131,6 +150,7 @@ if __name__ == "__main__":
     ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     ask.add_argument("--run", type=Path, default=Path("runs/look"))
     ask.add_argument("--count", type=int, default=20)
+    ask.add_argument("--ordinary", type=int, default=0)
     ask.add_argument("--steps", type=int, default=150)
     ask.add_argument("--rank", type=int, default=16)
     ask.add_argument("--prompts", type=int, default=48)

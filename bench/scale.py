@@ -232,7 +232,7 @@ def measure(steps: int) -> None:
     print("|---:|---:|---:|---:|---:|---:|---:|")
     config = PRESETS["default"]
     every, muon = weights(config)
-    for processes, shard, context in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2), (4, 2, 2)):
+    for processes, shard, context in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2), (4, 1, 1), (4, 2, 2)):
         with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

@@ -318,3 +318,15 @@ def test_bad_words_and_files_that_grow_are_verdicts(few: Path, tmp_path: Path) -
     reasons = dropped(tmp_path / "out")
     assert "UTF-8" in reasons["film020.mp4"][1] and "no caption" in reasons["film030.mp4"][1]
     assert "too long" in reasons["film040.mp4"][1] and "written to while" in reasons["film050.mp4"][1]
+
+
+def test_what_cannot_be_read_is_named_and_stops_nothing(few: Path, tmp_path: Path) -> None:
+    (few / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (few / "again.mp4").symlink_to(few)
+    (few / "folder.mp4").mkdir()
+    os.mkfifo(few / "pipe.mp4")
+    assert run(few, tmp_path / "out").clips == 4
+    reasons = {name: reason for name, (_, reason) in dropped(tmp_path / "out").items()}
+    assert reasons.keys() == {"gone.mp4", "again.mp4", "pipe.mp4"}
+    assert "No such file" in reasons["gone.mp4"] and "link to a folder" in reasons["again.mp4"]
+    assert "pipe" in reasons["pipe.mp4"]

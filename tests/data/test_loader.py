@@ -1,3 +1,4 @@
+import collections
 import dataclasses
 import logging
 
@@ -7,6 +8,7 @@ import torch
 
 from sorairo.data.latents import KINDS, Bucket, LatentPlan, make_latents, shard_name
 from sorairo.data.loader import Loader, LoaderConfig
+from sorairo.data.packs import pack_steps
 from sorairo.data.shards import read_shard
 from sorairo.data.sources.worlds import Worlds
 from sorairo.types import UserError, Video
@@ -150,3 +152,27 @@ def test_a_damaged_shard_is_left_out_and_counted(folder, caplog):
 def test_an_empty_folder_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match="holds no shards"):
         loader(tmp_path / "none").batch(0)
+
+
+def test_mixed_steps_cost_the_same_and_give_every_clip_its_turn(folder):
+    mixed = loader(folder, packed=True, stills=0.3, tokens=100, refresh=50)
+    costs, seen = [], collections.Counter()
+    for step in range(50):
+        batch = mixed.mixed(step)
+        again = (
+            loader(folder, packed=True, stills=0.3, tokens=100, refresh=50).mixed(step) if step < 2 else batch
+        )
+        assert all(map(torch.equal, again.latents, batch.latents)) and torch.equal(again.text, batch.text)
+        assert [tuple(clip.shape[1:]) for clip in batch.latents] == [batch.shapes[i] for i in batch.places]
+        shapes = [tuple(clip.shape[1:]) for clip in batch.latents]
+        assert shapes == sorted(shapes)
+        costs.append(sum(t * h * w / 4 + 0.4 for t, h, w in batch.shapes))
+        seen.update(float(clip[0, 0, 0, 0]) for clip in batch.latents)
+    assert abs(np.mean(costs) - 100) < 3 and max(costs) < 100 + 25
+    assert len(seen) == 47 and max(seen.values()) - min(seen.values()) <= 1  # one of 48 is not finite
+
+
+def test_a_clip_dearer_than_a_step_has_a_step_of_its_own():
+    rng = np.random.default_rng(0)
+    steps = pack_steps([(5, 8, 8)] * 3, steps=4, budget=10, per_clip=1, per_position=0.25, stills=0, rng=rng)
+    assert [len(step) for step in steps] == [1, 1, 1, 1]

@@ -24,7 +24,7 @@ from sorairo.files import file_hash
 from sorairo.text.encoder import TextEncoder
 from sorairo.training.encoding import encoding_of
 from sorairo.training.low_rank import LoraConfig, add_lora, merged, write_lora
-from sorairo.training.memory import step_memory
+from sorairo.training.memory import choose_checkpointing, step_memory
 from sorairo.training.validation import Validation, hold_out
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
@@ -115,6 +115,14 @@ def test_sheets_loras_and_validation_stand_in_the_run(trained: Path) -> None:
     assert json.loads((trained / "held_out.json").read_text())
 
 
+def test_clips_of_all_shapes_in_a_step(tiny_folder: Path, data: Path, tmp_path: Path) -> None:
+    words = ["--data", data, "-m", tiny_folder, "--run", tmp_path / "run", "--rank", 2, "--tokens", 24]
+    code, said = run(*words, "--steps", 2, "--packed", "--sample-every", 0)
+    assert code == 0, said
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["objective"]["data"]["packed"]
+    assert (tmp_path / "run" / "export" / "lora.safetensors").is_file()
+
+
 def test_diffusers_maps_every_key_to_a_layer_that_it_has(tmp_path: Path) -> None:
     from diffusers import WanTransformer3DModel
     from diffusers.loaders.lora_conversion_utils import (  # pyright: ignore[reportMissingImports]
@@ -169,7 +177,22 @@ def test_the_memory_plan_counts_what_training_holds(lora: LoraConfig | None) -> 
     assert plain.gradients == trained and 3 * trained <= plain.optimizer <= 4 * trained
     again = step_memory(TINY, (4, 3, 4, 4), 8, torch.float32, lora=lora, checkpointing=True)
     assert 0 < again.activations < plain.activations
+    row = step_memory(TINY, (4, 3, 4, 4), 8, torch.float32, lora=lora, packed=True)
+    assert row.weights == plain.weights and plain.activations < row.activations < 4 * plain.activations
     assert any("blocks recomputed" in line for line in again.lines(10**9))
+
+
+def test_too_little_memory_is_said_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, again = (
+        step_memory(TINY, (4, 3, 4, 4), 8, torch.float32, checkpointing=way) for way in (False, True)
+    )
+    cpu = torch.device("cpu")
+    for free, wanted in ((2 * plain.total, plain), (int(1.2 * again.total), again), (None, plain)):
+        monkeypatch.setattr("sorairo.training.memory.available_memory", lambda device, free=free: free)
+        assert choose_checkpointing(plain, again, cpu) == wanted
+    monkeypatch.setattr("sorairo.training.memory.available_memory", lambda device: again.total // 2)
+    with pytest.raises(UserError, match=r"even with blocks recomputed.*smaller --tokens"):
+        choose_checkpointing(plain, again, cpu)
 
 
 def test_all_clips_of_a_file_are_held_out_or_none_and_no_batch_has_them(data: Path, tmp_path: Path) -> None:

@@ -34,6 +34,12 @@ class Tuning:
     ] = None
     rate: Annotated[float | None, option("learning rate. [default: by the model's width]")] = None
     tokens: Annotated[int | None, option("video tokens of a step. [default: 2592]")] = None
+    packed: Annotated[
+        bool,
+        option(
+            "a step has clips of all sizes and lengths, one behind another, not of one shape.", "--packed"
+        ),
+    ] = False
     held_out: Annotated[float | None, option("share of the files kept for validation. [default: 0.1]")] = None
     prompt: Annotated[list[str] | None, option("words of a sample sheet; may be repeated.")] = None
     sample_every: Annotated[

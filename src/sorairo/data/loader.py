@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sorairo.data.latents import KINDS
 from sorairo.data.manifest import shard_hashes
+from sorairo.data.packs import MixedBatch, Pick, pack_steps
 from sorairo.data.shards import Shard, ShardError, read_shard
 from sorairo.files import file_hash, write_once
 from sorairo.types import UserError
@@ -26,6 +27,7 @@ __all__ = ["Batch", "Loader", "LoaderConfig"]
 
 log = logging.getLogger(__name__)
 Shape = tuple[int, int, int]  # t h w of latents
+WORDS = 40  # of a usual caption, rounded up
 Rows = Callable[[int], slice]  # how many clips a batch has -> which of them are wanted
 
 
@@ -52,7 +54,8 @@ class LoaderConfig:
     side. stills: the share of clips with only the first frame (the codec is causal, so it is the
     latent of the still). captions: the shares of data.latents.KINDS. drop: the share of clips without words.
     refresh: steps between looks for new shards. round_words: l is a multiple of it, so that few shapes occur. maps:
-    whether batches hold the state maps (data/maps.py) of their clips.
+    whether batches hold the state maps (data/maps.py) of their clips. packed: a step has clips of all shapes, one
+    behind another (`Loader.mixed`), where otherwise it has one shape.
     """
 
     seed: int = 0
@@ -65,6 +68,7 @@ class LoaderConfig:
     refresh: int = 250
     round_words: int = 16
     maps: bool = False
+    packed: bool = False
 
 
 class Loader:
@@ -88,6 +92,7 @@ class Loader:
         self.skipped: set[str] = set()
         self._shards: dict[str, Shard] = {}
         self._stretch: tuple[int, dict[Shape, list[Shard]]] = (-1, {})
+        self._packs: tuple[int, list[list[Pick]], list[tuple[Shard, int]]] = (-1, [], [])
         self._lock = threading.Lock()
         self._hashes: dict[str, str] = {}
 
@@ -115,6 +120,61 @@ class Loader:
         text, lengths = self._words(rows, rng, wanted)
         return Batch(latents=latents, text=text, lengths=lengths, total=len(rows), map=maps)
 
+    def mixed(self, step: int, share: Rows = slice) -> MixedBatch:
+        """The same for clips of mixed shapes, as many as cost about `tokens` together.
+
+        Raises UserError when the folder holds no shard.
+        """
+        config, rng = self.config, np.random.default_rng((self.config.seed, step, 7))
+        picks, clips = self._packed(step)
+        rows = [clips[pick.clip] for pick in picks]
+        wanted = share(len(rows))
+        text, lengths = self._words(rows, rng, wanted)
+        places = range(len(rows))[wanted]
+
+        def values(name: str, place: int) -> Tensor:
+            (shard, row), pick = rows[place], picks[place]
+            return shard[name][row, :, : pick.frames]
+
+        shapes = tuple(
+            (pick.frames, *_shape(shard)[1:]) for pick, (shard, _) in zip(picks, rows, strict=True)
+        )
+        order = sorted(range(len(places)), key=lambda index: (shapes[places[index]], index))
+        maps = tuple(values("map", place) for place in range(len(rows))) if config.maps else None
+        return MixedBatch(
+            latents=tuple(values("latents", places[index]) for index in order),
+            places=tuple(places[index] for index in order),
+            shapes=shapes,
+            text=text[order],
+            lengths=lengths[order],
+            maps=maps,
+        )
+
+    def _packed(self, step: int) -> tuple[list[Pick], list[tuple[Shard, int]]]:
+        """The picks of a step, and all clips that they are numbers of."""
+        config, (stretch, at) = self.config, divmod(step, self.config.refresh)
+        buckets = self._buckets(stretch)
+        with self._lock:
+            if self._packs[0] != stretch:
+                clips = [
+                    (shard, row)
+                    for shape in sorted(buckets)
+                    for shard in buckets[shape]
+                    for row in range(len(shard))
+                    if (shard.path.name, row) not in self.held
+                ]
+                steps = pack_steps(
+                    [_shape(shard) for shard, _ in clips],
+                    steps=config.refresh,
+                    budget=config.tokens,
+                    per_clip=config.word_cost * WORDS,
+                    per_position=1 / config.patch**2,
+                    stills=config.stills,
+                    rng=np.random.default_rng((config.seed, stretch, 11)),
+                )
+                self._packs = stretch, steps, clips
+            return self._packs[1][at], self._packs[2]
+
     def _free(self, shards: list[Shard]) -> np.ndarray:
         """The places of the clips that are not held out, counted through all of the shards."""
         places = [(shard.path.name, row) not in self.held for shard in shards for row in range(len(shard))]
@@ -122,9 +182,7 @@ class Loader:
 
     def batch_size(self, shape: Shape) -> int:
         t, h, w = shape
-        cost = (
-            t * h * w / self.config.patch**2 + self.config.word_cost * 40
-        )  # 40: a usual caption, rounded up
+        cost = t * h * w / self.config.patch**2 + self.config.word_cost * WORDS
         return max(4, 4 * round(self.config.tokens / cost / 4))
 
     def _draw_shape(self, buckets: dict[Shape, list[Shard]], rng: np.random.Generator) -> tuple[Shape, bool]:

@@ -8,14 +8,20 @@ from typing import NamedTuple
 
 import torch
 
+from sorairo.nn.packed import Sequences
+
 __all__ = ["Turns", "rotate", "turns"]
 
 
 class Turns(NamedTuple):
-    """The angle of every token and channel pair, as (n c/2) float32 cosines and sines."""
+    """The angle of every token and channel pair, as (n c/2) float32 cosines and sines.
+
+    sequences: where the n tokens are several clips, each of which attends to itself alone (nn/packed.py).
+    """
 
     cos: torch.Tensor
     sin: torch.Tensor
+    sequences: Sequences | None = None
 
 
 def turns(

@@ -46,9 +46,10 @@ class FinetuneOptions:
     """What the command line asks for.
 
     data: a folder of `sorairo data build`. model: a name or a folder. lora: what is trained; None: all weights. rate:
-    of the optimizer; None: one that suits the model's width. tokens: of a step, words included at a fifth each. steps:
-    after which the rate has fallen to zero, over the last fifth. held_out: the share of the files kept for validation.
-    prompts: of the sample sheets; none: captions of the data. look: steps between sheets and validation, 0 for never.
+    of the optimizer; None: one that suits the model's width. tokens: of a step, words included at a fifth each.
+    packed: a step has clips of all shapes (`Loader.mixed`). steps: after which the rate has fallen to zero, over the
+    last fifth. held_out: the share of the files kept for validation. prompts: of the sample sheets; none: captions of
+    the data. look: steps between sheets and validation, 0 for never.
     """
 
     data: Path
@@ -56,6 +57,7 @@ class FinetuneOptions:
     lora: LoraConfig | None = field(default_factory=LoraConfig)
     rate: float | None = None
     tokens: int = 2592
+    packed: bool = False
     steps: int = 300
     held_out: float = 0.1
     prompts: tuple[str, ...] = ()
@@ -116,7 +118,12 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
     loader = Loader(
         options.data,
         run_dir / "lists",
-        LoaderConfig(tokens=options.tokens, patch=transformer.config.patch_side, captions=CAPTIONS),
+        LoaderConfig(
+            tokens=options.tokens,
+            patch=transformer.config.patch_side,
+            captions=CAPTIONS,
+            packed=options.packed,
+        ),
         empty.states[0, : int(empty.lengths[0])].float(),
         held,
     )
@@ -225,7 +232,18 @@ def memory_plan(
     )
     shape = (loader.batch_size((t, h, w)), t, h, w)
     weights = dtype if options.lora else torch.float32
-    needed = partial(step_memory, transformer.config, shape, words, weights, lora=options.lora, optim=optim)
+    if options.packed:  # the last clip of a step may pass the budget
+        shape = (shape[0] + 1, t, h, w)
+    needed = partial(
+        step_memory,
+        transformer.config,
+        shape,
+        words,
+        weights,
+        lora=options.lora,
+        optim=optim,
+        packed=options.packed,
+    )
     plan = needed()
     free = available_memory(device)
     if free is not None and plan.total > 0.9 * free:

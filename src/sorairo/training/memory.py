@@ -63,15 +63,25 @@ def step_memory(
     lora: LoraConfig | None = None,
     optim: OptimConfig | None = None,
     checkpointing: bool = False,
+    packed: bool = False,
 ) -> StepMemory:
     """Of a step with clips of latents (b t h w) and captions of `words` words.
 
-    lora: only low-rank changes are trained; the weights stay. The passes are run without memory for one block and for
-    two, and every further block costs what the second does. Raises UserError for a rank that the model's layers do not
-    have.
+    packed: they lie one behind another, as clips of mixed shapes do, each token with numbers of its own. lora: only
+    low-rank changes are trained; the weights stay. The passes are run without memory for one block and for two, and
+    every further block costs what the second does. Raises UserError for a rank that the model's layers do not have.
     """
     one, two = (
-        _dry(replace(config, layers=layers), shape, words, dtype, lora, optim or OptimConfig(), checkpointing)
+        _dry(
+            replace(config, layers=layers),
+            shape,
+            words,
+            dtype,
+            lora,
+            optim or OptimConfig(),
+            checkpointing,
+            packed,
+        )
         for layers in (1, 2)
     )
 
@@ -95,6 +105,7 @@ def _dry(
     lora: LoraConfig | None,
     optim: OptimConfig,
     checkpointing: bool,
+    packed: bool,
 ) -> StepMemory:
     b, t, h, w = shape
     with FakeTensorMode(), _numbers(dtype):
@@ -117,7 +128,11 @@ def _dry(
         x = torch.empty(b, config.channels, t, h, w, dtype=dtype)
         text = torch.empty(b, words, config.text_dim, dtype=dtype)
         with Live() as live:
-            transformer(x, torch.empty(b, t), text, None).float().square().mean().backward()
+            if packed:
+                made = transformer(list(x), torch.empty(b * t), text, None)
+                torch.stack([clip.float().square().mean() for clip in made]).mean().backward()
+            else:
+                transformer(x, torch.empty(b, t), text, None).float().square().mean().backward()
     return StepMemory(
         weights=weights,
         gradients=gradients,

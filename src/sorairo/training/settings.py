@@ -36,6 +36,7 @@ MAY_CHANGE = frozenset(
 EARLIER = {
     "objective.diffusion.predicts": "velocity",
     "objective.diffusion.noise": "batch",
+    "objective.data.packed": False,
     "objective.transformer.local": 0,
     "objective.transformer.local_width": 64,
 }

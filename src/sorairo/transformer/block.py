@@ -14,6 +14,7 @@ from torch import nn
 
 from sorairo.nn.attention import Attend, attention, in_blocks
 from sorairo.nn.norm import LayerNorm, RMSNorm, modulate
+from sorairo.nn.packed import AttendEach, attend_each, attend_to_own
 from sorairo.nn.rope import Turns, rotate
 from sorairo.transformer.conditions import Words
 
@@ -23,13 +24,15 @@ __all__ = ["Block", "CrossAttention", "FeedForward", "ImageKeys", "Others", "Pro
 class Projections(nn.Module):
     """What both attentions have: four products, and norms of queries and keys across all heads at once.
 
-    blocks: see nn.attention; compiling changes it (compiling.py).
+    blocks: see nn.attention; compiling changes it (compiling.py). each, own: see nn.packed, for clips in one row.
     """
 
     def __init__(self, width: int, heads: int, eps: float):
         super().__init__()
         self.heads = heads
         self.blocks: Attend = in_blocks
+        self.each: AttendEach = attend_each
+        self.own: AttendEach = attend_to_own
         self.q = nn.Linear(width, width)
         self.k = nn.Linear(width, width)
         self.v = nn.Linear(width, width)
@@ -60,7 +63,7 @@ class SelfAttention(Projections):
     """Every token attends to every token of the clip: (b t s d) -> (b t s d).
 
     context: the processes among which the tokens are split, each with s' of every frame's s; None: all are here. turns
-    are those of the whole clip either way.
+    are those of the whole clip either way, or of several clips in one row (1 1 n d).
     """
 
     def __init__(self, width: int, heads: int, eps: float):
@@ -74,6 +77,8 @@ class SelfAttention(Projections):
         k = rotate(self.split(self.norm_k(self.k(tokens))), turns)  # b k n c
         v = self.split(self.v(tokens))  # b k n c
         attend = partial(attention, blocks=self.blocks)
+        if turns.sequences is not None:
+            attend = partial(self.each, sequences=turns.sequences, blocks=self.blocks)
         seen = attend(q, k, v) if self.context is None else self.context.attention(q, k, v, frames, attend)
         return self.out(self.merge(seen)).view_as(x)  # b t s d
 
@@ -99,6 +104,8 @@ class CrossAttention(Projections):
         q = self.split(self.norm_q(self.q(x.flatten(1, 2))))  # b k n c
         k = self.split(self.norm_k(self.k(words.states)))  # b k l c
         v = self.split(self.v(words.states))  # b k l c
+        if words.sequences is not None:
+            return self.out(self.merge(self.own(q, k, v, words.bias, words.sequences))).view_as(x)  # 1 1 n d
         seen = attention(q, k, v, words.bias)  # b k n c
         if self.image is not None:
             assert words.image is not None

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from sorairo.nn.attention import Attend, in_blocks
+from sorairo.nn.packed import attend_each, attend_to_own
 from sorairo.transformer.block import Block, Projections
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer, TransformerConfig
 
-__all__ = ["compile_blocks", "worth_compiling"]
+__all__ = ["compile_blocks", "uncompiled", "worth_compiling"]
 
 LARGE = 500_000_000
 """Weights from which on compiling (about a minute) pays within the first clip on a CPU."""
@@ -33,14 +34,21 @@ def compile_blocks(transformer: nn.Module | Experts) -> None:
         parts = list(transformer.held.values())
     else:
         parts = [transformer]
-    # A compiler would unroll the loop over blocks of queries, and compile as many products as there are.
-    uncompiled = cast(Attend, torch.compiler.disable(in_blocks))
     for part in parts:
+        uncompiled(part)
         for module in part.modules():
-            if isinstance(module, Projections):
-                module.blocks = uncompiled
             if type(module) is Block:
                 module.compile()
+
+
+def uncompiled(transformer: nn.Module) -> None:
+    """Leave loops in attention out of what is compiled: a compiler would unroll them, and again for each number of
+    queries and of clips in a row."""
+    blocks = cast(Attend, torch.compiler.disable(in_blocks))
+    each, own = torch.compiler.disable(attend_each), torch.compiler.disable(attend_to_own)
+    for module in transformer.modules():
+        if isinstance(module, Projections):
+            module.blocks, module.each, module.own = blocks, each, own
 
 
 def _loaded(load: Callable[[], Transformer]) -> Transformer:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sorairo.nn.norm import LayerNorm
+from sorairo.nn.packed import Sequences
 from sorairo.types import UserError
 
 __all__ = ["ImageEmbedding", "Time", "TimeEmbedding", "Words", "WordsEmbedding", "sinusoids"]
@@ -27,12 +28,14 @@ class Time(NamedTuple):
 class Words(NamedTuple):
     """states: (b l d). bias: added to the attention scores of each word, (b 1 1 l) float32, or None.
 
-    image: (b m d), the tokens of given images, where the model takes them.
+    image: (b m d), the tokens of given images, where the model takes them. sequences: where the tokens of b clips lie
+    in one row (nn/packed.py), those of each clip.
     """
 
     states: torch.Tensor
     bias: torch.Tensor | None
     image: torch.Tensor | None = None
+    sequences: Sequences | None = None
 
 
 def sinusoids(timestep: torch.Tensor, width: int, *, ends: bool = False) -> torch.Tensor:

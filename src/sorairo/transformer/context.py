@@ -65,8 +65,8 @@ class Context:
     def turns(self, place: Turns, frames: int) -> Turns:
         """The turns of this process's tokens, (n' c/2) of (n c/2)."""
         rows = self.rows()
-        mine = (part.unflatten(0, (frames, -1))[:, rows].flatten(0, 1) for part in place)
-        return Turns(*mine)
+        cos, sin = (part.unflatten(0, (frames, -1))[:, rows].flatten(0, 1) for part in (place.cos, place.sin))
+        return Turns(cos, sin, place.sequences)
 
     def _attention(self, q: Tensor, k: Tensor, v: Tensor, frames: int, attend: Attend) -> Tensor:
         """attend(q, k, v) over the tokens of all processes: (b k n' c) each -> (b k n' c)."""

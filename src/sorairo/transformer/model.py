@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from sorairo.nn.splitting import Gather, Split
 from sorairo.transformer.block import Block
 from sorairo.transformer.conditions import ImageEmbedding, Time, TimeEmbedding, WordsEmbedding
 from sorairo.transformer.local import Local, local_flops
+from sorairo.transformer.packed import Pack, Spread
 from sorairo.transformer.patches import Patches, from_patches
 from sorairo.types import UserError
 
@@ -80,14 +81,17 @@ class Transformer(nn.Module):
     latent frame has its own. text: (b l text_dim). text_lengths: (b), how many of the l are words; the rest
     up to the config's text_len count as zeros whatever l is, so give only as many as the longest needs. None:
     all l given are attended to. condition: (b c' t h w), and image: (b m image_dim), where the config has them; both
-    may have b = 1 for all clips. watch: called with the number of each block, from 0, and the tokens (b t s d) that
-    leave it. Returns (b c t h w).
+    may have b = 1 for all clips. Clips of mixed sizes and lengths: latents is a list of b clips (c t h w), timestep has
+    those of all frames one behind another (f), and a list is returned; each clip is computed as if it were
+    alone. watch: called with the number of each block, from 0, and the tokens (b t s d) that
+    leave it, (1 1 n d) where clips are mixed. Returns (b c t h w).
     Computes in the dtype of its weights, with norms, softmax and modulation in float32.
     Source: Wan 2025 (arXiv 2503.20314), section 4.2; the same function as diffusers' WanTransformer3DModel.
     """
 
     _cp_plan: ClassVar[dict[str, Split | Gather]] = {
         "patches": Split(dim=2),  # b t s d: each process has tokens of every frame
+        "spread": Split(dim=2),  # 1 1 n: of mixed clips, a stretch of all tokens
         "head": Gather(dim=2),  # b t s p*p*c
     }
     """Where several processes that share a clip split its tokens and join them (transformer/context.py)."""
@@ -104,6 +108,7 @@ class Transformer(nn.Module):
             else None
         )
         self.patches = Patches(given + beside, config.patch_side, config.width)
+        self.spread = Spread()
         self.time = TimeEmbedding(config.freq_dim, config.width)
         self.words = WordsEmbedding(config.text_dim, config.text_len, config.width)
         takes_images = config.image_dim > 0
@@ -118,7 +123,7 @@ class Transformer(nn.Module):
 
     def forward(
         self,
-        latents: torch.Tensor,
+        latents: torch.Tensor | Sequence[torch.Tensor],
         timestep: torch.Tensor,
         text: torch.Tensor,
         text_lengths: torch.Tensor | None = None,
@@ -126,7 +131,12 @@ class Transformer(nn.Module):
         condition: torch.Tensor | None = None,
         image: torch.Tensor | None = None,
         watch: Callable[[int, torch.Tensor], None] | None = None,
-    ) -> torch.Tensor:
+    ) -> torch.Tensor | list[torch.Tensor]:
+        if not isinstance(latents, torch.Tensor):
+            assert condition is None and image is None, (
+                "clips of mixed sizes take nothing beside noise and words"
+            )
+            return self._packed(latents, timestep, text, text_lengths, watch)
         latents = self.beside(latents, condition)  # b c+c' t h w
         features = None
         if self.local is not None:
@@ -151,6 +161,40 @@ class Transformer(nn.Module):
             return velocity
         velocity, more = velocity.split([self.config.channels, self.config.local_channels], dim=1)
         return velocity + self.local.after(features + more, timestep)  # b c t h w
+
+    def _packed(
+        self,
+        latents: Sequence[torch.Tensor],
+        timestep: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor | None,
+        watch: Callable[[int, torch.Tensor], None] | None,
+    ) -> list[torch.Tensor]:
+        """forward() for clips of mixed sizes and lengths, whose tokens are one row (packed.py)."""
+        side, pack = self.config.patch_side, Pack.of(latents, self.config.patch_side)
+        local, features = self.local, []
+        levels = timestep.split(pack.frames)  # t of each clip
+        if local is not None:
+            features = [local.before(x[None], at[None])[0] for x, at in zip(latents, levels, strict=True)]
+            latents = [torch.cat([x, f.to(x.dtype)]) for x, f in zip(latents, features, strict=True)]
+        x = self.patches(latents)  # 1 1 n d
+        frame = self.spread(pack.frame)[0, 0]  # n
+        time: Time = self.time(timestep)  # f 1 1 d, f 1 1 6 d
+        embedding, modulation = (part[:, 0, 0].index_select(0, frame)[None, None] for part in time)
+        words = self.words(text, text_lengths)._replace(sequences=pack.held(frame))  # s l d
+        place = pack.turns(self.config.head_dim)  # n c/2
+        for number, block in enumerate(self.blocks):
+            x = block(x, modulation, words, place)  # 1 1 n d
+            if watch is not None:
+                watch(number, x)
+        made = pack.clips(self.head(x, embedding), side)  # c+f t h w each
+        if local is None:
+            return made
+        both = [one.split([self.config.channels, self.config.local_channels]) for one in made]
+        return [
+            velocity + local.after((own + more)[None], at[None])[0]
+            for (velocity, more), own, at in zip(both, features, levels, strict=True)
+        ]
 
     def beside(self, latents: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
         """The latents, with the condition as further channels where this model takes one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from torch import nn
@@ -20,7 +22,7 @@ def from_patches(patches: torch.Tensor, side: int, height: int) -> torch.Tensor:
 
 
 class Patches(nn.Module):
-    """Latents (b c t h w) -> tokens (b t s d): one product over each patch's values."""
+    """Latents (b c t h w) -> tokens (b t s d): one product over each patch's values. Clips (c t h w) -> (1 1 n d)."""
 
     def __init__(self, channels: int, side: int, width: int):
         super().__init__()
@@ -32,5 +34,8 @@ class Patches(nn.Module):
         t, h, w = latents.shape[2:]
         return t, h // self.side, w // self.side
 
-    def forward(self, latents: torch.Tensor) -> torch.Tensor:
-        return self.embed(to_patches(latents, self.side))
+    def forward(self, latents: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
+        if isinstance(latents, torch.Tensor):
+            return self.embed(to_patches(latents, self.side))
+        each = [to_patches(clip[None], self.side).flatten(0, 2) for clip in latents]  # n' c*p*p
+        return self.embed(torch.cat(each))[None, None]

@@ -61,9 +61,11 @@ def _member(rank: int, count: int, port: int, work: Callable[..., None], args: t
     leave()
 
 
-def shards_of_clips(folder: Path, clips: int = 16) -> None:
+def shards_of_clips(
+    folder: Path, clips: int = 16, shape: tuple[int, int, int] = SHAPE, name: str = "0"
+) -> None:
     """Latents, words and state maps that no model could predict."""
-    config, (t, h, w) = PRESETS["tiny"], SHAPE
+    config, (t, h, w) = PRESETS["tiny"], shape
     generator = torch.Generator().manual_seed(1)
     tensors = {f"text_{kind}": torch.randn(clips, 5, config.text_dim, generator=generator) for kind in KINDS}
     tensors = {name: words.bfloat16() for name, words in tensors.items()}
@@ -71,17 +73,23 @@ def shards_of_clips(folder: Path, clips: int = 16) -> None:
     tensors["latents"] = torch.randn(clips, config.channels, t, h, w, generator=generator).bfloat16()
     there = torch.randint(255, (clips, len(KINDS_MAPPED), t, h, w), generator=generator)
     tensors["map"] = there.byte()
-    write_shard(folder / "latents" / "0.safetensors", tensors, [{}] * clips)
+    write_shard(folder / "latents" / f"{name}.safetensors", tensors, [{}] * clips)
 
 
-def diffusion(folder: Path, heads: int = 4) -> Diffusion:
+def mixed_shards(folder: Path) -> None:
+    """Clips of four shapes, one of them of stills."""
+    for index, shape in enumerate((SHAPE, (2, 4, 6), (4, 6, 4), (1, 8, 8))):
+        shards_of_clips(folder, 6, shape, str(index))
+
+
+def diffusion(folder: Path, heads: int = 4, packed: bool = False) -> Diffusion:
     """A tiny transformer with state maps, convolutions and all; its weights are drawn so that none is zero."""
     torch.manual_seed(0)
     config = replace(PRESETS["tiny"], heads=heads, head_dim=8, local=1, local_width=8)
     loader = Loader(
         folder / "latents",
         folder / "lists",
-        LoaderConfig(tokens=4 * 45, word_cost=0.0, maps=True),
+        LoaderConfig(tokens=4 * 45, word_cost=0.0, maps=True, packed=packed),
         torch.zeros(1, config.text_dim),
     )
     transformer = Transformer(config)
@@ -97,18 +105,18 @@ def export(transformer: Transformer, folder: Path) -> None:
     save_file(transformer.state_dict(), folder / "transformer.safetensors")
 
 
-def run(folder: Path, run_dir: Path, steps: int, **settings: Any) -> None:
+def run(folder: Path, run_dir: Path, steps: int, packed: bool = False, **settings: Any) -> None:
     """Train for some steps, in a run folder, on the shards of a folder."""
-    train(diffusion(folder), replace(CONFIG, steps=steps, **settings), run_dir)
+    train(diffusion(folder, packed=packed), replace(CONFIG, steps=steps, **settings), run_dir)
 
 
 def losses(run_dir: Path) -> list[float]:
     return [line["loss"] for line in read_metrics(run_dir / "metrics.jsonl")]
 
 
-def gradients(folder: Path, run_dir: Path, **settings: Any) -> None:
+def gradients(folder: Path, run_dir: Path, packed: bool = False, **settings: Any) -> None:
     """Write the whole gradients of step 0, as means over all processes."""
-    trainer = Trainer(diffusion(folder), replace(CONFIG, steps=1, **settings), run_dir)
+    trainer = Trainer(diffusion(folder, packed=packed), replace(CONFIG, steps=1, **settings), run_dir)
     loss, _ = trainer.objective.loss(trainer.batch(0), 0, trainer.team.share)
     loss.backward()
     working = trainer.optimizer.working
@@ -135,6 +143,19 @@ def velocity(path: Path) -> None:
         made = net(latents, torch.tensor([[900.0, 500, 3], [0, 1, 700]]), text, torch.tensor([5, 2]))
     if os.environ.get("RANK", "0") == "0":
         save_file({"velocity": made}, path)
+
+
+def mixed_team(folder: Path) -> None:
+    """Clips of mixed shapes among two processes: a row that is split, clips that are shared, and weights too."""
+    gradients(folder, folder / "context", packed=True, context=2)
+    gradients(folder, folder / "shard", packed=True, shard=2)
+    run(folder, folder / "run", 20, packed=True, context=2)
+
+
+def mixed_grid(folder: Path) -> None:
+    """The same among four: a row split between two, weights among all."""
+    gradients(folder, folder / "grid", packed=True, context=2, shard=2)
+    run(folder, folder / "grid-run", 20, packed=True, context=2, shard=2)
 
 
 def small_team(folder: Path) -> None:

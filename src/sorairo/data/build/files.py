@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,9 @@ def _walk(folder: Path, top: Path, out: Path, unread: dict[str, str]) -> Iterato
                 yield from _walk(path, top, out, unread)
             elif path.suffix.lower() not in WORDS:
                 state = entry.stat()
+                if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for, for ever
+                    unread[name] = "it is no file, but a pipe, a device or a link to a folder"
+                    continue
                 yield SourceFile(name=name, path=path, size=state.st_size, mtime=state.st_mtime_ns)
         except UnicodeEncodeError:
             unread[ascii(name)] = "its name is not UTF-8: rename it"

@@ -10,6 +10,7 @@ Legend: b clips, t h w latent grid, k kinds (shapes, then colours), s tokens of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ from sorairo.data.maps import KINDS_MAPPED
 from sorairo.transformer.patches import from_patches
 from sorairo.worlds.palette import SHAPES
 
-__all__ = ["AlignmentConfig", "MapHead", "MapWatch", "object_weight"]
+__all__ = ["AlignmentConfig", "MapHead", "MapWatch", "MixedMapWatch", "object_weight"]
 
 SURE, UNSURE = 0.7, 0.9  # sigmas between which the place of an object is lost in the noise
 
@@ -71,6 +72,31 @@ class MapWatch:
     def __call__(self, block: int, tokens: Tensor) -> None:
         if block == self.block:
             self.loss = self.head(tokens, self.there)
+
+
+@dataclass(kw_only=True)
+class MixedMapWatch:
+    """The same for clips of mixed shapes, whose tokens (1 1 n d) are one row.
+
+    there: (1 k t h w) of each. parts: how much each clip's loss counts in `loss`.
+    """
+
+    block: int
+    head: MapHead
+    there: Sequence[Tensor]
+    parts: Sequence[float]
+    loss: Tensor | None = None
+
+    def __call__(self, block: int, tokens: Tensor) -> None:
+        if block != self.block:
+            return
+        frames = [(there.shape[2], there[0, 0, 0].numel() // self.head.side**2) for there in self.there]
+        clips = tokens[0, 0].split([t * s for t, s in frames])
+        each = [
+            part * self.head(clip.view(1, t, s, -1), there)
+            for clip, (t, s), there, part in zip(clips, frames, self.there, self.parts, strict=True)
+        ]
+        self.loss = torch.stack(each).sum()
 
 
 def object_weight(there: Tensor, sigma: Tensor, more: float) -> Tensor:

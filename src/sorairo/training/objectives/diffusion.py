@@ -6,6 +6,7 @@ Legend: b clips, c channels, t h w latent grid, l words, d width of a word's sta
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,10 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from sorairo.data.loader import Batch, Loader
+from sorairo.data.packs import MixedBatch
 from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate, towards
 from sorairo.flow.times import TimesConfig, draw_times
-from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, MapWatch, object_weight
+from sorairo.training.objectives.alignment import (
+    AlignmentConfig,
+    MapHead,
+    MapWatch,
+    MixedMapWatch,
+    object_weight,
+)
 from sorairo.training.parallel.processes import ALONE, Share
 from sorairo.training.rng import torch_rng
 from sorairo.transformer.low_rank import folded
@@ -90,10 +98,15 @@ class Diffusion:
             "diffusion": asdict(self.config),
         }
 
-    def batch(self, step: int, share: Share = ALONE) -> Batch:
-        return self.loader.batch(step, share.rows)
+    def batch(self, step: int, share: Share = ALONE) -> Batch | MixedBatch:
+        make = self.loader.mixed if self.loader.config.packed else self.loader.batch
+        return make(step, share.rows)
 
-    def loss(self, batch: Batch, step: int, share: Share = ALONE) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, batch: Batch | MixedBatch, step: int, share: Share = ALONE
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if isinstance(batch, MixedBatch):
+            return self._mixed_loss(batch, step, share)
         generator = torch_rng(self.config.seed, step, NOISE)
         data = batch.latents.float()  # b c t h w
         n, (b, _, t), device = batch.total, data.shape[:3], data.device
@@ -108,9 +121,7 @@ class Diffusion:
         sigma, weight = sigma[rows], weights[rows]
         noisy = interpolate(data, noise, sigma)
         dtype = self.transformer.head.project.weight.dtype
-        words, lengths = batch.text.to(dtype), batch.lengths
-        if self.projection is not None:
-            words = words @ self.projection.to(words)
+        words, lengths = self._seen(batch.text, dtype), batch.lengths
         watch = None
         if self.map_head is not None and self.config.align:
             assert there is not None
@@ -120,9 +131,69 @@ class Diffusion:
             velocity = towards(noisy, velocity.float(), sigma, LEAST)
         part = share.of * weight.sum() / weights.sum()  # shares differ in how many frames count
         loss = part * velocity_loss(velocity, data, noise, weight)
+        return self._with_maps(loss, watch, share.of * b / n)
+
+    def _mixed_loss(self, batch: MixedBatch, step: int, share: Share) -> tuple[Tensor, dict[str, Tensor]]:
+        """loss() for clips of mixed shapes: the mean over all positions of all clips."""
+        config, device = self.config, batch.lengths.device
+        generator = torch_rng(config.seed, step, NOISE)
+        drawn = [draw_times(1, t, config.times, generator) for t, _, _ in batch.shapes]  # of all n clips
+        sigmas = [one.sigma.to(device) for one in drawn]  # 1 t each
+        weights = [
+            self._weight(batch, place, one.weight.to(device), sigmas[place])
+            for place, one in enumerate(drawn)
+        ]
+        data = [clip[None].float() for clip in batch.latents]  # 1 c t h w each
+        noise = [
+            self._own_noise(clip.shape[1:], step, at).to(device)
+            for clip, at in zip(data, batch.places, strict=True)
+        ]
+        sigma = [sigmas[place] for place in batch.places]
+        noisy = [interpolate(*three) for three in zip(data, noise, sigma, strict=True)]
+        dtype = self.transformer.head.project.weight.dtype
+        positions = [t * h * w for t, h, w in batch.shapes]
+        parts = [share.of * positions[place] / sum(positions) for place in batch.places]
+        watch = None
+        if self.map_head is not None and config.align:
+            assert batch.maps is not None
+            there = [batch.maps[place][None].float() / 255 for place in batch.places]
+            watch = MixedMapWatch(block=config.align.block, head=self.map_head, there=there, parts=parts)
+        said = self.transformer(
+            [clip[0].to(dtype) for clip in noisy],
+            1000 * torch.cat([one[0] for one in sigma]),
+            self._seen(batch.text, dtype),
+            batch.lengths,
+            watch=watch,
+        )
+        loss = torch.zeros((), device=device)
+        count = torch.stack([weight.sum() for weight in weights]).sum()
+        for index, place in enumerate(batch.places):
+            velocity = said[index][None]
+            if config.predicts == "data":
+                velocity = towards(noisy[index], velocity.float(), sigma[index], LEAST)
+            part = share.of * weights[place].sum() / count
+            loss = loss + part * velocity_loss(velocity, data[index], noise[index], weights[place])
+        return self._with_maps(loss, watch, 1.0)
+
+    def _weight(self, batch: MixedBatch, place: int, weight: Tensor, sigma: Tensor) -> Tensor:
+        """How much each position of a clip counts (1 1 t h w). weight, sigma: (1 t)."""
+        _, h, w = batch.shapes[place]
+        weight = weight[:, None, :, None, None].expand(1, 1, -1, h, w)
+        if not (self.config.align and self.config.align.objects and batch.maps is not None):
+            return weight
+        there = batch.maps[place][None].float() / 255  # 1 k t h w
+        return weight * object_weight(there, sigma, self.config.align.objects)
+
+    def _seen(self, text: Tensor, dtype: torch.dtype) -> Tensor:
+        """Words' states as the transformer gets them."""
+        words = text.to(dtype)
+        return words if self.projection is None else words @ self.projection.to(words)
+
+    def _with_maps(
+        self, loss: Tensor, watch: MapWatch | MixedMapWatch | None, clips: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         if watch is None or watch.loss is None or self.config.align is None:
             return loss, {}
-        clips = share.of * b / n
         return loss + self.config.align.weight * clips * watch.loss, {
             "velocity": loss.detach(),
             "maps": watch.loss.detach(),
@@ -132,9 +203,11 @@ class Diffusion:
         """Those rows of the noise of n clips, the same whichever process draws them."""
         if self.config.noise == "batch":
             return torch.randn((n, *shape), generator=generator)[rows]
-        clips = range(n)[rows]
-        each = [torch_rng(self.config.seed, step, CLIPS + clip) for clip in clips]
-        return torch.stack([torch.randn(shape, generator=one) for one in each])
+        return torch.stack([self._own_noise(shape, step, clip) for clip in range(n)[rows]])
+
+    def _own_noise(self, shape: torch.Size, step: int, clip: int) -> Tensor:
+        """Of a clip by its place among all of the step."""
+        return torch.randn(shape, generator=torch_rng(self.config.seed, step, CLIPS + clip))
 
     def over(self, networks: Mapping[str, nn.Module]) -> Diffusion:
         """The same objective over other networks of the same shapes."""
@@ -143,15 +216,18 @@ class Diffusion:
         other.map_head = cast("MapHead | None", networks.get("map_head"))
         return other
 
-    def count(self, batch: Batch) -> tuple[int, int]:
-        b, _, t, h, w = batch.latents.shape
-        return b, b * self._tokens(t, h, w)
+    def count(self, batch: Batch | MixedBatch) -> tuple[int, int]:
+        shapes = _shapes(batch)
+        return len(shapes), sum(self._tokens(*shape) for shape in shapes)
 
-    def flops(self, batch: Batch) -> float:
-        b, _, t, h, w = batch.latents.shape
+    def flops(self, batch: Batch | MixedBatch) -> float:
         words = batch.text.shape[1] + 1
-        one = forward_flops(self.transformer.config, tokens=self._tokens(t, h, w), words=words, times=t)
-        return 3.0 * b * one
+        shapes = Counter(_shapes(batch))
+        return 3.0 * sum(
+            many
+            * forward_flops(self.transformer.config, tokens=self._tokens(*shape), words=words, times=shape[0])
+            for shape, many in shapes.items()
+        )
 
     def sample(self, folder: Path, step: int) -> dict[str, float]:
         return self._sampler(self._plain(), folder, step)
@@ -165,3 +241,9 @@ class Diffusion:
 
     def _tokens(self, t: int, h: int, w: int) -> int:
         return t * h * w // self.transformer.config.patch_side**2
+
+
+def _shapes(batch: Batch | MixedBatch) -> list[tuple[int, int, int]]:
+    """t h w of each clip that is here."""
+    clips = batch.latents if isinstance(batch, MixedBatch) else batch.latents.unbind(0)
+    return [(t, h, w) for t, h, w in (clip.shape[1:] for clip in clips)]

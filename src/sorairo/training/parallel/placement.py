@@ -21,6 +21,7 @@ from sorairo.codec.norm import compile_norms
 from sorairo.nn.precision import bf16_pays
 from sorairo.training.parallel.processes import Team
 from sorairo.training.parallel.sharding import cast, shard
+from sorairo.transformer.compiling import uncompiled
 from sorairo.transformer.context import split_context
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
@@ -78,6 +79,7 @@ class Placement:
             if self.checkpointing and isinstance(network, Transformer):
                 recompute(network.blocks)
             if self.compile and isinstance(network, Transformer):
+                uncompiled(network)
                 for block in network.blocks:
                     block.compile(dynamic=True)
             if self.compile and isinstance(network, Codec):

@@ -1,0 +1,131 @@
+"""Native sizes, packed or in buckets, against fixed squares at equal compute: python bench/native.py all
+
+Three small models (bench/_small.py) see the same clips in the same processor minutes: `packed`, clips of all sizes in
+one row; `buckets`, a size a step; `squares`, wide and tall clips cropped to their middle square, as models before Sora
+were trained. Then each is asked for squares, wide and tall clips that no arm has seen. Error: of the velocity on
+held-out clips in full size, at fixed noise. Framed: the parser finds one object that stays whole inside the picture.
+
+    python bench/native.py data|train|score --run DIR [--arm ARM] [--minutes M]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from _small import SIZES, errors, load_average, make_data, mean_of, objective_of, text_encoder, train_for
+
+from sorairo.checkpoints.folder import load_checkpoint
+from sorairo.codec.model import Codec
+from sorairo.data.loader import LoaderConfig
+from sorairo.data.shards import read_shard
+from sorairo.evaluation.judge import judge
+from sorairo.evaluation.parse import Parsed, load_parser
+from sorairo.evaluation.suites import Suite, facts_of, prompt_of
+from sorairo.files import write_text
+from sorairo.training.objectives.sheets import SheetConfig, decoded, sheet_latents
+from sorairo.types import Video
+from sorairo.video import contact_sheet
+from sorairo.worlds import get_world
+
+LOADER = LoaderConfig(tokens=1728, stills=0.1, captions=(0.4, 0.2, 0.2, 0.2), refresh=100)
+ARMS = {
+    "packed": ("train", replace(LOADER, packed=True)),
+    "buckets": ("train", LOADER),
+    "squares": ("square", LOADER),
+}
+ASPECTS = {"square": SIZES[0], "wide": SIZES[1], "tall": SIZES[2]}
+
+
+def train(run: Path, arm: str, minutes: float) -> None:
+    folder, loader = ARMS[arm]
+    if (run / arm / "spent.json").exists():
+        return
+    made = train_for(objective_of(run / folder, run / arm, loader), run / arm, minutes)
+    print(arm, json.dumps(made), flush=True)
+
+
+def framed(parsed: Parsed, size: tuple[int, int]) -> bool:
+    """One object, found in every frame, at least a pixel from every edge by the size that its area tells."""
+    if len(parsed.objects) != 1:
+        return False
+    track = parsed.objects[0]
+    if not np.isfinite(track.path).all():
+        return False
+    half = track.size / 2
+    return bool(((track.path - half > 1) & (track.path + half < np.array(size) - 1)).all())
+
+
+def clips_of(run: Path, arm: str, size: tuple[int, int], texts: list[str], codec: Codec) -> Iterator[Video]:
+    """What an arm makes of prompts, 16 guided steps."""
+    config = SheetConfig(size=size, guidance=3.0, shift=3.0)
+    transformer, text = load_average(run / arm), text_encoder()
+    for start in range(0, len(texts), 8):
+        asked = text.encode(texts[start : start + 8])
+        for latents in sheet_latents(transformer, codec, asked, text.encode([""]), config, first=start):
+            yield decoded(codec, latents, 8.0)
+
+
+def score(run: Path, count: int) -> None:
+    torch.set_num_threads(1)
+    codec, parser, world = load_checkpoint("default", "fp32").codec, load_parser(), get_world("studio")
+    shards = {
+        name: [path for path in sorted((run / "held").glob("*.safetensors")) if _size(path) == list(size)]
+        for name, size in ASPECTS.items()
+    }
+    table: dict[str, dict[str, dict[str, object]]] = {}
+    sheet: list[Video] = []
+    labels: list[str] = []
+    for aspect, size in ASPECTS.items():
+        suite = Suite(circle=0, count=count, size=size, seed=41)
+        real = [world.clip(41_000_000 + i, size=size, split="heldout") for i in range(count)]
+        texts, facts = [prompt_of(clip, suite).text for clip in real], [facts_of(clip) for clip in real]
+        base: np.ndarray | None = None
+        for arm in ("real", *(name for name in ARMS if (run / name / "spent.json").exists())):
+            row: dict[str, object] = {}
+            if arm != "real":
+                found = errors(load_average(run / arm), shards[aspect])
+                base = found if base is None else base
+                row["error"], row["more than packed"] = str(mean_of(found)), str(mean_of(found - base))
+            videos = (
+                [clip.video for clip in real]
+                if arm == "real"
+                else list(clips_of(run, arm, size, texts, codec))
+            )
+            read = [parser(video) for video in videos]
+            row["framed"] = str(mean_of([float(framed(one, size)) for one in read]))
+            for name in ("count", "colours", "shapes", "event"):
+                row[name] = str(mean_of([judge(one, f)[name] for one, f in zip(read, facts, strict=True)]))
+            table.setdefault(aspect, {})[arm] = row
+            sheet += videos[:2]
+            labels += [f"{arm}, {aspect}: {text}"[:90] for text in texts[:2]]
+            print(aspect, arm, row, flush=True)
+    write_text(run / "scores.json", json.dumps(table, indent=1) + "\n")
+    contact_sheet(sheet, labels, run / "sheet.png", columns=2, frames_per=5)
+
+
+def _size(path: Path) -> list[int]:
+    return list(read_shard(path).info["size"])
+
+
+if __name__ == "__main__":
+    ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    ask.add_argument("what", choices=["data", "train", "score", "all"])
+    ask.add_argument("--run", type=Path, default=Path("runs/native"))
+    ask.add_argument("--arm", choices=list(ARMS))
+    ask.add_argument("--minutes", type=float, default=2.5)
+    ask.add_argument("--shards", type=int, default=16)
+    ask.add_argument("--count", type=int, default=24)
+    given = ask.parse_args()
+    if given.what in ("data", "all"):
+        make_data(given.run, given.shards)
+    if given.what in ("train", "all"):
+        for name in [given.arm] if given.arm else ARMS:
+            train(given.run, name, given.minutes)
+    if given.what in ("score", "all"):
+        score(given.run, given.count)
