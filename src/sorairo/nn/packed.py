@@ -49,7 +49,8 @@ def attend_each(
     parts = []
     for numbers, _, tokens in sequences.runs():
         many = numbers.stop - numbers.start
-        seen = attention(*(_rows(x[:, :, tokens], many) for x in (q, k, v)), **more)  # s' k n' c
+        some = _rows(q[:, :, tokens], many), _rows(k[:, :, tokens], many), _rows(v[:, :, tokens], many)
+        seen = attention(some[0], some[1], some[2], **more)  # s' k n' c
         parts.append(_row(seen))
     return torch.cat(parts, dim=2)
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sorairo.nn.attention import Attend, in_blocks
-from sorairo.nn.packed import attend_each, attend_to_own
+from sorairo.nn.packed import AttendEach, attend_each, attend_to_own
 from sorairo.transformer.block import Block, Projections
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer, TransformerConfig
@@ -45,7 +45,8 @@ def uncompiled(transformer: nn.Module) -> None:
     """Leave loops in attention out of what is compiled: a compiler would unroll them, and again for each number of
     queries and of clips in a row."""
     blocks = cast(Attend, torch.compiler.disable(in_blocks))
-    each, own = torch.compiler.disable(attend_each), torch.compiler.disable(attend_to_own)
+    each = cast(AttendEach, torch.compiler.disable(attend_each))
+    own = cast(AttendEach, torch.compiler.disable(attend_to_own))
     for module in transformer.modules():
         if isinstance(module, Projections):
             module.blocks, module.each, module.own = blocks, each, own
