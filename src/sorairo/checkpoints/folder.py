@@ -34,6 +34,7 @@ from sorairo.checkpoints.original import is_original, original_info, original_la
 from sorairo.checkpoints.scheduler import Predicts
 from sorairo.checkpoints.tensors import load_weights
 from sorairo.codec.model import Codec, CodecConfig
+from sorairo.codec.small import SmallDecoder, SmallDecoderConfig
 from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.nn.causal_conv import channels_innermost
 from sorairo.nn.precision import bf16_pays
@@ -71,7 +72,7 @@ class Checkpoint:
     """A loaded model. shift, sampler, times, predicts, notes: see Layout. dtype: of codec and transformer.
 
     vision: what the model sees given pictures with, where it does so by more than their latents. few_steps: what it was
-    distilled to, where that is known of its file or its LoRAs.
+    distilled to, where that is known of its file or its LoRAs. decoder: a small one, used in place of the codec's own.
     """
 
     folder: Path
@@ -88,6 +89,11 @@ class Checkpoint:
     sampler: Sampler = UNIPC
     notes: tuple[str, ...] = ()
     few_steps: FewSteps | None = None
+    decoder: SmallDecoder | None = None
+
+    def pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        """b z (1+k) h w, normalised -> b 3 (1+fk) sh sw in [-1, 1], by the small decoder where there is one."""
+        return (self.decoder or self.codec).decode(latents.to(self.dtype))
 
     @property
     def abilities(self) -> Abilities:
@@ -151,6 +157,7 @@ def load_checkpoint(
         predicts=layout.predicts,
         sampler=layout.sampler,
         notes=layout.notes,
+        decoder=_load_decoder(layout.decoder, kind).to(device) if layout.decoder else None,
         few_steps=few_steps([layout.folder]) if layout.folder.is_file() else None,
     )
     _share_memory(checkpoint, layout, free, keep)
@@ -224,6 +231,14 @@ def load_codec_source(source: Source[CodecConfig], dtype: torch.dtype) -> Codec:
     load_weights(codec, source.entries, source.adapt, dtype, where=source.where)
     channels_innermost(codec)
     return codec.to(dtype).eval().requires_grad_(False)
+
+
+def _load_decoder(source: Source[SmallDecoderConfig], dtype: torch.dtype) -> SmallDecoder:
+    with Blank():
+        decoder = SmallDecoder(source.config)
+    load_weights(decoder, source.entries, source.adapt, dtype, where=source.where)
+    channels_innermost(decoder)
+    return decoder.to(dtype).eval().requires_grad_(False)
 
 
 def compute_dtype(

@@ -22,9 +22,17 @@ from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.published import TEXT_LEN, published_info
 from sorairo.checkpoints.scaled import with_scales
 from sorairo.checkpoints.scheduler import Predicts, scheduling_of
-from sorairo.checkpoints.schemas import TransformerFile, VaeFile, check_codec_volume, check_transformer_volume
+from sorairo.checkpoints.schemas import (
+    SmallDecoderFile,
+    TransformerFile,
+    VaeFile,
+    check_codec_volume,
+    check_decoder_volume,
+    check_transformer_volume,
+)
 from sorairo.checkpoints.tensors import Adapt, Entry, weight_entries
 from sorairo.codec.model import Codec, CodecConfig
+from sorairo.codec.small import SmallDecoderConfig
 from sorairo.config import check, from_json
 from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.nn.weights import Blank
@@ -40,6 +48,7 @@ __all__ = [
     "Source",
     "codec_names",
     "codec_source",
+    "decoder_source",
     "diffusers_layout",
     "info_of",
     "transformer_source",
@@ -68,6 +77,7 @@ class Layout:
     text, vision: make these
     encoders in a dtype on a device, the first with its blocks left in their files or not; vision is None where the
     model has none. text_entries: umT5's tensors, of a model of single files. notes: sentences on how it was found.
+    decoder: a small one that is used in place of the codec's own.
     """
 
     folder: Path
@@ -84,6 +94,7 @@ class Layout:
     sampler: Sampler = UNIPC
     text_entries: Mapping[str, Entry] | None = None
     notes: tuple[str, ...] = ()
+    decoder: Source[SmallDecoderConfig] | None = None
 
     def __post_init__(self) -> None:
         first, codec = self.transformers[0].config, self.codec.config
@@ -95,6 +106,13 @@ class Layout:
                 f"{self.folder}: the transformer takes {first.channels} + {first.condition_channels} channels, and the"
                 f" codec gives {codec.z_dim}; they do not belong together."
             )
+        small = self.decoder.config if self.decoder else None
+        if small and (small.z_dim, small.time_factor, small.space_factor) != (
+            codec.z_dim,
+            codec.time_factor,
+            codec.space_factor,
+        ):
+            raise UserError(f"{self.folder}: decoder/ reads other latents than vae/ makes; remove decoder/.")
         if first.image_dim and self.vision is None:
             raise UserError(
                 f"{self.folder} is not whole: image_encoder/ is missing; copy the checkpoint again."
@@ -126,6 +144,7 @@ def diffusers_layout(folder: Path) -> Layout:
         times=index.times or info.times,
         text=partial(load_text, folder, info.text_len),
         vision=vision,
+        decoder=decoder_source(folder / "decoder") if (folder / "decoder").is_dir() else None,
     )
 
 
@@ -177,6 +196,16 @@ def codec_source(folder: Path) -> Source[CodecConfig]:
         return {name: wan_codec.shape_from_wan(name, tensor) for name, tensor in ours.items()}
 
     return Source(config=config, entries=entries, adapt=adapt, where=folder)
+
+
+def decoder_source(folder: Path) -> Source[SmallDecoderConfig]:
+    """A decoder/ folder: the small decoder of our own models, which diffusers does not know."""
+    path = folder / "config.json"
+    values = read_json(path)
+    check(SmallDecoderFile, values, where=str(path))
+    config, entries = SmallDecoderConfig(**values), weight_entries(folder)
+    check_decoder_volume(config, entries, str(path))
+    return Source(config=config, entries=entries, adapt=dict, where=folder)
 
 
 def codec_names(config: CodecConfig) -> list[str]:

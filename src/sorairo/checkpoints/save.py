@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sorairo.checkpoints.folder import WEIGHTS, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.scheduler import Predicts, scheduler_config
 from sorairo.codec.model import Codec
+from sorairo.codec.small import SmallDecoder
 from sorairo.config import to_json
 from sorairo.files import whole_folder
 from sorairo.flow.samplers import Sampler
@@ -51,18 +53,22 @@ def save_checkpoint(
     shift: float = 1.0,
     predicts: Predicts = "velocity",
     sampler: Sampler | None = None,
+    decoder: SmallDecoder | None = None,
     dtype: torch.dtype = torch.bfloat16,
 ) -> None:
     """Write `folder`, in place of what it was, so that both we and diffusers.WanPipeline can load it.
 
     text_source: a folder that TextEncoder.load reads, a checkpoint or a published BERT. shift: the sampler's. predicts:
-    what the transformer gives. sampler: Wan's UniPC if None. dtype: what the weights of codec and transformer are
+    what the transformer gives. sampler: Wan's UniPC if None. decoder: a small one to use in
+    place of the codec's own, which diffusers does not know. dtype: what the weights of codec and transformer are
     stored in; the text encoder's are always bf16.
     Raises UserError where the folder cannot be written or is not a checkpoint's to replace.
     """
     with replaced(Path(folder)) as fresh:
         _write_parts(fresh, codec, transformer, Path(text_source), info, dtype)
         write_json(fresh / "scheduler" / "scheduler_config.json", scheduler_config(shift, predicts, sampler))
+        if decoder is not None:
+            _write_model(fresh / "decoder", asdict(decoder.config), _plain(decoder), "model", dtype)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from sorairo.checkpoints.tensors import Entry
 from sorairo.codec.model import CodecConfig
+from sorairo.codec.small import SmallDecoderConfig
 from sorairo.config import Schema
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
@@ -25,10 +26,12 @@ __all__ = [
     "IndexFile",
     "OriginalFile",
     "SchedulerFile",
+    "SmallDecoderFile",
     "TransformerFile",
     "UMT5File",
     "VaeFile",
     "check_codec_volume",
+    "check_decoder_volume",
     "check_transformer_volume",
 ]
 
@@ -86,6 +89,17 @@ class VaeFile(Schema):
     scale_factor_temporal: Width | None = None
     scale_factor_spatial: Width | None = None
     clip_output: bool = True
+
+
+class SmallDecoderFile(Schema):
+    """decoder/config.json, a small decoder beside the codec's own."""
+
+    closed: ClassVar[bool] = True
+    z_dim: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
+    blocks: Annotated[int, Field(ge=0, le=64)]
+    time_factor: Annotated[int, Field(ge=1, le=64)]
+    space_factor: Annotated[int, Field(ge=1, le=256)]
 
 
 class SchedulerFile(Schema):
@@ -150,6 +164,11 @@ def check_codec_volume(config: CodecConfig, entries: Mapping[str, Entry], where:
     """The same for a codec: 3x3x3 convolutions of each stage, in the encoder and in the decoder."""
     widths = (*config.encoder_widths, *config.decoder_widths)
     _check_volume(sum(27 * width**2 * config.num_res_blocks for width in widths), entries, where)
+
+
+def check_decoder_volume(config: SmallDecoderConfig, entries: Mapping[str, Entry], where: str) -> None:
+    """The same for a small decoder: the convolutions of its blocks."""
+    _check_volume(12 * config.width**2 * config.blocks, entries, where)
 
 
 def _check_volume(least: int, entries: Mapping[str, Entry], where: str) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sorairo.types import UserError
 
-__all__ = ["LatentSpace"]
+__all__ = ["LatentSpace", "unblock"]
 
 
 class LatentSpace(nn.Module):
@@ -104,15 +104,17 @@ class LatentSpace(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """b z (1+k) h w -> b 3 (1+2k) 8h 8w, the best that a linear map can do"""
+        parts = [unblock(blocks, self.side) for blocks in self.blocks(z) if blocks.shape[1]]
+        return torch.cat(parts, dim=2).clamp(-1, 1)
+
+    def blocks(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels by position: b z (1+k) h w -> of the first b 1 h w 1 (3 s s), of the others b k h w f (3 s s)."""
         scale, z = self.scale(), z.float().movedim(1, -1)
         first = ((z[:, :1] * scale[0]) @ self.still.T).unsqueeze(-2)
-        parts = [_unblock(first + self.mean, self.side)]
-        if z.shape[1] > 1:
-            after = z[:, 1:] * scale[1]
-            flat = (after[..., : self.shared] @ self.still[:, : self.shared].T).unsqueeze(-2)
-            moved = (after[..., self.shared :] @ self.change.T).unflatten(-1, (self.frames, -1))
-            parts.append(_unblock(flat + moved + self.mean, self.side))
-        return torch.cat(parts, dim=2).clamp(-1, 1)
+        after = z[:, 1:] * scale[1]
+        flat = (after[..., : self.shared] @ self.still[:, : self.shared].T).unsqueeze(-2)
+        moved = (after[..., self.shared :] @ self.change.T).unflatten(-1, (self.frames, -1))
+        return first + self.mean, flat + moved + self.mean
 
     def save(self, path: Path) -> None:
         """Write the components as safetensors."""
@@ -134,7 +136,7 @@ def _blocks(video: Tensor, frames: int, side: int) -> Tensor:
     return x.permute(0, 2, 4, 6, 3, 1, 5, 7).flatten(5)
 
 
-def _unblock(x: Tensor, side: int) -> Tensor:
+def unblock(x: Tensor, side: int) -> Tensor:
     """b t h w f (3 s s) -> b 3 (t f) (h s) (w s)"""
     b, t, h, w, f, _ = x.shape
     x = x.reshape(b, t, h, w, f, 3, side, side).permute(0, 5, 1, 4, 2, 6, 3, 7)

@@ -183,7 +183,7 @@ class Denoising:
         return self.timeline.known(window, self.model.codec, self.model.device, self.model.dtype)
 
     def _decode(self, window: Window, latents: torch.Tensor) -> None:
-        pixels = self.model.codec.decode(latents.to(self.model.dtype))  # 1 3 n h w
+        pixels = self.model.pixels(latents)  # 1 3 n h w
         if not bool(torch.isfinite(pixels).all()):
             raise UserError("The codec gave pixels that are not finite; try --dtype fp32, or another model.")
         self.timeline.add(window, to_frames(pixels)[0], latents)

@@ -36,7 +36,7 @@ def foreseen(model: Checkpoint, latents: torch.Tensor) -> Video:
     """The frames that latents (1 c t h w, normalised) stand for: all of them by the linear map, else the first."""
     found = linear_map(model.folder)
     if found is None or found.still.shape[1] != latents.shape[1]:
-        first = model.codec.decode(latents[:, :, :1].to(model.dtype))
+        first = model.pixels(latents[:, :, :1])
         return Video(frames=to_frames(first)[0][:1], fps=model.info.fps)
     frames = to_frames(found.decode(latents.cpu()))[0]
     some = -(-len(frames) // LONGEST)

@@ -1,6 +1,7 @@
 """Training of the codec: the fitted encoder, the objective, the export."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,17 @@ import torch
 from safetensors.torch import load_file
 
 from sorairo.checkpoints.adapters.wan_codec import config_from_wan, state_from_wan
+from sorairo.checkpoints.layouts import decoder_source
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.losses import charbonnier, psnr
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS
+from sorairo.codec.small import SmallDecoder, SmallDecoderConfig
 from sorairo.data.shards import write_shard
 from sorairo.training.objectives.codec import CodecObjective, CodecObjectiveConfig, write_codec
 from sorairo.training.objectives.codec_data import Crops, CropShape, as_model_video
 from sorairo.training.objectives.codec_start import fit_encoder
+from sorairo.training.objectives.small_decoder import SmallDecoderObjective
 from sorairo.types import UserError
 
 SMALL = CodecConfig(base_dim=32, z_dim=8, dim_mult=(1, 1), halve_time=(True,))
@@ -102,6 +106,25 @@ def test_the_objective_trains_the_decoder_alone(objective, tmp_path):
         scores = objective.sample(tmp_path, 3)
     assert scores["psnr"] < scores["psnr_linear"]  # an untrained decoder against the space's own
     assert (tmp_path / "held_out.png").exists()
+
+
+def test_a_small_decoder_learns_beside_it(objective, space, tmp_path):
+    torch.manual_seed(0)
+    small = SmallDecoder(SmallDecoderConfig(z_dim=8, width=16, blocks=1))
+    small.begin_as(space)
+    parts = {f.name: getattr(objective, f.name) for f in fields(objective) if f.init}
+    learner = SmallDecoderObjective(**parts, small=small)
+    learner.loss(learner.batch(3), 3)[0].backward()
+    assert all(p.grad is not None for p in small.parameters())
+    assert all(p.grad is None for p in objective.codec.parameters())
+    with torch.no_grad():
+        scores = learner.sample(tmp_path, 3)
+    assert abs(scores["psnr"] - scores["psnr_linear"]) < 0.5  # it begins as the linear inverse
+    assert learner.flops(learner.batch(3)) > 0
+    learner.export(tmp_path)
+    source = decoder_source(tmp_path / "decoder")
+    assert source.config == small.config
+    assert source.entries.keys() == small.state_dict().keys()
 
 
 def test_the_export_is_the_codec(objective, tmp_path):

@@ -89,13 +89,16 @@ class CodecObjective:
         with torch.no_grad():
             z = self.space.to(video.device).encode(video)
             noise = self.noise(batch.total, z.shape[1:], step)[share.rows(batch.total)]
-            z = (z + noise.to(z)).to(self.codec.post_quant.weight.dtype)
-        made = self.codec.pixels(z).float()
+        made = self.pixels(z + noise.to(z)).float()
         error = made - video
         parts = {"pixels": charbonnier(error), "edges": edges(error)}
         total = parts["pixels"] + self.config.edges * parts["edges"]
         parts["psnr"] = 10 * torch.log10(4 / error.square().mean())
         return total, {name: part.detach() for name, part in parts.items()}
+
+    def pixels(self, z: Tensor) -> Tensor:
+        """What the decoder in training makes of latents: b z t h w -> b 3 t h w, not clamped."""
+        return self.codec.pixels(z.to(self.codec.post_quant.weight.dtype))
 
     def noise(self, clips: int, shape: Sequence[int], step: int) -> Tensor:
         """Noise for that many clips' latents, of a size drawn per clip; from torch's global generator, on the CPU."""
@@ -115,12 +118,12 @@ class CodecObjective:
         """PSNR on held-out clips, whole; and originals over reconstructions."""
         scores: dict[str, list[Tensor]] = {"psnr": [], "psnr_noisy": [], "psnr_linear": []}
         weight = self.codec.post_quant.weight
-        pairs, dtype, space = [], weight.dtype, self.space.to(weight.device)
+        pairs, space = [], self.space.to(weight.device)
         for clip in self.crops.whole(self.held_out_shards, self.config.held_out):
             video = as_model_video(clip[None].to(weight.device), torch.float32)
             z, _ = self.codec.moments(video.to(self.codec.quant.weight.dtype))
             noised = z + 0.1 * torch.randn(z.shape).to(z)
-            back, rough = (self.codec.pixels(x.to(dtype)).clamp(-1, 1) for x in (z, noised))
+            back, rough = (self.pixels(x).clamp(-1, 1) for x in (z, noised))
             scores["psnr"].append(psnr(back, video))
             scores["psnr_noisy"].append(psnr(rough, video))
             scores["psnr_linear"].append(psnr(space.decode(z), video))

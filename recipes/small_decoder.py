@@ -1,0 +1,72 @@
+"""A small decoder of the default model's latents: 0.9 M parameters, a fifth of the codec's time.
+
+Command:   sorairo train small_decoder --run RUNS/small
+Time:      half an hour on one core
+Makes:     RUNS/codec-pixels, if the codec's own training has not (minutes), RUNS/small; RUNS/small/export/decoder is
+           what a checkpoint folder takes
+Expects:   docs/codec.md has its PSNR beside the codec's
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from sorairo.checkpoints.folder import load_checkpoint
+from sorairo.codec.latent_space import LatentSpace
+from sorairo.codec.small import SmallDecoder, SmallDecoderConfig
+from sorairo.training.loop import TrainConfig
+from sorairo.training.objectives.codec import CodecObjectiveConfig
+from sorairo.training.objectives.small_decoder import SmallDecoderObjective
+from sorairo.training.optim.optimizer import OptimConfig
+from sorairo.training.optim.schedule import Schedule
+
+HERE = Path(__file__)
+STEPS = 3000
+
+
+def data(run_dir: Path, everything: bool = True) -> None:
+    """The clips that the codec is trained on."""
+    codec_recipe().data(run_dir, everything)
+
+
+def build(run_dir: Path) -> tuple[SmallDecoderObjective, TrainConfig]:
+    """The objective and the loop's settings."""
+    torch.manual_seed(0)
+    pixels = run_dir.parent / "codec-pixels"
+    space = LatentSpace.load(HERE.with_name("latent_space.safetensors"))
+    small = SmallDecoder(SmallDecoderConfig())
+    small.begin_as(space)
+    objective = SmallDecoderObjective(
+        codec=load_checkpoint("default", "fp32").codec,
+        space=space,
+        config=CodecObjectiveConfig(shapes=codec_recipe().SHAPES, noise_ramp=200),
+        train_shards=sorted(pixels.glob("train-*.safetensors")),
+        held_out_shards=sorted(pixels.glob("heldout-*.safetensors")),
+        small=small,
+    )
+    return objective, TrainConfig(
+        steps=STEPS,
+        ema_decay=0.995,
+        optim=OptimConfig(
+            lr=2e-3, muon_lr=3e-3, betas=(0.9, 0.98), momentum=0.9, adamw_names=("conv_in", "first", "after")
+        ),
+        schedule=Schedule(warmup=50, decay_from=STEPS // 2, decay_steps=STEPS // 2, shape="linear"),
+        sample_every=500,
+        tensorboard=False,
+        compile=False,
+    )
+
+
+@cache
+def codec_recipe() -> ModuleType:
+    """The codec's recipe, whose clips and crops these are."""
+    spec = importlib.util.spec_from_file_location("codec_default", HERE.with_name("codec_default.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
