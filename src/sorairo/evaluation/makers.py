@@ -49,16 +49,16 @@ def clip_maker(
 
 def codec_maker(checkpoint: Checkpoint) -> Callable[[Video], Video]:
     """clip -> clip, encoded and decoded by the checkpoint's codec."""
-    return partial(through, checkpoint.codec)
+    return partial(through, checkpoint.codec, decode=checkpoint.pixels)
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
-    """Sixteen hex digits that change when any weight of the transformer or the codec does."""
+    """Sixteen hex digits that change when any weight of the transformer, the codec or the small decoder does."""
     transformer, digest = checkpoint.transformer, hashlib.sha256()
     networks = (
         [transformer.at("high"), transformer.at("low")] if isinstance(transformer, Experts) else [transformer]
     )
-    for part in (*networks, checkpoint.codec):
+    for part in (*networks, checkpoint.codec, *([checkpoint.decoder] if checkpoint.decoder else [])):
         for name, tensor in sorted(part.state_dict().items()):
             digest.update(
                 f"{name} {tensor.double().sum().item():.12g} {tensor.double().norm().item():.12g}".encode()
