@@ -70,7 +70,7 @@ def sample(prompt: str, name: str = "default", *, frames: int = 17, seed: int = 
     )
 
     # 5. The decoder: latents to pixels in [-1, 1], then to the levels of a screen.
-    pixels = codec.decode(latents.to(model.dtype))  # 1 3 frames height width
+    pixels = model.pixels(latents)  # 1 3 frames height width
     return Video(frames=to_frames(pixels)[0], fps=info.fps)
 
 

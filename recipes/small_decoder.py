@@ -26,7 +26,7 @@ from sorairo.training.optim.optimizer import OptimConfig
 from sorairo.training.optim.schedule import Schedule
 
 HERE = Path(__file__)
-STEPS = 3000
+STEPS = 2000
 
 
 def data(run_dir: Path, everything: bool = True) -> None:
