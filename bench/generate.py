@@ -3,8 +3,8 @@
     python bench/generate.py [--model default|FOLDER|random] [--size 96x96] [--frames 17] [--steps 12] [--rounds 2]
 
 Every line is a process of its own, in the order A B A B, and the fastest of the rounds counts. PSNR is against
-diffusers in float32, with our latents decoded by the codec as diffusers' are; times are those of the small decoder where
-the folder has one. `random` makes a folder of the default's size without training (its frames are noise, its
+diffusers in float32, with our latents decoded by the codec as diffusers' are; times are those of the small decoder
+where the folder has one. `random` makes a folder of the default's size without training (its frames are noise, its
 times are real). `cpu` is processor seconds of one whole call, which a busy machine does not stretch. Last comes
 the whole command `sorairo generate`.
 """
@@ -33,6 +33,7 @@ COLUMNS = ["import", "load", "first", "text", "denoise", "decode", "total", "cpu
 
 
 def sorairo_child(args: argparse.Namespace, marks: dict[str, float]) -> np.ndarray:
+    import sorairo
     from sorairo.generation.generate import generate
 
     marks["import"] = time.perf_counter() - START

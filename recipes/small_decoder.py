@@ -14,24 +14,61 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import torch
 
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.codec.latent_space import LatentSpace
 from sorairo.codec.small import SmallDecoder, SmallDecoderConfig
+from sorairo.data.shards import write_shard
+from sorairo.generation.generate import samples
+from sorairo.pixels import to_frames
+from sorairo.tasks.ask import Ask
+from sorairo.tasks.text_to_video import text_to_video
 from sorairo.training.loop import TrainConfig
 from sorairo.training.objectives.codec import CodecObjectiveConfig
 from sorairo.training.objectives.small_decoder import SmallDecoderObjective
 from sorairo.training.optim.optimizer import OptimConfig
 from sorairo.training.optim.schedule import Schedule
+from sorairo.worlds.palette import COLOURS, SHAPES
 
 HERE = Path(__file__)
-STEPS = 2000
+STEPS = 3000
+OWN = 320  # clips that `fast` makes
 
 
 def data(run_dir: Path, everything: bool = True) -> None:
-    """The clips that the codec is trained on."""
+    """The clips that the codec is trained on, and clips that `fast` makes."""
     codec_recipe().data(run_dir, everything)
+    make_own(run_dir.parent / "own")
+
+
+@torch.inference_mode()
+def make_own(folder: Path) -> None:
+    """Latents that `fast` makes of simple sentences, and the codec's frames of them; files that are there stay."""
+    model = load_checkpoint("fast", "fp32")
+    sentences = [
+        f"A {size} {colour} {shape} {event}."
+        for size in ("small", "large")
+        for colour in COLOURS
+        for shape in SHAPES
+        for event in ("drops onto the floor and bounces", "rolls to the right", "slides to a stop")
+    ]
+    order = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(0)).tolist()
+    for first in range(0, OWN, 32):
+        path = folder / f"own-{first:05d}.safetensors"
+        if path.exists():
+            continue
+        latents: list[torch.Tensor] = []
+        for seed in range(first, first + 32):
+            ask = Ask(size=(96, 96), frames=17, seed=800_000_000 + seed)
+            plan = text_to_video(sentences[order[seed % len(order)]], model.abilities, ask)
+            steps: list[torch.Tensor] = []
+            list(samples([plan], model, preview=lambda data, _, steps=steps: steps.append(data)))
+            latents.append(steps[-1])
+        frames = np.concatenate([to_frames(model.codec.decode(one)) for one in latents])  # n t h w 3
+        made = torch.cat(latents).half().numpy()
+        write_shard(path, {"frames": frames, "latents": made}, [{} for _ in latents], {"fps": 8.0})
 
 
 def build(run_dir: Path) -> tuple[SmallDecoderObjective, TrainConfig]:
@@ -48,6 +85,7 @@ def build(run_dir: Path) -> tuple[SmallDecoderObjective, TrainConfig]:
         train_shards=sorted(pixels.glob("train-*.safetensors")),
         held_out_shards=sorted(pixels.glob("heldout-*.safetensors")),
         small=small,
+        own_shards=sorted((run_dir.parent / "own").glob("own-*.safetensors")),
     )
     return objective, TrainConfig(
         steps=STEPS,

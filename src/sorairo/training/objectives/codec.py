@@ -47,10 +47,12 @@ class CodecObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CodecBatch:
-    """clips: uint8 (b t h w 3), a share of the `total` clips of a step."""
+    """clips: uint8 (b t h w 3), a share of the `total` clips of a step. latents: what they are to be decoded from
+    (b z t h w); None: the space's latents of the clips."""
 
     clips: Tensor
     total: int
+    latents: Tensor | None = None
 
 
 @dataclass
@@ -87,7 +89,8 @@ class CodecObjective:
         """Pixels and edges of what the decoder makes of the space's latents, slightly noised."""
         video = as_model_video(batch.clips, torch.float32)  # b 3 t h w
         with torch.no_grad():
-            z = self.space.to(video.device).encode(video)
+            space = self.space.to(video.device)
+            z = space.encode(video) if batch.latents is None else batch.latents.to(video.device)
             noise = self.noise(batch.total, z.shape[1:], step)[share.rows(batch.total)]
         made = self.pixels(z + noise.to(z)).float()
         error = made - video

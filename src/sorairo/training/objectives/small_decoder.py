@@ -3,33 +3,63 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from sorairo.codec.small import SmallDecoder, SmallDecoderConfig
+from sorairo.data.shards import read_shard
 from sorairo.training.objectives.codec import CodecBatch, CodecObjective
+from sorairo.training.parallel.processes import ALONE, Share
 
 __all__ = ["SmallDecoderObjective", "write_small_decoder"]
 
 
 @dataclass
 class SmallDecoderObjective(CodecObjective):
-    """As CodecObjective, but what learns is `small`; the codec is only what it is held against."""
+    """As CodecObjective, but what learns is `small`; the codec is only what it is held against.
+
+    own_shards: shards of latents that a model made (`latents`, n z t h w) and of the codec's frames of them (`frames`,
+    n T H W 3), each taken for every second batch of own_batch clips, their first own_latents. A model's latents are not
+    quite those of any clip, and the codec's decoder, with its fine layers, is smooth where they disagree. Learning from
+    real clips alone, a decoder that writes whole blocks shows their edges there.
+    """
 
     small: SmallDecoder = field(default_factory=lambda: SmallDecoder(SmallDecoderConfig()))
+    own_shards: Sequence[Path] = ()
+    own_batch: int = 3
+    own_latents: int = 5
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.own = [read_shard(path) for path in self.own_shards]
         self.codec.requires_grad_(False)
         self.models = {"small": self.small}
 
     def settings(self) -> dict[str, Any]:
         """What decides the losses."""
-        return super().settings() | {"small": asdict(self.small.config)}
+        own = {"shards": [path.name for path in self.own_shards], "batch": self.own_batch}
+        return super().settings() | {"small": asdict(self.small.config), "own": own}
+
+    def batch(self, step: int, share: Share = ALONE) -> CodecBatch:
+        """Crops of training clips, or every second time the beginnings of clips that a model made."""
+        if not self.own or step % 2 == 0:
+            return super().batch(step, share)
+        rng = np.random.default_rng((self.config.seed, step, 1))
+        shard = self.own[rng.integers(len(self.own))]
+        rows = rng.choice(len(shard), size=self.own_batch, replace=False)[share.rows(self.own_batch)]
+        frames = 1 + (self.own_latents - 1) * self.small.config.time_factor
+        return CodecBatch(
+            clips=torch.stack([shard["frames"][int(row), :frames] for row in rows]),
+            total=self.own_batch,
+            latents=torch.stack([shard["latents"][int(row), :, : self.own_latents] for row in rows]).float(),
+        )
 
     def pixels(self, z: Tensor) -> Tensor:
         """b z t h w -> b 3 t h w, not clamped"""
