@@ -1,9 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from sorairo.checkpoints.memory import decoding
+from sorairo.checkpoints.memory.decoding import decoding_memory
 from sorairo.checkpoints.memory.estimates import KNOWN, Ask
+from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.dit.estimates import KNOWN as DITS
 from sorairo.dit.estimates import blueprint
+from sorairo.transformer.block import Block
 from sorairo.types import UserError
 
 
@@ -61,3 +67,38 @@ def test_the_published_video_models_have_their_parameters():
         counts = {part.name: part.parameters for part in KNOWN[repo]().parts}
         assert counts["transformer"] == transformer
         assert counts["text_encoder"] == sum(p.numel() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("preset", ["wan2.1", "wan2.2"])
+def test_a_long_clip_is_told_from_its_first_pieces(preset, monkeypatch):
+    config = replace(CODECS[preset], base_dim=8, decoder_base_dim=8 if preset == "wan2.2" else None)
+    monkeypatch.setattr("sorairo.codec.model.LARGE", 1)  # so that a small clip goes piece by piece
+    latents = (config.z_dim, 5, 2, 2)
+    told = decoding_memory(config, latents, torch.float32)
+    monkeypatch.setattr(decoding, "STEADY", 99)
+    run = decoding_memory(config, latents, torch.float32)
+    assert all(0.99 < one / other < 1.06 for one, other in zip(told, run, strict=True)), (told, run)
+
+
+def test_14b_is_told_from_a_few_blocks_and_pieces(monkeypatch):
+    """Building its 40 blocks, and decoding its 21 latent frames twice, took minutes."""
+    built, decoded = [], []
+    init, begin = Block.__init__, torch.nn.Conv3d.forward
+
+    def counted(self, *given, **named):
+        built.append(self)
+        init(self, *given, **named)
+
+    def convolved(self, x):
+        decoded.append(self)
+        return begin(self, x)
+
+    monkeypatch.setattr(Block, "__init__", counted)
+    monkeypatch.setattr(torch.nn.Conv3d, "forward", convolved)
+    plan = KNOWN["Wan-AI/Wan2.1-T2V-14B-Diffusers"]()
+    assert plan.parts[1].parameters == 14_288_491_584
+    plan.needs(Ask(size=(832, 480), frames=81), torch.bfloat16)
+    once = len(decoded)
+    assert len(built) <= 6 and once < 1000
+    plan.needs(Ask(size=(832, 480), frames=161), torch.bfloat16)
+    assert len(decoded) == 2 * once  # no more for twice the frames

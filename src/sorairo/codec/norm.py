@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ChannelRMSNorm", "NormSiLU", "compile_norms"]
+__all__ = ["BLOCK", "ChannelRMSNorm", "NormSiLU", "compile_norms"]
 
 # Wan divides by the length clamped to 1e-12, whose gradient at an all-zero position is 1e12. Here 1e-12 joins the mean
 # square: equal to rounding for real activations, and a gradient of at most 1e6.

@@ -10,8 +10,8 @@ import torch
 
 from sorairo.checkpoints.folder import read_json
 from sorairo.checkpoints.memory import estimates
-from sorairo.checkpoints.memory.estimates import Ask, Blueprint, meta
-from sorairo.checkpoints.memory.working import Stage, folder_parts, module_part, working_memory
+from sorairo.checkpoints.memory.estimates import Ask, Blueprint
+from sorairo.checkpoints.memory.working import Stage, folder_parts, meta, module_part, working_memory
 from sorairo.dit.codec import PRESETS as CODECS
 from sorairo.dit.codec import KLImage, KLImageConfig
 from sorairo.dit.codec_names import from_kl_image_config

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-__all__ = ["FEW", "Attend", "attention", "in_blocks"]
+__all__ = ["BLOCK", "FEW", "Attend", "attention", "in_blocks"]
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -9,19 +9,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import nn
 
 from sorairo.checkpoints.folder import open_layout, read_json
 from sorairo.checkpoints.layouts import Layout
+from sorairo.checkpoints.memory.decoding import decoding_memory
 from sorairo.checkpoints.memory.streaming import HELD
 from sorairo.checkpoints.memory.working import (
     Part,
     Stage,
     entries_part,
     folder_parts,
+    meta,
     module_part,
     needs,
     working_memory,
@@ -30,6 +31,8 @@ from sorairo.checkpoints.original import is_original, t5_file
 from sorairo.checkpoints.tensors import Entry, read_header, weight_entries
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS
+from sorairo.nn.attention import BLOCK, in_blocks
+from sorairo.transformer.block import Projections
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.transformer.presets import PRESETS as TRANSFORMERS
 from sorairo.types import UserError
@@ -37,16 +40,14 @@ from sorairo.types import UserError
 __all__ = [
     "FAMILIES",
     "KNOWN",
+    "WORDS",
     "Ask",
     "Blueprint",
     "blueprint",
+    "latent_shape",
     "layout_blueprint",
-    "meta",
     "video_blueprint",
 ]
-
-
-Built = TypeVar("Built", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +109,19 @@ def blueprint(
     return families[kind](folder)
 
 
-def meta(build: Callable[[], Built]) -> Built:
-    """A module with shapes and no memory."""
-    with torch.device("meta"):
-        return build()
+def one_head(transformer: Transformer) -> Transformer:
+    """The same, whose attention takes one head and one block of queries after another only once: each needs the same,
+    and a large clip has a hundred thousand."""
+
+    def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        made = torch.empty_like(q)
+        in_blocks(q[:1, :1, :BLOCK], k[:1, :1], v[:1, :1])
+        return made
+
+    for module in transformer.modules():
+        if isinstance(module, Projections):
+            module.blocks = attend
+    return transformer
 
 
 def video_blueprint(
@@ -130,24 +140,22 @@ def video_blueprint(
     names = ("transformer", "transformer_2")[:experts]
 
     def stages(ask: Ask, dtype: torch.dtype) -> list[Stage]:
-        latents = _latent_shape(ask, config, codec)
+        latents = latent_shape(ask, config, codec)
         few = replace(config, layers=min(2, config.layers))  # all blocks need the same
 
         def denoise(model: Transformer) -> torch.Tensor:
-            words = torch.zeros(2, config.text_len, config.text_dim, dtype=dtype)  # with guidance
+            length = min(WORDS, config.text_len)
+            words = torch.zeros(2, length, config.text_dim, dtype=dtype)  # with guidance
             given = {}
             if config.condition_channels:
                 given["condition"] = torch.zeros(1, config.condition_channels, *latents[1:], dtype=dtype)
             if config.image_dim:
                 given["image"] = torch.zeros(1, config.image_positions or 257, config.image_dim, dtype=dtype)
-            return model(torch.zeros(2, *latents, dtype=dtype), torch.zeros(2), words, **given)
+            lengths = torch.full((2,), length)
+            return model(torch.zeros(2, *latents, dtype=dtype), torch.zeros(2), words, lengths, **given)
 
-        def decode(model: Codec) -> torch.Tensor:
-            return model.decode(torch.zeros(1, *latents, dtype=dtype))
-
-        work = working_memory(meta(lambda: Transformer(few)), denoise, dtype)
-        last = working_memory(meta(lambda: Codec(codec)), decode, dtype)
-        less = working_memory(meta(lambda: Codec(codec, lean=True)), decode, dtype)
+        work = working_memory(one_head(meta(lambda: Transformer(few))), denoise, dtype)
+        last, less = decoding_memory(codec, latents, dtype)
         return [
             Stage(name="text", parts=(text.name,), working=0),
             *([Stage(name="vision", parts=(vision.name,), working=0)] if vision else []),
@@ -155,26 +163,29 @@ def video_blueprint(
             Stage(name="decode", parts=("vae",), working=last, in_pieces=less),
         ]
 
-    one = meta(lambda: Transformer(config))
     parts = (
         text,
         *([vision] if vision else []),
-        *(replace(module_part(name, one, saved.get(name)), streamed=held_of(one)) for name in names),
+        *(transformer_part(name, config, saved.get(name)) for name in names),
         module_part("vae", meta(lambda: Codec(codec)), saved.get("vae")),
     )
     return Blueprint(configs=(config, codec), parts=parts, asks=tuple(asks), stages=stages)
 
 
-def held_of(transformer: nn.Module) -> int:
-    """Parameters in memory while its blocks are streamed."""
-    blocks = transformer.get_submodule("blocks")
-    assert isinstance(blocks, nn.ModuleList)
-    return sum(p.numel() for p in transformer.parameters()) - sum(
-        p.numel() for block in blocks[HELD:] for p in block.parameters()
-    )
+WORDS = 128
+"""Tokens of a usual prompt, which attention to words needs memory for."""
 
 
-def _latent_shape(ask: Ask, config: TransformerConfig, codec: CodecConfig) -> tuple[int, int, int, int]:
+def transformer_part(name: str, config: TransformerConfig, dtype: str | None) -> Part:
+    """A transformer, counted in one of as few blocks as are held where they are streamed: all have as many weights."""
+    few = meta(lambda: Transformer(replace(config, layers=min(HELD, config.layers))))
+    held = sum(p.numel() for p in few.parameters())
+    block = sum(p.numel() for p in few.blocks[0].parameters())
+    parameters = held + max(0, config.layers - HELD) * block
+    return Part(name=name, parameters=parameters, dtype=dtype, streamed=held)
+
+
+def latent_shape(ask: Ask, config: TransformerConfig, codec: CodecConfig) -> tuple[int, int, int, int]:
     """(c t h w) of the latents. Raises UserError for a size or length off the grid, and for several at once."""
     step, (width, height) = codec.space_factor * config.patch_side, ask.size
     if width % step or height % step or (ask.frames - 1) % codec.time_factor or ask.count != 1:

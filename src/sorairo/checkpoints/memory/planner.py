@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from sorairo.checkpoints.beside import Beside, is_files
+from sorairo.checkpoints.fastest import fastest
 from sorairo.checkpoints.folder import (
     Checkpoint,
     compute_dtype,
@@ -99,8 +100,9 @@ def load_within(
     """load_checkpoint, and with "8GB" of memory in the way that fits clips of a size and length; `say` is told how."""
     if memory is None:
         return load_checkpoint(model, dtype, beside=beside)
-    kind = compute_dtype(dtype, int8=True)
-    plan = plan_for(memory, model, kind, size, frames, beside, int8=dtype == "int8")
+    chosen, _ = fastest(dtype, open_model(model, beside), torch.device("cpu"))  # loading says it
+    kind = compute_dtype(chosen, int8=True)
+    plan = plan_for(memory, model, kind, size, frames, beside, int8=chosen == "int8")
     say(str(plan))
     return load_checkpoint(
         model, dtype, stream=plan.stream, pieces=plan.pieces, keep=plan.keep, beside=beside
@@ -122,7 +124,7 @@ def plan_for(
     if beside or is_files(model):
         found = open_model(model, beside)
         ask = Ask(size=size or found.info.sizes[0], frames=frames or found.info.max_frames)
-        return plan_memory(layout_blueprint(found), ask, dtype, limit)
+        return plan_memory(layout_blueprint(found), ask, dtype, limit, int8=int8)
     folder = find_folder(model)
     info = read_info(folder)
     ask = Ask(size=size or info.sizes[0], frames=frames or info.max_frames)
@@ -160,18 +162,21 @@ def _plan(
     """The same way with its stages.
 
     Where it does not keep, the codec stays, and a transformer until another is needed. One that is saved in another
-    dtype is converted before the words are read; one that is not lies untouched in its file until then.
+    dtype is converted before the words are read; one that is not lies untouched in its file until then. Of one that is
+    packed the system gives back the pages of its file while another stage needs them.
     """
+    mapped = {part.name for part in parts if part.packed and not (int8 and part.in_int8)}
     weights = {
         part.name: part.bytes_in(dtype, streamed=way.stream, int8=int8 and part.in_int8) for part in parts
     }
-    converted = {part.name for part in parts if part.dtype != short_name(dtype)}
+    converted = {part.name for part in parts if part.dtype != short_name(dtype)} - mapped
     peaks = []
     there = ("transformer",) if "transformer" in converted else ()
     for stage in stages:
         if stage.name.startswith("transformer"):
             there = stage.parts
-        held = set(weights) if way.keep else {"vae", *there, *stage.parts} & set(weights)
+        stays = {"vae", *there} - mapped
+        held = set(weights) if way.keep else {*stays, *stage.parts} & set(weights)
         working = stage.in_pieces if way.pieces and stage.in_pieces is not None else stage.working
         peaks.append((stage.name, RUNTIME + working + sum(weights[name] for name in held)))
     return MemoryPlan(keep=way.keep, pieces=way.pieces, stream=way.stream, stages=tuple(peaks))

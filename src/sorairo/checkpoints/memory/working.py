@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -22,10 +22,14 @@ __all__ = [
     "Stage",
     "entries_part",
     "folder_parts",
+    "meta",
     "module_part",
     "needs",
     "working_memory",
 ]
+
+
+Built = TypeVar("Built", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +126,12 @@ def needs(
     kept = sum(weights.values()) + max(stage.working for stage in stages)
     freed = max(stage.working + sum(weights.get(name, 0) for name in stage.parts) for stage in stages)
     return kept, freed
+
+
+def meta(build: Callable[[], Built]) -> Built:
+    """A module with shapes and no memory."""
+    with torch.device("meta"):
+        return build()
 
 
 def working_memory(
