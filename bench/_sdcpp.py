@@ -64,15 +64,23 @@ def build(jobs: int) -> None:
 
 
 class Model:
-    """The transformer from the authors' names and shapes (adapters/wan_original.py), in the tensors' own types."""
+    """The transformer from the authors' names and shapes (adapters/wan_original.py), in the tensors' own types.
 
-    def __init__(self, tensors: dict[str, Tensor], layers: int, *, flash_attention: bool) -> None:
+    q8: with the weights of the blocks' products in q8_0.
+    """
+
+    def __init__(
+        self, tensors: dict[str, Tensor], layers: int, *, flash_attention: bool, q8: bool = False
+    ) -> None:
         self.library = ctypes.CDLL(str(LIBRARY))
         self.library.sdcpp_load.restype = ctypes.c_void_p
         self.library.sdcpp_step.restype = ctypes.c_bool
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "wan.safetensors"
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+            path = Path(folder) / ("wan.gguf" if q8 else "wan.safetensors")
+            if q8:
+                write_q8(path, tensors)
+            else:
+                save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
             self.model = self.library.sdcpp_load(str(path).encode(), layers, ctypes.c_bool(flash_attention))
         if not self.model:
             raise RuntimeError("stable-diffusion.cpp could not load the transformer.")
@@ -100,6 +108,26 @@ class Model:
     def __del__(self) -> None:
         if getattr(self, "model", None):
             self.library.sdcpp_free(ctypes.c_void_p(self.model))
+
+
+def write_q8(path: Path, tensors: dict[str, Tensor]) -> None:
+    """A GGUF file with the blocks' products in q8_0 and all else in float32."""
+    import gguf
+
+    writer = gguf.GGUFWriter(path, "wan")
+    q8 = gguf.GGMLQuantizationType.Q8_0
+    for name, tensor in tensors.items():
+        values = tensor.float().contiguous().numpy()
+        if values.ndim > 4:  # ggml has four sides, and keeps a kernel's two first ones together
+            values = values.reshape(-1, *values.shape[2:])
+        if values.ndim == 2 and name.startswith("blocks."):
+            writer.add_tensor(name, gguf.quants.quantize(values, q8), raw_dtype=q8)
+        else:
+            writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def _pointer(tensor: Tensor) -> ctypes.c_void_p:

@@ -1,6 +1,7 @@
 """Sorairo beside diffusers.WanPipeline on one folder: the same words, seed, steps and guidance, in one run.
 
-    python bench/generate.py [--model default|FOLDER|random] [--size 96x96] [--frames 17] [--steps 12] [--rounds 2]
+    python bench/generate.py [--model default|fast|FOLDER|random] [--size 96x96] [--frames 17] [--steps 12]
+        [--guidance 4] [--dtypes bf16 fp32] [--rounds 2]
 
 Every line is a process of its own, in the order A B A B, and the fastest of the rounds counts. PSNR is against
 diffusers in float32, with our latents decoded by the codec as diffusers' are; times are those of the small decoder
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import tempfile
 import time
 import warnings
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,7 @@ import numpy as np
 
 PROMPT = "A red ball drops onto the floor and bounces."
 SEED = 1
-GUIDANCE = 4.0
-RUNS = [("sorairo", "bf16"), ("diffusers", "bf16"), ("sorairo", "fp32"), ("diffusers", "fp32")]
+WHO = ("sorairo", "diffusers")
 COLUMNS = ["import", "load", "first", "text", "denoise", "decode", "total", "cpu", "MiB"]
 
 
@@ -42,7 +44,7 @@ def sorairo_child(args: argparse.Namespace, marks: dict[str, float]) -> np.ndarr
     for turn in range(3):
         start, busy = time.perf_counter(), time.process_time()
         clip = model.generate(
-            PROMPT, size=args.size, frames=args.frames, seed=SEED, steps=args.steps, guidance=GUIDANCE
+            PROMPT, size=args.size, frames=args.frames, seed=SEED, steps=args.steps, guidance=args.guidance
         )
         if turn == 0:
             marks["first"] = time.perf_counter() - START
@@ -76,7 +78,7 @@ def diffusers_child(args: argparse.Namespace, marks: dict[str, float]) -> np.nda
             height=args.size[1],
             num_frames=args.frames,
             num_inference_steps=args.steps,
-            guidance_scale=GUIDANCE,
+            guidance_scale=args.guidance,
             generator=torch.Generator().manual_seed(SEED),
             max_sequence_length=args.text_len,
         ).frames[0]
@@ -139,7 +141,14 @@ def measure(args: argparse.Namespace, who: str, dtype: str, frames: Path) -> dic
         "--steps",
         str(args.steps),
     ]
-    command += ["--text-len", str(args.text_len), "--frames-to", str(frames)]
+    command += [
+        "--guidance",
+        str(args.guidance),
+        "--text-len",
+        str(args.text_len),
+        "--frames-to",
+        str(frames),
+    ]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -159,6 +168,8 @@ def command_seconds(args: argparse.Namespace, folder: Path) -> tuple[float, floa
         str(args.steps),
         "--frames",
         str(args.frames),
+        "--guidance",
+        str(args.guidance),
     ]
     words += ["--size", f"{args.size[0]}x{args.size[1]}", "-o", str(folder / "out.mp4")]
     start, busy = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -175,6 +186,7 @@ def command_seconds(args: argparse.Namespace, folder: Path) -> tuple[float, floa
 
 def report(args: argparse.Namespace) -> None:
     from sorairo.checkpoints.folder import find_folder, read_info
+    from sorairo.nn.precision import processor_name
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -182,18 +194,21 @@ def report(args: argparse.Namespace) -> None:
         args.text_len = read_info(args.model).text_len
         best: dict[tuple[str, str], dict[str, float]] = {}
         for _ in range(args.rounds):
-            for who, dtype in RUNS:
+            for who, dtype in product(WHO, args.dtypes):
                 marks = measure(args, who, dtype, folder / f"{who}-{dtype}.npy")
                 old = best.get((who, dtype), marks)
                 best[who, dtype] = {key: min(old[key], marks[key]) for key in marks}
-        truth = np.load(folder / "diffusers-fp32.npy")
-        print(f"{args.size[0]}x{args.size[1]}, {args.frames} frames, {args.steps} steps; seconds, MiB")
+        truth = np.load(folder / f"diffusers-{args.dtypes[-1]}.npy")
+        asked = f"{args.size[0]}x{args.size[1]}, {args.frames} frames, {args.steps} steps, guidance {args.guidance:g}"
+        print(
+            f"{asked}; {processor_name()}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads; seconds, MiB"
+        )
         print(f"{'':16}" + "".join(f"{column:>9}" for column in COLUMNS) + f"{'PSNR dB':>9}")
         for (who, dtype), marks in best.items():
             quality = psnr(np.load(folder / f"{who}-{dtype}.npy"), truth)
             cells = "".join(f"{marks[c]:9.0f}" if c == "MiB" else f"{marks[c]:9.2f}" for c in COLUMNS)
             print(f"{who:10}{dtype:6}{cells}{quality:9.1f}")
-        for dtype in ("bf16", "fp32"):
+        for dtype in args.dtypes:
             ours, theirs = best["sorairo", dtype], best["diffusers", dtype]
             cells = "".join(f"{theirs[column] / ours[column]:8.2f}x" for column in COLUMNS)
             print(f"{'ratio':10}{dtype:6}{cells}")
@@ -215,7 +230,9 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=size, default=(96, 96))
     parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--dtypes", nargs="+", default=["bf16", "fp32"], help="PSNR is against the last one")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--dtype", help=argparse.SUPPRESS)
     parser.add_argument("--text-len", type=int, help=argparse.SUPPRESS)

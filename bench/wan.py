@@ -5,11 +5,12 @@
 `layers` of the 30, with the same random weights in both: all layers are alike, and the rest of the model is 2% of
 the time. 2,550 tokens and 60 words of umT5, as for 17 frames of 544x240. A B A B, the fastest of the rounds counts;
 `cpu` is processor seconds, which a busy machine does not stretch; the ratio is diffusers' cpu over ours in the same
-dtype. PSNR is against diffusers in float32 (in its own dtype with --dtypes bfloat16). `compiled` is what `generate`
-does with a model of this size; `once` is the first call, which compiles. Where OpenVINO is installed (pip install
-openvino) it runs diffusers' model too. Where stable-diffusion.cpp is built (python bench/_sdcpp.py) it has rows, with
-and without its flash attention, and with float16 weights beside bfloat16's. `memory` (MiB) is what one step adds to
-the peak of a process of its own. The codec of the same family:
+dtype. `int8` has the products of the blocks in 8 bits, and all else in that dtype. PSNR is against diffusers in float32
+(in its own dtype with --dtypes bfloat16). `compiled` is what `generate` does with a model of this size; `once` is the
+first call, which compiles. Where OpenVINO is installed (pip install openvino) it runs diffusers' model too; with nncf
+also in 8 bits, after a look at the same step. Where stable-diffusion.cpp is built (python bench/_sdcpp.py) it has rows,
+with and without its flash attention, and with q8_0 and float16 weights. `memory` (MiB) is what one step adds to the
+peak of a process of its own. The codec of the same family:
 python bench/codec.py --preset wan2.1 --size 96x64 --frames 9
 """
 
@@ -30,24 +31,32 @@ from torch import Tensor
 
 from sorairo.checkpoints.adapters.wan import to_wan, to_wan_config
 from sorairo.checkpoints.adapters.wan_original import to_original
+from sorairo.nn.precision import processor_name
+from sorairo.nn.quantised import Int8Linear
+from sorairo.nn.rates import measured
 from sorairo.transformer.compiling import compile_blocks
 from sorairo.transformer.model import Transformer, forward_flops
 from sorairo.transformer.presets import PRESETS
 
 Call = Callable[[], Tensor]
 WORDS = 60
-# (weights in float16, flash attention)
+# (weights in another form than the row's dtype, flash attention)
 SDCPP = {
-    "sd.cpp": (False, False),
-    "sd.cpp flash": (False, True),
-    "sd.cpp f16 weights": (True, False),
-    "sd.cpp f16 flash": (True, True),
+    "sd.cpp": ("", False),
+    "sd.cpp flash": ("", True),
+    "sd.cpp f16 weights": ("f16", False),
+    "sd.cpp f16 flash": ("f16", True),
+    "sd.cpp q8_0": ("q8_0", False),
+    "sd.cpp q8_0 flash": ("q8_0", True),
 }
 WAYS = (
     "diffusers",
     "ours",
     "ours compiled",
+    "ours int8",
+    "ours int8 compiled",
     *(["openvino"] if find_spec("openvino") else []),
+    *(["openvino int8"] if find_spec("openvino") and find_spec("nncf") else []),
     *(SDCPP if _sdcpp.LIBRARY.exists() else []),
 )
 
@@ -84,27 +93,44 @@ def calls(
         compiled.load_state_dict(ours.state_dict())
         compile_blocks(compiled)
         made["ours compiled"] = lambda: compiled(latents, time_, words[:, :WORDS], lengths)
-    if "openvino" in ways:
+    for way in (way for way in ways if way.startswith("ours int8")):
+        eight = Transformer(config).to(dtype).eval().requires_grad_(False)
+        eight.load_state_dict(ours.state_dict())
+        for name, layer in list(eight.get_submodule("blocks").named_modules()):
+            parent, _, last = name.rpartition(".")
+            if type(layer) is torch.nn.Linear:
+                setattr(eight.get_submodule("blocks").get_submodule(parent), last, Int8Linear.of(layer))
+        if "compiled" in way:
+            compile_blocks(eight)
+        made[way] = lambda eight=eight: eight(latents, time_, words[:, :WORDS], lengths)
+    for way in (way for way in ways if way.startswith("openvino")):
         full = WanTransformer3DModel.from_config(to_wan_config(config)).float().eval()
         full.load_state_dict(
             {name: tensor.float() for name, tensor in to_wan(ours.state_dict(), config).items()}
         )
-        made["openvino"] = by_openvino(full, dtype, latents.float(), time_, words.float())
+        eight = way == "openvino int8"
+        made[way] = by_openvino(full, dtype, latents.float(), time_, words.float(), eight=eight)
     for way in (way for way in ways if way in SDCPP):
-        half, flash = SDCPP[way]
-        if half and dtype != torch.bfloat16:
+        form, flash = SDCPP[way]
+        if form == "f16" and dtype != torch.bfloat16:
             continue
-        kind = torch.float16 if half else dtype
+        kind = torch.float16 if form == "f16" else dtype
         theirs_too = to_original(ours.state_dict(), config)
         model = _sdcpp.Model(
-            {name: tensor.to(kind) for name, tensor in theirs_too.items()}, layers, flash_attention=flash
+            {name: tensor.to(kind) for name, tensor in theirs_too.items()},
+            layers,
+            flash_attention=flash,
+            q8=form == "q8_0",
         )
         made[way] = lambda model=model: model(latents, float(time_), words)
     return made
 
 
-def by_openvino(theirs: torch.nn.Module, dtype: torch.dtype, *given: Tensor) -> Call:
-    """diffusers' model as OpenVINO compiles it for this processor, told to compute in that dtype."""
+def by_openvino(theirs: torch.nn.Module, dtype: torch.dtype, *given: Tensor, eight: bool) -> Call:
+    """diffusers' model as OpenVINO compiles it for this processor, told to compute in that dtype.
+
+    eight: with products in 8 bits as nncf makes them, by what it sees of this very step.
+    """
     import openvino
 
     class Alone(torch.nn.Module):
@@ -120,8 +146,13 @@ def by_openvino(theirs: torch.nn.Module, dtype: torch.dtype, *given: Tensor) -> 
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
     graph = openvino.convert_model(Alone(), example_input=given, input=[tuple(x.shape) for x in given])
-    compiled = openvino.Core().compile_model(graph, "CPU", settings)
     arrays = [x.numpy() for x in given]
+    if eight:
+        import nncf
+
+        kind = nncf.ModelType.TRANSFORMER
+        graph = nncf.quantize(graph, nncf.Dataset([tuple(arrays)]), model_type=kind, subset_size=1)
+    compiled = openvino.Core().compile_model(graph, "CPU", settings)
     return lambda: torch.from_numpy(compiled(arrays)[0])
 
 
@@ -160,6 +191,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument(
+        "--ways", nargs="+", default=WAYS, choices=WAYS, help="the first is what ratios are to"
+    )
     parser.add_argument("--no-memory", action="store_true")
     options = parser.parse_args()
     if options.threads:
@@ -171,10 +205,12 @@ def main() -> None:
     tokens = grid[0] * grid[1] * grid[2] // 4
     flops = forward_flops(config, tokens=tokens, words=WORDS + 1)
     reference: Tensor | None = None
+    print(f"{processor_name()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"rates, TFLOP/s: {measured(torch.device('cpu'))}")
     heads = ("seconds", "cpu", "TFLOP/s", "ratio", "PSNR dB", "once", "memory")
     print(f"{options.layers} layers, {tokens} tokens".ljust(30) + "".join(f"{head:>9}" for head in heads))
     for dtype in (getattr(torch, name) for name in options.dtypes):
-        ways = calls(options.layers, grid, dtype)
+        ways = calls(options.layers, grid, dtype, tuple(options.ways))
         once = {way: timed(call) for way, call in ways.items()}  # compiles, and pages everything in
         best = {way: (9e9, 9e9) for way in ways}
         for _ in range(options.rounds):
@@ -184,7 +220,7 @@ def main() -> None:
                 reference = result if reference is None else reference
         for way, (wall, cpu) in best.items():
             row = f"{way}, {str(dtype)[6:]}".ljust(30)
-            row += f"{wall:9.2f}{cpu:9.2f}{flops / wall / 1e12:9.3f}{best['diffusers'][1] / cpu:9.2f}"
+            row += f"{wall:9.2f}{cpu:9.2f}{flops / wall / 1e12:9.3f}{best[options.ways[0]][1] / cpu:9.2f}"
             row += f"{psnr(once[way][2], reference):9.1f}{once[way][0]:9.1f}"
             if not options.no_memory:
                 with multiprocessing.get_context("spawn").Pool(1) as pool:

@@ -1,3 +1,5 @@
+import shutil
+
 import gguf
 import numpy as np
 import pytest
@@ -61,6 +63,27 @@ def test_both_ways_to_multiply_int8_are_equal(monkeypatch):
     exact = product(a, b)
     monkeypatch.setattr(quantised, "has_int8", lambda: False)
     assert exact.dtype == torch.int32 and torch.equal(product(a, b).int(), exact)
+
+
+@pytest.mark.skipif(not precision.has_int8_pairs(), reason="a CPU that multiplies int8 otherwise")
+def test_products_in_pairs_are_exact_at_their_largest():
+    """A pair's sum is cut off at 2^15; that of the largest bytes and weights is just below."""
+    for a in (-127, 127, None):
+        x = torch.full((40, 700), a) if a else torch.randint(-127, 128, (40, 700))
+        for b in (-64, 64, None):
+            y = torch.full((32, 700), b) if b else torch.randint(-64, 65, (32, 700))
+            made = product(x.to(torch.int8), y.to(torch.int8))
+            assert torch.equal(made.long(), x.long() @ y.long().T)
+
+
+@pytest.mark.slow
+def test_products_in_pairs_are_compiled_around():
+    if not precision.has_int8_pairs() or shutil.which("g++") is None:
+        pytest.skip("needs such a CPU and a compiler")
+    layer = Int8Linear.of(nn.Linear(96, 64).requires_grad_(False))
+    x = torch.randn(50, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.compile(layer)(x), layer(x))
 
 
 def test_scales_stay_float32_and_loras_are_computed_beside(layer):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import platform
+import re
+from pathlib import Path
 
 import torch
 
-__all__ = ["bf16_pays", "device_name", "has_int8"]
+__all__ = ["bf16_pays", "device_name", "has_int8", "has_int8_pairs", "processor_name"]
 
 
 def bf16_pays(device: torch.device | None = None) -> bool:
@@ -34,6 +37,25 @@ def has_int8() -> bool:
         return torch.cpu._is_vnni_supported()
     has = torch.cpu.get_capabilities()
     return any(has.get(name) for name in ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8", "i8mm"))
+
+
+@functools.cache
+def has_int8_pairs() -> bool:
+    """Whether this CPU, without an instruction for int8, multiplies it in pairs by those for 16 bits (x86 with AVX2),
+    and oneDNN is there, which does. A pair's sum is cut off at 16 bits."""
+    wide = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.onednn, "qlinear_pointwise")
+    return not has_int8() and wide and there
+
+
+def processor_name() -> str:
+    """The processor as the system calls it, with its family and model, since clouds give several one name."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    said = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines if re.match(r"[a-z ]+\s*:", line))
+    if "model name" not in said:
+        return platform.processor() or platform.machine()
+    return f"{said['model name']} (family {said.get('cpu family', '?')}, model {said.get('model', '?')})"
 
 
 def device_name(device: torch.device) -> str:
