@@ -16,10 +16,11 @@ still then""".split()  # noqa: SIM905
 
 @pytest.fixture(scope="session", autouse=True)
 def provenance_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keys and index of the tests, in processes that they start too, never those of whoever runs them."""
+    """Keys, index and cache of the tests, in processes that they start too, never those of whoever runs them."""
     folder = tmp_path_factory.mktemp("provenance")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SORAIRO_PROVENANCE", str(folder))
+        patch.setenv("SORAIRO_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield folder
 
 

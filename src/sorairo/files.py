@@ -16,6 +16,7 @@ from sorairo.types import UserError
 
 __all__ = [
     "FULL",
+    "cache_home",
     "check_folder",
     "disk_errors",
     "file_hash",
@@ -31,6 +32,13 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers of a disk, a quota or a file size limit that is used up."""
 
 LONGEST = 255  # bytes of a file's name, on every file system that is in use
+
+
+def cache_home() -> Path:
+    """Where things lie that can be made again: SORAIRO_CACHE, or sorairo/ in XDG_CACHE_HOME or in ~/.cache."""
+    if own := os.environ.get("SORAIRO_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sorairo"
 
 
 def check_folder(path: Path) -> None:

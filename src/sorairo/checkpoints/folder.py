@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from sorairo.checkpoints.beside import Beside, is_files
+from sorairo.checkpoints.fastest import fastest
 from sorairo.checkpoints.few_steps import FewSteps, few_steps
 from sorairo.checkpoints.files_layout import files_layout, with_beside
 from sorairo.checkpoints.find import find_folder, model_names
@@ -120,16 +121,17 @@ def load_checkpoint(
 ) -> Checkpoint:
     """The model of that name, out of the package, in that folder, or in that file ("high=FILE,low=FILE" of two).
 
-    dtype: auto (bf16 where the processor computes in it, else fp32), bf16, fp32, or int8: the products of the
-    transformer's blocks and of umT5's in 8 bits, the rest as with auto. umT5 and a CLIP are in bf16 unless fp32 is
-    asked for by name. stream, pieces, keep: see MemoryPlan; keep None: as long as the weights fit into the memory that
-    is free now. beside: files for parts of the model. Raises UserError that says what is missing or wrong; nothing is
-    ever unpickled.
+    dtype: auto (bf16 where the processor computes in it, else fp32; of a large model what it multiplies fastest, see
+    `fastest`), bf16, fp32, or int8: the products of the transformer's blocks and of umT5's in 8 bits. umT5 and a CLIP
+    are in bf16 unless fp32 is asked for by name. stream, pieces, keep: see MemoryPlan; keep None: as long as the
+    weights fit into the memory that is free now. beside: files for parts of the model. Raises UserError that says what
+    is missing or wrong; nothing is ever unpickled.
     """
     device = torch.device(device)
-    kind = compute_dtype(dtype, device, int8=True)
     encoders = torch.float32 if dtype in ("fp32", torch.float32) else torch.bfloat16
     layout = open_model(name_or_folder, beside)
+    dtype, note = fastest(dtype, layout, device)
+    kind = compute_dtype(dtype, device, int8=True)
     free = available_memory(device)
     int8 = dtype == "int8"
     loaders = [
@@ -156,7 +158,7 @@ def load_checkpoint(
         times=layout.times,
         predicts=layout.predicts,
         sampler=layout.sampler,
-        notes=layout.notes,
+        notes=(*layout.notes, *([note] if note else [])),
         decoder=_load_decoder(layout.decoder, kind).to(device) if layout.decoder else None,
         few_steps=few_steps([layout.folder]) if layout.folder.is_file() else None,
     )

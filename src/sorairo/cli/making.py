@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sorairo.cli.importing import importing
 from sorairo.cli.outcome import numbered, report
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ def make_videos(
         return _together(request, options)
     outputs = numbered(options.out or Path("out.mp4"), request.number)
     results: list[Result] = []
-    stages, sheet = Stages(), None
+    stages, sheet = Stages(remaining=True), None
     try:
         with stages:
             stages("load")
-            from sorairo.jobs.models import Models
-            from sorairo.jobs.run import run
+            with importing():
+                from sorairo.jobs.models import Models
+                from sorairo.jobs.run import run
 
             made = run(
                 request, Models(), outputs=outputs, sheet=options.sheet, progress=stages, say=stages.say
@@ -64,7 +66,7 @@ def _together(request: Request, options: Options) -> None:
     if not leads():
         list(run(request, Models(), outputs=outputs, sheet=options.sheet))
         return leave()
-    with Stages() as stages:
+    with Stages(remaining=True) as stages:
         made = run(request, Models(), outputs=outputs, sheet=options.sheet, progress=stages, say=stages.say)
         results = list(made)
     leave()

@@ -183,14 +183,20 @@ def needed_of_files(model: str, ask: Ask | None, dtype: str) -> dict[str, Any]:
 
 
 def _facts_of(plan: Blueprint, repo: str, ask: Ask | None, dtype: str) -> dict[str, Any]:
+    import torch
+
     from sorairo.checkpoints.folder import compute_dtype
+    from sorairo.checkpoints.memory.pace import pace_of
 
     kind, rows = compute_dtype(dtype, int8=True), []
+    pace = pace_of(plan, torch.device("cpu"))
     for one in [ask] if ask else plan.asks:
         kept, freed = plan.needs(one, kind, int8=dtype == "int8")
-        rows.append({"makes": str(one), "kept": kept, "freed": freed})
+        step = {"step_seconds": pace.step_seconds(one)} if pace else {}
+        rows.append({"makes": str(one), "kept": kept, "freed": freed} | step)
     parts = [{"name": p.name, "parameters": p.parameters, "saved_in": p.dtype} for p in plan.parts]
-    return {"repo": repo, "parts": parts, "dtype": dtype, "memory": rows}
+    facts = {"repo": repo, "parts": parts, "dtype": dtype, "memory": rows}
+    return facts | ({"step_dtype": pace.dtype} if pace else {})
 
 
 def print_needed(known: dict[str, Any]) -> None:
@@ -199,11 +205,20 @@ def print_needed(known: dict[str, Any]) -> None:
     for part in known["parts"]:
         saved = f", saved in {part['saved_in']}" if part["saved_in"] else ""
         print(f"  {part['name']:<14} {part['parameters'] / 1e6:9.1f}M parameters{saved}")
-    print(f"memory in {known['dtype']:<22} all weights kept   each part freed after use")
+    step = f"   a step here, in {known['step_dtype']}" if "step_dtype" in known else ""
+    print(f"memory in {known['dtype']:<22} all weights kept   each part freed after use{step}")
     for row in known["memory"]:
-        print(f"  {row['makes']:<30} {row['kept'] / 1e9:13.2f} GB {row['freed'] / 1e9:24.2f} GB")
+        line = f"  {row['makes']:<30} {row['kept'] / 1e9:13.2f} GB {row['freed'] / 1e9:24.2f} GB"
+        print(line + (f" {_duration(row['step_seconds']):>{len(step) - 1}}" if step else ""))
     for note in known.get("notes", ()):
         print(safe(note))
+
+
+def _duration(seconds: float) -> str:
+    """A time to two or three digits: 0.85 s, 43 s, 12 min, 3.1 h."""
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.3g} h"
 
 
 class _Bytes:

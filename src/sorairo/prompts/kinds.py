@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from sorairo.worlds.palette import COLOURS, MATERIALS, SHAPES, SIZES
-from sorairo.worlds.templates import SYNONYMS
-
 __all__ = ["word_kinds"]
 
 EVERYDAY = {
@@ -20,6 +17,9 @@ EVERYDAY = {
 @cache
 def word_kinds() -> tuple[tuple[str, ...], ...]:
     """Colours, shapes, sizes, materials and sides, in small letters."""
+    from sorairo.worlds.palette import COLOURS, MATERIALS, SHAPES, SIZES  # all of the worlds come with it
+    from sorairo.worlds.templates import SYNONYMS
+
     return (
         (*COLOURS, *EVERYDAY["colours"].split()),
         tuple(word for shape in SHAPES for word in SYNONYMS.get(shape, (shape,))),

@@ -1,0 +1,91 @@
+"""What `auto` stands for with a large model, and what a step is said to take."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from sorairo.checkpoints import fastest as module
+from sorairo.checkpoints.fastest import fastest, fastest_of
+from sorairo.checkpoints.folder import load_checkpoint, open_model
+from sorairo.checkpoints.memory.estimates import Ask, Blueprint
+from sorairo.checkpoints.memory.pace import pace_of
+from sorairo.checkpoints.memory.working import Part
+from sorairo.cli.main import app
+from sorairo.codec.presets import PRESETS as CODECS
+from sorairo.nn.quantised import is_quantised
+from sorairo.nn.rates import Rates
+from sorairo.transformer.presets import PRESETS
+
+CPU = torch.device("cpu")
+AVX2 = Rates(fp32=0.07, bf16=0.006, int8=0.06)
+ZEN4 = Rates(fp32=0.09, bf16=0.21, int8=0.40)
+AMX = Rates(fp32=0.1, bf16=1.0, int8=1.1)
+
+
+def of(monkeypatch: pytest.MonkeyPatch, found: Rates) -> None:
+    """Let this processor be one of those rates."""
+    monkeypatch.setattr("sorairo.checkpoints.fastest.rates", lambda device: found)
+    monkeypatch.setattr("sorairo.checkpoints.memory.pace.rates", lambda device: found)
+
+
+@pytest.mark.parametrize(("found", "best"), [(AVX2, "fp32"), (ZEN4, "int8"), (AMX, "bf16")])
+def test_what_loses_more_must_be_faster_by_a_quarter(found: Rates, best: str) -> None:
+    assert fastest_of(found) == best
+
+
+def test_auto_of_a_large_model_is_what_is_fastest_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tiny_folder: Path
+) -> None:
+    of(monkeypatch, ZEN4)
+    layout = open_model(tiny_folder)
+    assert fastest("auto", layout, CPU) == ("auto", "")  # small: the rule
+    monkeypatch.setattr(module, "LARGE", 1)
+    dtype, said = fastest("auto", layout, CPU)
+    assert dtype == "int8" and re.match(
+        r"--dtype auto is int8 here \(at least 38 dB from fp32\): products at 0\.4 TFLOP/s", said
+    )
+    assert fastest("fp32", layout, CPU) == ("fp32", "")
+    assert fastest("auto", layout, torch.device("cuda")) == ("auto", "")
+    model = load_checkpoint(tiny_folder)
+    assert said in model.notes and is_quantised(model.transformer)
+    of(monkeypatch, AVX2)
+    model = load_checkpoint(tiny_folder)
+    assert model.dtype == torch.float32 and not is_quantised(model.transformer)
+    assert "auto is fp32 here (no loss)" in model.notes[-1]
+
+
+def blueprint(size: str) -> Blueprint:
+    """The shapes that a pace needs, without the rest."""
+    part = Part(name="transformer", parameters=1_418_996_800, dtype="bf16")
+    return Blueprint(
+        configs=(PRESETS[size], CODECS["wan2.1"]), parts=(part,), asks=(), stages=lambda ask, dtype: []
+    )
+
+
+def test_a_step_takes_its_products_at_the_rates_that_were_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = Ask(size=(544, 240), frames=17)  # 2,550 tokens, as in bench/wan.py
+    of(monkeypatch, AVX2)
+    model = blueprint("wan-1.3b")
+    pace = pace_of(model, CPU)
+    assert pace is not None and pace.dtype == "fp32"
+    one_pass = 30 / 3 * 0.77e12  # docs/speed.md: 3 layers, 0.09 TFLOP/s, 8.52 s
+    assert pace.step_seconds(ask) == pytest.approx(2 * one_pass / 0.9 / 0.07e12, rel=0.05)
+    of(monkeypatch, ZEN4)
+    in_8_bits = pace_of(model, CPU)
+    assert in_8_bits is not None and in_8_bits.dtype == "int8"
+    of(monkeypatch, replace(ZEN4, int8=0.0))
+    in_16_bits = pace_of(model, CPU)
+    assert in_16_bits is not None and in_16_bits.dtype == "bf16"
+    assert 1.4 < in_16_bits.step_seconds(ask) / in_8_bits.step_seconds(ask) < 0.40 / 0.21
+
+
+def test_info_says_what_a_step_takes(monkeypatch: pytest.MonkeyPatch, tiny_folder: Path) -> None:
+    of(monkeypatch, AVX2)
+    done = CliRunner().invoke(app, ["models", "info", str(tiny_folder), "--memory"], catch_exceptions=False)
+    assert "a step here, in fp32" in done.stdout and re.search(r" GB +[\d.e-]+ s\n", done.stdout)
