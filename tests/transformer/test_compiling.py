@@ -1,13 +1,17 @@
 """Compiled blocks compute what they did."""
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from sorairo.nn.attention import in_blocks
-from sorairo.transformer.compiling import compile_blocks, worth_compiling
+from sorairo.transformer.compiling import compile_blocks, keep_compiled, worth_compiling
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
@@ -45,3 +49,50 @@ def test_large_models_are_worth_it(monkeypatch):
     assert not worth_compiling(PRESETS["wan-1.3b"], CPU)
     monkeypatch.setenv("CXX", "sh")  # any program will do
     assert worth_compiling(PRESETS["wan-1.3b"], CPU)
+
+
+def test_compiled_code_lies_in_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("SORAIRO_CACHE", str(tmp_path))
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    for before, after in (
+        (None, str(tmp_path / "compiled")),
+        (default_cache_dir(), str(tmp_path / "compiled")),  # as importing a compiler leaves it
+        ("/mine", "/mine"),
+    ):
+        monkeypatch.delenv(name, raising=False) if before is None else monkeypatch.setenv(name, before)
+        keep_compiled()
+        assert os.environ[name] == after
+
+
+AGAIN = """
+import time, torch
+from sorairo.transformer.compiling import compile_blocks
+from sorairo.transformer.model import Transformer
+from sorairo.transformer.presets import PRESETS
+config = PRESETS["tiny"]
+model = Transformer(config).eval().requires_grad_(False)
+compile_blocks(model)
+start = time.process_time()
+with torch.inference_mode():
+    model(torch.randn(1, 8, 3, 4, 4), torch.tensor([700.0]), torch.randn(1, 5, 32))
+from torch._dynamo.utils import counters
+found = counters["inductor"]
+print(found["fxgraph_cache_hit"], found["fxgraph_cache_miss"], time.process_time() - start)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs a C++ compiler")
+def test_what_one_process_compiled_the_next_one_finds(tmp_path):
+    env = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
+    env |= {"SORAIRO_CACHE": str(tmp_path), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-W", "ignore", "-c", AGAIN]
+    done = [
+        subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.split()
+        for _ in range(2)
+    ]
+    print(done)
+    (hits, misses, first), (later_hits, later_misses, second) = done
+    assert int(hits) == 0 and int(misses) > 0
+    assert int(later_hits) > 0 and int(later_misses) == 0
+    assert float(second) < float(first) and (tmp_path / "compiled").is_dir()

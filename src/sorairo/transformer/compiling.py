@@ -11,13 +11,14 @@ from typing import cast
 import torch
 from torch import nn
 
+from sorairo.files import cache_home
 from sorairo.nn.attention import Attend, in_blocks
 from sorairo.nn.packed import AttendEach, attend_each, attend_to_own
 from sorairo.transformer.block import Block, Projections
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer, TransformerConfig
 
-__all__ = ["compile_blocks", "uncompiled", "worth_compiling"]
+__all__ = ["compile_blocks", "keep_compiled", "uncompiled", "worth_compiling"]
 
 LARGE = 500_000_000
 """Weights from which on compiling (about a minute) pays within the first clip on a CPU."""
@@ -27,8 +28,10 @@ def compile_blocks(transformer: nn.Module | Experts) -> None:
     """Compile every block in place, at its first use; of experts, as each is loaded.
 
     All blocks share one compilation, and a second shape of tokens or words costs one more. Blocks that are streamed
-    from a file are left as they are. Results differ by rounding.
+    from a file are left as they are. Results differ by rounding. What was compiled is kept for later processes, see
+    `keep_compiled`.
     """
+    keep_compiled()
     if isinstance(transformer, Experts):
         transformer.loaders = {name: partial(_loaded, load) for name, load in transformer.loaders.items()}
         parts = list(transformer.held.values())
@@ -50,6 +53,16 @@ def uncompiled(transformer: nn.Module) -> None:
     for module in transformer.modules():
         if isinstance(module, Projections):
             module.blocks, module.each, module.own = blocks, each, own
+
+
+def keep_compiled() -> None:
+    """Let compiled code lie in the user's cache, unless TORCHINDUCTOR_CACHE_DIR names another place: torch's own is in
+    /tmp. It belongs to a version of torch and a processor, and may be deleted at any time."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    name, theirs = "TORCHINDUCTOR_CACHE_DIR", default_cache_dir()
+    if os.environ.get(name, theirs) == theirs:  # importing a compiler sets it
+        os.environ[name] = str(cache_home() / "compiled")
 
 
 def _loaded(load: Callable[[], Transformer]) -> Transformer:
