@@ -19,6 +19,7 @@ COMFY: dict[Role, tuple[str, ...]] = {
     "text": ("text_encoders", "clip"),
     "vision": ("clip_vision",),
 }
+SUFFIXES = (".safetensors", ".gguf")
 MOST = 500
 """Files of a folder that are looked into."""
 PAIR = re.compile(r"(?<![a-z])(high|low)(?=[-_. ]?noise|[^a-z]|$)", re.IGNORECASE)
@@ -76,7 +77,7 @@ def is_files(model: str | Path) -> bool:
     if any((path / name / "config.json").is_file() for name in CHECKPOINTS):
         return False
     here = any((path / name).is_dir() for names in COMFY.values() for name in names)
-    return here or any(path.glob("*.safetensors"))
+    return here or any(one.suffix in SUFFIXES for one in path.glob("*"))
 
 
 def files_of(model: str | Path) -> Files:
@@ -114,7 +115,7 @@ def _of_folder(folder: Path) -> Files:
         return _with_twin(files.paths[0])
     if not found:
         raise UserError(
-            f"{folder} holds no transformer of Wan in a .safetensors file; give the FILE that is one."
+            f"{folder} holds no transformer of Wan in a .safetensors or .gguf file; give the FILE that is one."
         )
     names = ", ".join(sorted(str(path.relative_to(folder)) for path in found)[:8])
     raise UserError(f"{folder} holds several models ({names}); give the FILE of one as the model.")
@@ -175,8 +176,8 @@ def _near(role: Role, home: Path) -> Iterator[Path]:
     """The file itself, those beside it, and those of the role's folders of ComfyUI's models/, if it lies in one."""
     seen = {home}
     yield home
-    for path in sorted(home.parent.glob("*.safetensors")):
-        if path not in seen:
+    for path in sorted(home.parent.glob("*")):
+        if path.suffix in SUFFIXES and path not in seen:
             seen.add(path)
             yield path
     for folder in list(home.resolve().parents)[:4]:
@@ -191,8 +192,9 @@ def _near(role: Role, home: Path) -> Iterator[Path]:
 
 
 def _weights(folder: Path) -> list[Path]:
-    """The .safetensors files of a folder and of those in it."""
-    return sorted([*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")])[:MOST]
+    """The files of weights of a folder and of those in it."""
+    paths = [*folder.glob("*"), *folder.glob("*/*")]
+    return sorted(path for path in paths if path.suffix in SUFFIXES)[:MOST]
 
 
 def _parts(path: Path) -> list[FilePart]:

@@ -19,12 +19,13 @@ from sorairo.checkpoints.adapters import (
 )
 from sorairo.checkpoints.beside import Beside, files_of, find_part
 from sorairo.checkpoints.encoders import from_umt5, load_file_vision, load_umt5
+from sorairo.checkpoints.gguf import gguf_pieces
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.layouts import Layout, Make, Source, codec_names
 from sorairo.checkpoints.published import TEXT_LEN, published_constants, published_info
 from sorairo.checkpoints.recognise import FilePart, Role, parts_of
 from sorairo.checkpoints.schemas import VaeFile, check_codec_volume, check_transformer_volume
-from sorairo.checkpoints.tensors import read_entry
+from sorairo.checkpoints.tensors import is_gguf, read_entry
 from sorairo.codec.model import CodecConfig
 from sorairo.config import check
 from sorairo.transformer.model import TransformerConfig
@@ -184,11 +185,12 @@ def text_of(part: FilePart) -> Make:
     if part.names == "transformers":
         shapes = umt5_original.original_names(shapes)
     values = umt5_original.from_original_config(shapes, str(part.path))
+    own = gguf_pieces(part.path) if is_gguf(part.path) else None
     tokenizer: Path | bytes
     if part.pieces is not None:
         tokenizer = read_entry(part.pieces).contiguous().view(torch.uint8).numpy().tobytes()
     else:
-        tokenizer = _tokenizer_beside(part.path)
+        tokenizer = own or _tokenizer_beside(part.path)
 
     def adapt(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return from_umt5(umt5_original.from_original(tensors) if part.names == "authors" else tensors)

@@ -15,9 +15,10 @@ import torch
 
 from sorairo.types import UserError
 
-__all__ = ["MAGIC", "gguf_tensors", "t5_names"]
+__all__ = ["MAGIC", "gguf_pieces", "gguf_tensors", "t5_names"]
 
 MAGIC = b"GGUF"
+UNKNOWN = 2  # the type of the piece for what is not known, as SentencePiece and GGUF number it
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
 # Names of llama.cpp's T5 -> transformers'. Source: gguf-py/gguf/tensor_mapping.py
 T5 = [
@@ -38,14 +39,7 @@ def gguf_tensors(path: Path, forms: Mapping[str, Any]) -> dict[str, dict[str, An
 
     Raises UserError where the file is damaged, and for a form that is not read here, which it names.
     """
-    try:
-        from gguf import GGUFReader
-    except ImportError as error:
-        raise UserError(f"{path} needs the gguf package; get it with: pip install 'sorairo[gguf]'") from error
-    try:
-        reader = GGUFReader(path)
-    except Exception as error:  # numpy's and its own: ValueError, IndexError, KeyError, UnicodeDecodeError
-        raise UserError(f"{path} is damaged or cut short; pull or copy it again.") from error
+    reader = _reader(path)
     found, size = {}, path.stat().st_size
     for tensor in reader.tensors:
         kind, name = tensor.tensor_type.name, str(tensor.name)
@@ -66,6 +60,47 @@ def gguf_tensors(path: Path, forms: Mapping[str, Any]) -> dict[str, dict[str, An
         dtype = PLAIN.get(kind, torch.uint8)
         found[name] = {"dtype": dtype, "shape": shape, "start": start, "stop": stop, "form": form}
     return found
+
+
+def gguf_pieces(path: Path) -> bytes | None:
+    """The spiece.model of a T5 encoder's file, made anew of the pieces that llama.cpp's converter puts beside its
+    tensors; None where there are none. Raises UserError where protobuf, which writes it, is not installed."""
+    fields = _reader(path).fields
+    names = [f"tokenizer.ggml.{name}" for name in ("model", "tokens", "scores", "token_type")]
+    if any(name not in fields for name in names):
+        return None
+    kind, *lists = (fields[name].contents() for name in names)
+    if kind != "t5" or len({len(one) for one in lists}) != 1:
+        raise UserError(f"{path}: its tokenizer is no T5's, whose pieces have a score and a type each.")
+    try:
+        from transformers.convert_slow_tokenizer import import_protobuf
+
+        proto = import_protobuf().ModelProto()
+    except ImportError as error:
+        raise UserError(
+            f"The tokenizer in {path} needs protobuf; get it with: pip install 'sorairo[wan]' protobuf"
+        ) from error
+    proto.trainer_spec.model_type = 1  # unigram
+    charsmap = fields.get("tokenizer.ggml.precompiled_charsmap")
+    if charsmap is not None:
+        proto.normalizer_spec.precompiled_charsmap = bytes(charsmap.contents())
+    for index, (piece, score, role) in enumerate(zip(*lists, strict=True)):
+        proto.pieces.add(piece=piece, score=score, type=role)
+        if role == UNKNOWN:
+            proto.trainer_spec.unk_id = index
+    return proto.SerializeToString()
+
+
+def _reader(path: Path) -> Any:
+    """gguf's GGUFReader. Raises UserError."""
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise UserError(f"{path} needs the gguf package; get it with: pip install 'sorairo[gguf]'") from error
+    try:
+        return GGUFReader(path)
+    except Exception as error:  # numpy's and its own: ValueError, IndexError, KeyError, UnicodeDecodeError
+        raise UserError(f"{path} is damaged or cut short; pull or copy it again.") from error
 
 
 def t5_names(name: str) -> str:

@@ -22,6 +22,7 @@ from sorairo.types import UserError
 __all__ = [
     "PICKLES",
     "Entry",
+    "is_gguf",
     "load_weights",
     "pack_layers",
     "read_entry",
