@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.checkpoints.wan_folders import FAMILIES
+
 HERE = Path(__file__).parent
 
 
@@ -29,14 +31,28 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_step_and_a_clip_on_cuda(stand_in: Path, tiny_folder: Path, tmp_path: Path) -> None:
-    libraries = str(Path(torch.__file__).parent / "lib")
+    assert "on cuda" in on_cuda("on_cuda.py", stand_in, tiny_folder, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_of_open_weights_on_cuda(stand_in: Path, family: str, tmp_path: Path) -> None:
+    """Loaded, with a LoRA, in 8 bits and with blocks in their files: guided steps and decoding."""
+    said = on_cuda("families_on_cuda.py", stand_in, tmp_path, family).splitlines()
+    ways = [f"{family} {way} on cuda" for way in ("resident", "LoRA", "int8", "offloaded")]
+    assert said == [*ways, "found"]
+
+
+def on_cuda(program: str, library: Path, *arguments: Path | str) -> str:
+    """What a program beside this file prints, with the stand-in for a device."""
     env = {
         **os.environ,
-        "LD_LIBRARY_PATH": libraries,
+        "LD_LIBRARY_PATH": str(Path(torch.__file__).parent / "lib"),
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
     }
     if torch.version.cuda:
         env["WITH_CUDA"] = "1"
-    command = [sys.executable, str(HERE / "on_cuda.py"), str(stand_in), str(tiny_folder), str(tmp_path)]
+    command = [sys.executable, "-W", "ignore", str(HERE / program), str(library), *map(str, arguments)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert done.returncode == 0 and "on cuda" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,177 @@
+"""A program: every family of open weights, from files and words to pixels, on a CUDA device that is not there.
+
+See on_cuda.py. Arguments: the library made of cuda_stand_in.cpp, an empty folder, families (default: all).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+if not os.environ.get("WITH_CUDA"):
+    ctypes.CDLL(sys.argv[1])  # before torch asks which devices there are
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import modeling_utils
+
+from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
+from sorairo.checkpoints.lora import apply_loras
+from sorairo.checkpoints.memory import streaming
+from sorairo.generation.generate import Denoising, encode_texts
+from sorairo.types import Known, Plan, Span, Video
+from tests.checkpoints.wan_folders import FAMILIES, FRAMES, SIZE, saved
+
+CUDA, META = torch.device("cuda", 0), torch.device("meta")
+WORDS = "a red ball drops"
+LEFT: list[torch.Tensor] = []
+"""What was moved, and where to: freeing fake parameters that were copied from the meta device ends the process."""
+
+
+class Numbers(TorchDispatchMode):
+    """Numbers that the host asks for: there are none, so each is 1 (finite, true)."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func == torch.ops.aten.is_nonzero.default:
+            return True
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default):
+            return 1.0 if args[0].dtype.is_floating_point else 1 if args[0].dtype != torch.bool else True
+        for tensor in args:
+            if isinstance(tensor, FakeTensor):
+                tensor.constant = None  # of what torch.tensor() makes; it would be moved to a real device
+        return func(*args, **(kwargs or {}))
+
+
+class AtOnce:
+    """In the place of a ThreadPoolExecutor, in this thread: another one would be outside of the mode."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def submit(self, call: Callable[[], Any]) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(call())
+        return done
+
+
+class Stream:
+    """A stream of the device that is not there."""
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+
+@contextmanager
+def device() -> Iterator[None]:
+    """Tensors without numbers, on the CPU and on CUDA."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streaming, "ThreadPoolExecutor", AtOnce)
+        patch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * 10**9, 80 * 10**9))
+        patch.setattr(torch.cuda, "Stream", Stream)
+        patch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        patch.setattr(torch.cuda, "current_stream", Stream)
+        patch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
+        patch.setattr(nn.Module, "_apply", _apply)
+        # asks an empty tensor for the device that modules are made on, which a fake one cannot tell
+        patch.setattr(modeling_utils, "get_torch_context_manager_or_global_device", lambda: META)
+        with FakeTensorMode(allow_non_fake_inputs=True), Numbers(), torch.inference_mode():
+            yield
+
+
+def _apply(self: nn.Module, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
+    """torch's cannot move fake parameters, which it would exchange in place."""
+    for module in self.modules():
+        for name, value in module._parameters.items():
+            if value is not None:
+                LEFT.extend((value, fn(value)))
+                module._parameters[name] = nn.Parameter(LEFT[-1], requires_grad=False)
+        for name, value in module._buffers.items():
+            if value is not None:
+                module._buffers[name] = fn(value)
+    return self
+
+
+def plan_for(name: str) -> Plan:
+    """Two guided steps from words, and from the pictures that a family takes."""
+    places = [0] if FAMILIES[name].get("pictures") else []
+    places += [FRAMES - 1] if FAMILIES[name].get("places") else []
+    picture = Video(frames=np.zeros((1, SIZE[1], SIZE[0], 3), np.uint8), fps=16.0)
+    return Plan(
+        size=SIZE,
+        frames=FRAMES,
+        fps=16.0,
+        spans=(Span(text=WORDS),),
+        seed=0,
+        steps=2,
+        guidance=4.0,
+        known=tuple(Known(video=picture, at=place) for place in places),
+    )
+
+
+def lora(folder: Path) -> str:
+    """A LoRA of one layer."""
+    name = "transformer.blocks.0.attn1.to_q"
+    down, up = torch.randn(2, 32), torch.randn(32, 2)
+    save_file({f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}, folder / "lora.safetensors")
+    return str(folder / "lora.safetensors")
+
+
+def clip(model: Checkpoint, plan: Plan) -> torch.Tensor:
+    """Words to pixels, each part on the device."""
+    texts = encode_texts([plan], model)
+    denoising = Denoising(plan, model, texts)
+    seen: list[torch.Tensor] = []
+    denoising.run(lambda step, data: seen.append(data))
+    assert denoising.latents is not None and len(seen) == 2
+    assert {one.device for one in (*seen, denoising.latents)} == {CUDA}
+    return model.codec.decode(denoising.latents.to(model.dtype))
+
+
+def generate(name: str, way: str, folder: Path, change: str) -> None:
+    """A family in one way: loaded onto the device, words to pixels. way: a dtype, a LoRA, or blocks in their files."""
+    how = {"stream": way == "offloaded", "pieces": way == "offloaded", "keep": way != "offloaded"}
+    with device():
+        model = load_checkpoint(folder, "int8" if way == "int8" else "bf16", CUDA, **how)
+        if way in ("LoRA", "offloaded"):
+            model = apply_loras(model, [change])
+        pixels = clip(model, plan_for(name))
+        assert isinstance(pixels, FakeTensor) and pixels.device == CUDA
+        assert pixels.shape == (1, 3, FRAMES, SIZE[1], SIZE[0])
+
+
+def stays(folder: Path) -> None:
+    """What stays on the CPU is found."""
+    with device():
+        model = load_checkpoint(folder, "bf16", CUDA)
+        model.codec.latents_mean = model.codec.latents_mean.cpu()
+        try:
+            model.codec.decode(torch.zeros(1, 4, 2, 8, 12, device=CUDA, dtype=torch.bfloat16))
+        except RuntimeError as error:
+            assert "same device" in str(error), error
+        else:
+            raise AssertionError("a mean that stays on the CPU is not found out")
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[2])
+    change = lora(place)
+    for family in sys.argv[3:] or FAMILIES:
+        saved(family, place / family)
+        for way in ("resident", "LoRA", "int8", "offloaded"):
+            generate(family, way, place / family, change)
+            print(family, way, "on cuda", flush=True)
+    stays(place / (sys.argv[3:] or list(FAMILIES))[0])
+    print("found", flush=True)
