@@ -138,6 +138,13 @@ class Options:
             show_default=False,
         ),
     ] = None
+    attention: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|NAME",
+            help="The kernel of attention: torch, blocks, flash or sage; compared before it is used.",
+        ),
+    ] = "auto"
     memory: Annotated[
         str | None, typer.Option(metavar="8GB", help="Limit memory; the chosen strategy is printed.")
     ] = None

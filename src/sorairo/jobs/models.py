@@ -34,7 +34,7 @@ class Models:
         """
         size, frames = (request.pixels, request.frames) if request.memory else (None, None)
         key = (request.model, request.dtype, request.memory, size, frames)
-        key += (request.lora, request.loose, request.compile, beside_of(request))
+        key += (request.lora, request.loose, request.compile, request.attention, beside_of(request))
         with self._lock:
             if self._model is None or key != self._key:
                 self._model = self._key = None  # its memory is free before the next one is loaded
@@ -65,12 +65,17 @@ def load(request: Request, say: Callable[[str], None]) -> Checkpoint:
     model = apply_loras(model, request.lora, strict=not request.loose)
     for note in model.notes:
         say(note)
-    from sorairo.transformer.compiling import compile_blocks, worth_compiling
+    from sorairo.nn.backends import backend
+    from sorairo.transformer.compiling import compile_blocks, use_attention, worth_compiling
     from sorairo.transformer.context import split_clips
 
     split_clips(model.transformer)
     # a plan that streams blocks leaves those as they are
     wanted = request.compile
-    if worth_compiling(model.transformer.config, model.device) if wanted is None else wanted:
+    compiled = worth_compiling(model.transformer.config, model.device) if wanted is None else wanted
+    if compiled:
         compile_blocks(model.transformer)
+    if request.attention != "auto":
+        chosen = backend(request.attention, model.device, model.dtype)
+        use_attention(model.transformer, chosen, compiled=compiled)
     return model

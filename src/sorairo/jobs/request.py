@@ -84,6 +84,7 @@ class Request(Schema):
     loose: bool = False
     cache: float | None = None
     compile: bool | None = None
+    attention: str = "auto"
     memory: str | None = None
     dtype: str = "auto"
 

@@ -6,13 +6,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-__all__ = ["BLOCK", "FEW", "Attend", "attention", "in_blocks"]
+__all__ = ["BLOCK", "FEW", "Attend", "Backend", "attention", "in_blocks"]
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A kernel that was chosen by name (nn/backends.py): it attends wherever there is no bias, nothing is to be
+    learned, and tokens are not few."""
+
+    name: str
+    attend: Attend
+
+    def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return self.attend(q, k, v)
+
 
 # Up to this many scores a head (n * m), two products and a softmax beat the fused kernel on a CPU, whose backward is
 # nearly half of a training step at 80 tokens: 5 times at 45 tokens, 1.1 at 320 (bench/attention.py); compiled, 1.5
@@ -52,12 +66,14 @@ def attention(
 
     q: (b k n c). k, v: (b k m c). bias: added to the scores, broadcasts to (b k n m); -inf hides a key, log(x) counts
     it x times; for few keys, such as words. blocks: what attends where there are many queries and nothing is to be
-    learned, in bf16 on a CPU; other than `in_blocks` where a compiler would unroll that. Returns (b k n c) in q's
-    dtype.
+    learned, in bf16 on a CPU, or a Backend, on any device; other than `in_blocks` too where a compiler would unroll
+    that. Returns (b k n c) in q's dtype.
     Source: Vaswani et al. 2017, equation 1.
     """
     few = q.device.type == "cpu" and q.shape[-2] * k.shape[-2] <= FEW
     if bias is None and not few:
+        if isinstance(blocks, Backend) and not torch.is_grad_enabled():
+            return blocks(q, k, v)
         if q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.is_grad_enabled():
             return blocks(q, k, v)
         return F.scaled_dot_product_attention(q, k, v)

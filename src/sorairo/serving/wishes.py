@@ -270,7 +270,17 @@ def image(here: Service, body: Body) -> Wish:
     )
 
 
-FORBIDDEN = ("expand_url", "expand_model", "lora", "memory", "dtype", "compile", "cache", "loose")
+FORBIDDEN = (
+    "expand_url",
+    "expand_model",
+    "lora",
+    "memory",
+    "dtype",
+    "compile",
+    "attention",
+    "cache",
+    "loose",
+)
 FORBIDDEN += ("vae", "text_encoder", "image_encoder")
 """What reaches files or hosts of the server, or would load its model another time: the operator's to decide."""
 

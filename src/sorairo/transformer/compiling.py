@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -12,13 +13,13 @@ import torch
 from torch import nn
 
 from sorairo.files import cache_home
-from sorairo.nn.attention import Attend, in_blocks
+from sorairo.nn.attention import Attend, Backend, in_blocks
 from sorairo.nn.packed import AttendEach, attend_each, attend_to_own
 from sorairo.transformer.block import Block, Projections
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer, TransformerConfig
 
-__all__ = ["compile_blocks", "keep_compiled", "uncompiled", "worth_compiling"]
+__all__ = ["compile_blocks", "keep_compiled", "uncompiled", "use_attention", "worth_compiling"]
 
 LARGE = 500_000_000
 """Weights from which on compiling (about a minute) pays within the first clip on a CPU."""
@@ -53,6 +54,29 @@ def uncompiled(transformer: nn.Module) -> None:
     for module in transformer.modules():
         if isinstance(module, Projections):
             module.blocks, module.each, module.own = blocks, each, own
+
+
+def use_attention(transformer: nn.Module | Experts, chosen: Backend, *, compiled: bool) -> None:
+    """Let a chosen kernel attend in every block; of experts, as each is loaded. compiled: whether the blocks are, which
+    then leave it out."""
+    if compiled:
+        chosen = replace(chosen, attend=cast(Attend, torch.compiler.disable(chosen.attend)))
+    parts = [transformer]
+    if isinstance(transformer, Experts):
+        loaders = transformer.loaders.items()
+        transformer.loaders = {name: partial(_attending, load, chosen) for name, load in loaders}
+        parts = list(transformer.held.values())
+    for part in parts:
+        assert isinstance(part, nn.Module)
+        for module in part.modules():
+            if isinstance(module, Projections):
+                module.blocks = chosen
+
+
+def _attending(load: Callable[[], Transformer], chosen: Backend) -> Transformer:
+    transformer = load()
+    use_attention(transformer, chosen, compiled=False)
+    return transformer
 
 
 def keep_compiled() -> None:
