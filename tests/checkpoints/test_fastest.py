@@ -89,3 +89,18 @@ def test_info_says_what_a_step_takes(monkeypatch: pytest.MonkeyPatch, tiny_folde
     of(monkeypatch, AVX2)
     done = CliRunner().invoke(app, ["models", "info", str(tiny_folder), "--memory"], catch_exceptions=False)
     assert "a step here, in fp32" in done.stdout and re.search(r" GB +[\d.e-]+ s\n", done.stdout)
+
+
+def test_in_8_bits_blocks_in_their_files_give_the_same_numbers(tiny_folder: Path) -> None:
+    """As `auto` and --memory may choose together."""
+    resident, streamed = (load_checkpoint(tiny_folder, "int8", stream=stream) for stream in (False, True))
+    config = resident.transformer.config
+    given = (
+        torch.randn(1, config.channels, 2, 8, 8),
+        torch.tensor([500.0]),
+        torch.randn(1, 4, config.text_dim),
+    )
+    with torch.inference_mode():
+        expected = resident.transformer(*given)
+        for _ in range(2):
+            assert torch.equal(streamed.transformer(*given), expected)
