@@ -1,6 +1,6 @@
 """A program: every family of open weights, from files and words to pixels, on a CUDA device that is not there.
 
-See on_cuda.py. Arguments: the library made of cuda_stand_in.cpp, an empty folder, families (default: all).
+See on_cuda.py. Arguments: the library made of cuda_stand_in.cpp, an empty folder, a family, and ways of `generate`.
 """
 
 from __future__ import annotations
@@ -166,12 +166,11 @@ def stays(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[2])
+    place, family, ways = Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
     change = lora(place)
-    for family in sys.argv[3:] or FAMILIES:
-        saved(family, place / family)
-        for way in ("resident", "LoRA", "int8", "offloaded"):
-            generate(family, way, place / family, change)
-            print(family, way, "on cuda", flush=True)
-    stays(place / (sys.argv[3:] or list(FAMILIES))[0])
+    saved(family, place / family)
+    for way in ways:
+        generate(family, way, place / family, change)
+        print(family, way, "on cuda", flush=True)
+    stays(place / family)
     print("found", flush=True)
