@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from sorairo.checkpoints.folder import find_folder, load_checkpoint, load_codec
 from sorairo.codec.model import Codec
 from sorairo.codec.presets import PRESETS
+from sorairo.data.captions.trained import Trained
 from sorairo.data.latents import KINDS
 from sorairo.data.maps import KINDS_MAPPED
 from sorairo.data.shards import write_shard
@@ -25,7 +26,7 @@ from sorairo.upscale.network import halved
 from sorairo.video import write_video
 
 ROOT = Path(__file__).parents[2]
-RUNS = ("tiny", "codec_default", "default", "few_steps", "own_clips", "upscaler")
+RUNS = ("tiny", "codec_default", "default", "few_steps", "own_clips", "upscaler", "captioner")
 
 
 def recipe(name: str) -> Recipe:
@@ -104,6 +105,17 @@ def test_a_student_of_few_steps(latents: Path, monkeypatch: pytest.MonkeyPatch) 
     made = load_checkpoint(one_step("few_steps", latents / "few"), "fp32")
     assert made.info.default_steps == 4 and made.info.default_guidance == 1.0
     assert made.sampler.name == "euler"
+
+
+def test_the_captioner(latents: Path) -> None:
+    for index in (1, 2):  # two shards are kept back
+        shutil.copy(
+            latents / "latents/latents-00000.safetensors",
+            latents / f"latents/latents-0000{index}.safetensors",
+        )
+    export = one_step("captioner", latents / "captioner")
+    said = Trained(export / "captioner.safetensors").of(torch.zeros(1, 24, 3, 4, 4))
+    assert len(said) == 1 and len(said[0]) == 2
 
 
 def test_own_clips(tmp_path: Path) -> None:

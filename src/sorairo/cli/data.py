@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sorairo.checkpoints.info import ModelInfo
     from sorairo.data.build.run import Outcome
     from sorairo.data.build.settings import Target
+    from sorairo.data.captions.base import Captioner
 
 __all__ = ["BUILD_EXAMPLES", "app"]
 
@@ -26,6 +27,7 @@ Examples:
   sorairo data build clips data
   sorairo data build clips data --frames 17,33 --workers 2
   sorairo data build clips data --caption-with http://localhost:8080/v1 --caption-model qwen3-vl
+  sorairo data build clips data --caption-with worlds
   sorairo data build clips data --ray auto
 """
 
@@ -59,10 +61,12 @@ def build(
     caption_with: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="A vision model that speaks OpenAI's API writes captions; URL ends in /v1."
+            metavar="URL|worlds|FILE",
+            help="Who writes captions: a vision model that speaks OpenAI's API (URL ends in /v1), or a small network "
+            "that knows the simulated worlds alone (worlds, or a file that recipes/captioner.py made).",
         ),
     ] = None,
-    caption_model: Annotated[str, typer.Option(metavar="NAME", help="Its name there.")] = "",
+    caption_model: Annotated[str, typer.Option(metavar="NAME", help="The vision model's name there.")] = "",
     dtype: Annotated[
         str, typer.Option(metavar="auto|bf16|fp32", help="What the encoders compute in.")
     ] = "fp32",
@@ -81,7 +85,6 @@ def build(
     from sorairo.data.build.cluster import RayCrew
     from sorairo.data.build.run import build as run_build
     from sorairo.data.build.work import Crew, Here, Processes
-    from sorairo.data.captions.endpoint import Endpoint, key_of_environment
     from sorairo.training.encoding import encoding_of, load_encoders, load_parts
     from sorairo.training.parallel.placement import find_device
 
@@ -92,9 +95,7 @@ def build(
     with Stages(remaining=True) as stages:
         parts = load_parts(model, dtype, place)
         target = wanted(parts.info, parts.codec.config.time_factor, size, frames)
-        captioner = None
-        if caption_with is not None:
-            captioner = Endpoint(caption_with, caption_model, key=key_of_environment())
+        captioner = None if caption_with is None else captioner_of(caption_with, caption_model)
         crew: Crew = Processes(workers) if workers > 1 else Here()
         if ray is not None:
             crew, folder, out = RayCrew(ray), folder.absolute(), out.absolute()
@@ -215,6 +216,18 @@ def export(
         written, left = export_tars(out, folder, to, per_tar=per_tar, progress=stages)
     note = f"; {left} left out, since their files are gone or others" if left else ""
     print(f"{written} clips in {to}{note}.")
+
+
+def captioner_of(who: str, model: str) -> Captioner:
+    """Of --caption-with and --caption-model. Raises UserError."""
+    from sorairo.data.captions.endpoint import Endpoint, key_of_environment
+    from sorairo.data.captions.trained import SHIPPED, Trained
+
+    if who != "worlds" and not who.endswith(".safetensors"):
+        return Endpoint(who, model, key=key_of_environment())
+    if model:
+        raise UserError("--caption-model is the name of a vision model at a URL; leave it out.")
+    return Trained(SHIPPED if who == "worlds" else Path(who))
 
 
 def wanted(info: ModelInfo, step: int, size: str, frames: str) -> Target:
