@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from sorairo.serving.pictures import save_small
 from sorairo.types import UserError
 from sorairo.video.guards import checked, decoding
 from sorairo.video.read import moments_of, read_video
@@ -25,16 +25,12 @@ OUT = 64 * 2**20
 
 
 def main() -> None:
-    """MEMORY CPU inspect FILE THUMBNAIL, or pictures FILE THUMBNAIL SPRITESHEET, or likeness FILE."""
+    """MEMORY CPU inspect FILE THUMBNAIL, or likeness FILE."""
     limit(resource.RLIMIT_AS, int(sys.argv[1]))
     limit(resource.RLIMIT_CPU, int(sys.argv[2]))
     limit(resource.RLIMIT_FSIZE, OUT)
     os.nice(5)
-    tasks: dict[str, Callable[..., dict[str, Any]]] = {
-        "inspect": inspect,
-        "pictures": pictures,
-        "likeness": likeness,
-    }
+    tasks: dict[str, Callable[..., dict[str, Any]]] = {"inspect": inspect, "likeness": likeness}
     path = Path(sys.argv[4])
     try:
         answer = tasks[sys.argv[3]](*map(Path, sys.argv[4:]))
@@ -77,23 +73,6 @@ def inspect(path: Path, thumbnail: Path) -> dict[str, Any]:
     }
 
 
-def pictures(path: Path, thumbnail: Path, spritesheet: Path) -> dict[str, Any]:
-    """The first frame, and up to 25 frames in order in rows of five."""
-    frames = read_video(path).frames
-    save_small(frames[0], thumbnail)
-    chosen = frames[np.linspace(0, len(frames) - 1, min(25, len(frames))).round().astype(int)]
-    _, height, width, _ = chosen.shape
-    scale = min(1.0, 256 / max(width, height))
-    width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    columns = min(5, len(chosen))
-    sheet = Image.new("RGB", (width * columns, height * -(-len(chosen) // columns)))
-    for index, frame in enumerate(chosen):
-        small = Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
-        sheet.paste(small, (width * (index % columns), height * (index // columns)))
-    sheet.save(spritesheet, "JPEG", quality=90)
-    return {}
-
-
 def likeness(path: Path) -> dict[str, Any]:
     """The invisible mark, and the hashes of frames by which a copy is known."""
     from sorairo.safety.fingerprints import can_hash, query_of
@@ -106,13 +85,6 @@ def likeness(path: Path) -> dict[str, Any]:
         "mark": asdict(found) if found else None,
         "query": query_of(video).to_dict() if can_hash() else None,
     }
-
-
-def save_small(frame: np.ndarray, path: Path) -> None:
-    """A frame as a WebP of at most 512 pixels."""
-    picture = Image.fromarray(frame)
-    picture.thumbnail((512, 512))
-    picture.save(path, "WEBP", quality=85)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 from sorairo.types import UserError
 
-__all__ = ["inspect", "likeness", "pictures"]
+__all__ = ["inspect", "likeness"]
 
 SECONDS = 60
 MEMORY, CPU = 3 * 2**30, 50
@@ -23,11 +23,6 @@ def inspect(path: Path, thumbnail: Path | None = None) -> dict[str, Any]:
     thumbnail: where a small WebP of its first frame goes. Raises UserError for what is neither, broken or too large.
     """
     return _child("inspect", path, thumbnail or Path())
-
-
-def pictures(path: Path, thumbnail: Path, spritesheet: Path) -> None:
-    """The thumbnail (.webp) and the spritesheet (.jpg) of a clip. Raises UserError."""
-    _child("pictures", path, thumbnail, spritesheet)
 
 
 def likeness(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import re
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
+import numpy as np
 from sqlalchemy import select
 
 from sorairo.jobs.making import sign_copy
@@ -24,19 +26,21 @@ from sorairo.safety.index import Entry
 from sorairo.safety.policy import OperatorPolicy
 from sorairo.serving.catalog import OFFICIAL, without_folders
 from sorairo.serving.database import Database
-from sorairo.serving.media import pictures
 from sorairo.serving.moderation import moderation, policy_here
+from sorairo.serving.pictures import save_small, save_spritesheet
 from sorairo.serving.preview import foreseen, save_preview
 from sorairo.serving.queue import Lease, Lost, Queue
 from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 from sorairo.serving.tables import Character, File, Job
-from sorairo.types import Blocked, Cancelled, UserError
+from sorairo.types import Blocked, Cancelled, UserError, Video
 
 __all__ = ["Worker"]
 
 log = logging.getLogger("sorairo.worker")
 
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it, without their whole part, spread evenly however many they are."""
 SHARES = {
     "load": (0, 3),
     "text": (3, 5),
@@ -46,8 +50,8 @@ SHARES = {
     "encode": (97, 99),
 }
 """Per cent of a job at the begin and the end of each stage."""
-PREVIEW = 0.7
-"""Seconds between two previews."""
+PREVIEW, SHARE = 0.7, 0.03
+"""Seconds between two previews, at least; and the part of a job's time that previews may take."""
 
 
 class Worker:
@@ -66,7 +70,9 @@ class Worker:
 
     def warm(self) -> None:
         """Load the operator's model, and the guards, before the first job comes."""
-        policy_here(self.settings).words(["a"])
+        policy = policy_here(self.settings)
+        policy.words(["a"])
+        policy.frames([Video(frames=np.zeros((1, 64, 64, 3), np.uint8), fps=1.0)])
         self.models.get(Request.parse({"verb": "generate", "prompt": "a", "model": self.settings.model}))
 
     def run(self) -> None:
@@ -151,7 +157,8 @@ class Worker:
                 ),
             )
             outputs = [made, Path("thumbnail.webp"), Path("spritesheet.jpg")]
-            pictures(made, outputs[1], outputs[2])
+            save_small(result.sample.video.frames[0], outputs[1])
+            save_spritesheet(result.sample.video, outputs[2])
             for path in outputs[1:]:
                 sign_copy(path, path.stem, made, result.sample, result.record)
             if still:  # also as a clip of one frame, for those who asked for a video
@@ -229,7 +236,7 @@ class _Watch:
         self.notes: list[str] = []
         self.state: dict[str, Any] = {}
         self.lock, self.over, self.halt, self.lost = Lock(), Event(), Event(), Event()
-        self.shown = 0.0
+        self.due, self.shown = time.monotonic() + PREVIEW, 0
         self.thread = Thread(target=self._beats, name="heartbeat", daemon=True)
 
     def __enter__(self) -> _Watch:
@@ -257,22 +264,28 @@ class _Watch:
         return self.halt.is_set() or self.worker.stop.is_set()
 
     def preview(self, latents: Any, step: int) -> None:
-        """The video as foreseen, now and then; that costs a fraction of a step."""
-        now = time.monotonic()
-        if now - self.shown < PREVIEW:
-            return
-        self.shown = now
+        """The video as foreseen, now and then.
+
+        The policy looks at one frame of each preview, another one every time: its look costs more than all the rest.
+        The frames of the finished video it looks at as always. A job whose preview it refuses shows no more of them.
+        """
+        start = time.monotonic()
         model = self.worker.models.held
-        if model is None:
+        if start < self.due or model is None:
             return
         video = foreseen(model, latents)
-        if self.policy is None or self.policy.frames([video]).having("block"):
+        some = math.floor(len(video) * (self.shown * GOLDEN % 1))
+        look = Video(frames=video.frames[some : some + 1], fps=video.fps)
+        if self.policy is None or self.policy.frames([look]).having("block"):
+            self.due = math.inf
             return
         path = self.scratch / "preview.webp"
         save_preview(video, path)
         self.worker.store.put(path, f"jobs/{self.lease.job}/{self.lease.token}/preview.webp")
         with self.lock:
             self.state |= {"preview": step + 1}
+        self.shown += 1
+        self.due = start + max(PREVIEW, (time.monotonic() - start) / SHARE)
 
     def _beats(self) -> None:
         """Write what is new four times a second, and a sign of life at least three times a lease."""
