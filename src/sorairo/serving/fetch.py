@@ -11,7 +11,9 @@ import ipaddress
 import socket
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Timer
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from sorairo.types import UserError
@@ -96,6 +98,10 @@ def _once(
     port = parts.port or (443 if parts.scheme == "https" else 80)
     until = time.monotonic() + seconds
     connection = _Pinned(host, port, addresses(host, port, private), parts.scheme == "https", seconds)
+    # the socket's own limit begins again with every byte, which a slow server sends one by one
+    end = Timer(seconds, connection.abort)
+    end.daemon = True
+    end.start()
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, path, body or None, {"User-Agent": "sorairo", **headers})
@@ -108,10 +114,10 @@ def _once(
             data += chunk
             if len(data) > most and method == "GET":
                 raise UserError(f"{_shown(url)} is larger than {most // 2**20} MB.")
-            if time.monotonic() > until:
-                raise UserError(f"{_shown(url)} did not arrive within {seconds:g} s.")
             if len(data) > most:
                 break
+        if time.monotonic() >= until:
+            raise UserError(f"{_shown(url)} did not arrive within {seconds:g} s.")
         return Answer(
             status=response.status, body=bytes(data), type=response.getheader("content-type") or ""
         ), None
@@ -120,6 +126,7 @@ def _once(
             raise
         raise UserError(f"{_shown(url)} could not be read; check that it can be reached.") from error
     finally:
+        end.cancel()
         connection.close()
 
 
@@ -135,6 +142,12 @@ class _Pinned(http.client.HTTPConnection):
         self.known, self.secure = known, secure
         if secure:
             self.default_port = 443
+
+    def abort(self) -> None:
+        """End whatever is being read, from another thread."""
+        if self.sock is not None:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
 
     def connect(self) -> None:
         failed: OSError = OSError("no address")
