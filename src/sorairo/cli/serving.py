@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sorairo.cli.options import with_fields
 from sorairo.cli.terminal import safe
 from sorairo.types import UserError
 
@@ -40,14 +42,6 @@ StoreUrl = Annotated[
 ModelName = Annotated[
     str, typer.Option("--model", metavar="NAME|FOLDER", help="Model that is used by default.")
 ]
-Lease = Annotated[
-    float, typer.Option(metavar="S", help="Seconds of silence after which a worker counts as dead.")
-]
-Attempts = Annotated[int, typer.Option(metavar="N", help="How often a job is tried whose worker dies.")]
-PolicyFile = Annotated[
-    Path | None,
-    typer.Option("--policy", metavar="FILE.toml", help="What is refused, see docs/guardrails.md."),
-]
 HERE = Path("sorairo-data")
 
 
@@ -56,6 +50,7 @@ def needs_extra() -> None:
     try:
         import alembic
         import fastapi
+        import fastapi_offline
         import multipart
         import prometheus_client
         import sqlalchemy
@@ -63,9 +58,86 @@ def needs_extra() -> None:
         import uvicorn
     except ImportError as error:
         raise UserError("The server needs more packages: pip install 'sorairo[serve]'.") from error
-    del alembic, fastapi, multipart, prometheus_client, sqlalchemy, standardwebhooks, uvicorn
+    del alembic, fastapi, fastapi_offline, multipart, prometheus_client, sqlalchemy, standardwebhooks, uvicorn
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What the server and its workers decide alike."""
+
+    folder: Folder = HERE
+    database_url: DatabaseUrl = ""
+    store: StoreUrl = ""
+    model: ModelName = "default"
+    lease: Annotated[
+        float, typer.Option(metavar="S", help="Seconds of silence after which a worker counts as dead.")
+    ] = 30
+    attempts: Annotated[
+        int, typer.Option(metavar="N", help="How often a job is tried whose worker dies.")
+    ] = 3
+    expiry: Annotated[float, typer.Option(metavar="DAYS", help="Days after which videos are removed.")] = 30
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="FILE.toml", help="What is refused, see docs/guardrails.md."),
+    ] = None
+
+    def settings(self) -> Settings:
+        """The same for the server's rooms."""
+        from sorairo.serving.settings import Settings
+
+        return Settings(
+            folder=self.folder.absolute(),
+            database_url=self.database_url,
+            store=self.store,
+            model=whole_name(self.model),
+            lease=self.lease,
+            attempts=self.attempts,
+            expiry=self.expiry * 86400,
+            policy=self.policy.absolute() if self.policy else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """Who may call the server, and what it makes of a call."""
+
+    fit_requests: Annotated[
+        bool,
+        typer.Option(
+            "--fit-requests/--strict-requests",
+            help="Map sizes and lengths that the model cannot make to the nearest, or refuse them.",
+        ),
+    ] = True
+    need_keys: Annotated[bool, typer.Option("--keys", help="Ask for a key on this machine too.")] = False
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A name by which the server may be called.")
+    ] = None
+    cors: Annotated[
+        list[str] | None, typer.Option(metavar="ORIGIN", help="A web page's origin that may call the API.")
+    ] = None
+    private_urls: Annotated[
+        bool, typer.Option("--private-urls", help="Allow pictures and webhooks on this network.")
+    ] = False
+    require_consent: Annotated[
+        bool, typer.Option("--require-consent", help="Refuse characters without a stated consent.")
+    ] = False
+
+    def settings(self, work: Settings, host: str) -> Settings:
+        """Those of the work, and these. Keys are needed wherever other machines can call."""
+        local, named = host in LOCAL, tuple(self.allow_host or ())
+        return replace(
+            work,
+            fit_requests=self.fit_requests,
+            keys=self.need_keys or not local,
+            hosts=(*LOCAL, *named) if local else named,
+            private_urls=self.private_urls,
+            consent=self.require_consent,
+            cors=tuple(self.cors or ()),
+        )
+
+
+@with_fields(Work, "work")
+@with_fields(Door, "door")
 def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
@@ -78,60 +150,17 @@ def serve(
         float | None,
         typer.Option(min=0, metavar="N", help="With --ray: GPUs of each worker, such as 1 or 0.5."),
     ] = None,
-    folder: Folder = HERE,
-    database_url: DatabaseUrl = "",
-    store: StoreUrl = "",
-    model: ModelName = "default",
-    fit_requests: Annotated[
-        bool,
-        typer.Option(
-            "--fit-requests/--strict-requests",
-            help="Map sizes and lengths that the model cannot make to the nearest, or refuse them.",
-        ),
-    ] = True,
-    need_keys: Annotated[bool, typer.Option("--keys", help="Ask for a key on this machine too.")] = False,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A name by which the server may be called.")
-    ] = None,
-    cors: Annotated[
-        list[str] | None, typer.Option(metavar="ORIGIN", help="A web page's origin that may call the API.")
-    ] = None,
-    private_urls: Annotated[
-        bool, typer.Option("--private-urls", help="Allow pictures and webhooks on this network.")
-    ] = False,
-    require_consent: Annotated[
-        bool, typer.Option("--require-consent", help="Refuse characters without a stated consent.")
-    ] = False,
-    expiry: Annotated[float, typer.Option(metavar="DAYS", help="Days after which videos are removed.")] = 30,
-    lease: Lease = 30,
-    attempts: Attempts = 3,
-    policy: PolicyFile = None,
+    *,
+    work: Work,
+    door: Door,
 ) -> None:
     """Serve OpenAI's Videos API and the studio page, with workers that make the videos."""
     needs_extra()
     from sorairo.serving.launch import Workers, check_start, serve_forever
-    from sorairo.serving.settings import Settings
 
     if gpus is not None and not ray:
         raise UserError("--gpus is for workers on a Ray cluster; say which with --ray.")
-
-    local = host in LOCAL
-    settings = Settings(
-        folder=folder.absolute(),
-        database_url=database_url,
-        store=store,
-        model=whole_name(model),
-        fit_requests=fit_requests,
-        keys=need_keys or not local,
-        hosts=(*LOCAL, *(allow_host or ())) if local else tuple(allow_host or ()),
-        private_urls=private_urls,
-        consent=require_consent,
-        cors=tuple(cors or ()),
-        expiry=expiry * 86400,
-        lease=lease,
-        attempts=attempts,
-        policy=policy.absolute() if policy else None,
-    )
+    settings = door.settings(work.settings(), host)
     check_start(settings, host, port)
     staff = Workers(settings, workers)
     if ray:
@@ -147,35 +176,19 @@ def serve(
     serve_forever(settings, host, port, staff)
 
 
+@with_fields(Work, "work")
 def worker(
-    folder: Folder = HERE,
-    database_url: DatabaseUrl = "",
-    store: StoreUrl = "",
-    model: ModelName = "default",
-    lease: Lease = 30,
-    attempts: Attempts = 3,
-    expiry: Annotated[float, typer.Option(metavar="DAYS", help="Days after which videos are removed.")] = 30,
     drain: Annotated[
         bool, typer.Option("--drain", help="On SIGTERM make the running video to its end.")
     ] = False,
-    policy: PolicyFile = None,
+    *,
+    work: Work,
 ) -> None:
     """Make videos for a server, on this machine or another one."""
     needs_extra()
     from sorairo.serving.launch import work_forever
-    from sorairo.serving.settings import Settings
 
-    settings = Settings(
-        folder=folder.absolute(),
-        database_url=database_url,
-        store=store,
-        model=whole_name(model),
-        lease=lease,
-        attempts=attempts,
-        expiry=expiry * 86400,
-        policy=policy.absolute() if policy else None,
-    )
-    work_forever(settings, drain)
+    work_forever(work.settings(), drain)
 
 
 def whole_name(model: str) -> str:
