@@ -13,6 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as Call
@@ -86,12 +87,13 @@ def create_app(settings: Settings, *, housekeeping: bool = True) -> FastAPI:
         keeper.stop()
         database.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # FastAPI itself has /docs load its scripts from another host
         title="Sorairo",
         version=VERSION,
         lifespan=life,
         docs_url="/docs",
         redoc_url=None,
+        favicon_url="/studio/icon.svg",
         separate_input_output_schemas=False,
     )
     app.state.settings, app.state.service, app.state.pace, app.state.keeper = settings, here, Pace(), keeper

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from sorairo.jobs.request import Request
 from sorairo.serving.catalog import public
 from sorairo.serving.queue import position, positions
 from sorairo.serving.tables import File, Job
@@ -21,6 +22,15 @@ def error_json(job: Job) -> dict[str, str] | None:
     return (
         {"code": job.error_code or "failed", "message": job.error or ""} if job.status == "failed" else None
     )
+
+
+def request_json(job: Job) -> dict[str, Any]:
+    """What `POST /v1/sorairo/{verb}` takes for the same again: the fields that are not as they are by default."""
+    told = {"verb": job.request.get("verb"), "model": public(job.model)}
+    for name, value in job.request.items():
+        if name not in told and value not in (Request.model_fields[name].get_default(), [], {}):
+            told[name] = value
+    return told
 
 
 def video_json(session: Session, job: Job, places: dict[str, int] | None = None) -> dict[str, Any]:
@@ -43,7 +53,7 @@ def video_json(session: Session, job: Job, places: dict[str, int] | None = None)
         "sorairo": {
             "verb": job.verb,
             "model": public(job.model),
-            "request": job.request | {"model": public(job.model)},
+            "request": request_json(job),
             "stage": job.stage,
             "step": job.step,
             "of": job.steps,

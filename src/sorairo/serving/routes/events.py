@@ -35,7 +35,7 @@ def look(here: Service, identity: str) -> tuple[str, bool]:
         return json.dumps(said), job.status in ENDS
 
 
-@router.get("/v1/videos/{video_id}/events", include_in_schema=False)
+@router.get("/v1/videos/{video_id}/events", tags=["videos"], response_class=StreamingResponse)
 def events(video_id: str, call: Call, here: Here, who: Who) -> StreamingResponse:
     """An event for every change, until the video is done."""
     with here.database.read() as session:

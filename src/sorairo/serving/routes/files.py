@@ -74,7 +74,8 @@ def delete(file_id: str, here: Here, who: Who) -> dict[str, Any]:
     return {"id": file.id, "object": "file", "deleted": True}
 
 
-@router.api_route("/{file_id}/content", methods=["GET", "HEAD"], include_in_schema=False)
+@router.head("/{file_id}/content", include_in_schema=False)
+@router.get("/{file_id}/content", response_class=FileResponse)
 def content(file_id: str, here: Here, who: Who, variant: str = "file") -> Response:
     """The bytes, as they came; variant=thumbnail: a small picture."""
     with here.database.read() as session:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
+from fastapi import Path as InPath
 from starlette.requests import Request as Call
 
-from sorairo.jobs.request import ARGS
+from sorairo.jobs.request import ARGS, Request
 from sorairo.serving import catalog, wishes
 from sorairo.serving.errors import ApiError, missing
 from sorairo.serving.inputs import own
@@ -23,6 +24,30 @@ __all__ = ["checks", "router"]
 router = APIRouter(prefix="/v1/sorairo", tags=["sorairo"])
 checks = APIRouter(tags=["sorairo"])
 TEXT = {"type": "string"}
+
+
+DECIDED = {"verb", "number", *wishes.FORBIDDEN}
+"""Fields of a Request that the body does not have."""
+
+
+def request_schema() -> dict[str, Any]:
+    """The fields of a Request that the body has; args of every verb."""
+    fields = Request.model_json_schema()["properties"]
+    kept = {name: field for name, field in fields.items() if name not in DECIDED}
+    return kept | {"args": {"anyOf": [whole(one.model_json_schema()) for one in ARGS.values()]}}
+
+
+def whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema whose references to its own $defs are replaced by what they name."""
+    parts = schema.pop("$defs", {})
+
+    def put(value: Any) -> Any:
+        if isinstance(value, dict):
+            name = value.get("$ref", "").removeprefix("#/$defs/")
+            return put(parts[name]) if name in parts else {key: put(one) for key, one in value.items()}
+        return [put(one) for one in value] if isinstance(value, list) else value
+
+    return put(schema)
 
 
 @router.get("/styles")
@@ -69,10 +94,14 @@ def plan(identity: str, here: Here, who: Who) -> dict[str, Any]:
     return {"plan": record["plan"], "record": record}
 
 
-@router.post(
-    "/{verb}", openapi_extra=json_body(prompt=TEXT, sources={"type": "array", "items": TEXT}, args={})
-)
-def verb(verb: str, call: Call, here: Here, who: Who, body: Content) -> dict[str, Any]:
+@router.post("/{verb}", openapi_extra=json_body(**request_schema()))
+def verb(
+    verb: Annotated[str, InPath(json_schema_extra={"enum": list(ARGS)})],
+    call: Call,
+    here: Here,
+    who: Who,
+    body: Content,
+) -> dict[str, Any]:
     """Start a video by one of our verbs. The body is a Request without its verb; sources are ids of files or videos."""
     if verb not in ARGS:
         raise ApiError(

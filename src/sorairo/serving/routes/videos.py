@@ -159,7 +159,8 @@ def stop(session: Any, here: Service, job: Job) -> None:
         job.status, job.finished = "cancelled", here.database.now(session)
 
 
-@router.api_route("/{video_id}/content", methods=["GET", "HEAD"], include_in_schema=False)
+@router.head("/{video_id}/content", include_in_schema=False)
+@router.get("/{video_id}/content", response_class=FileResponse)
 def content(
     video_id: str,
     here: Here,
