@@ -11,6 +11,8 @@ await build({
   absWorkingDir: here,
   entryPoints: ["src/main.js", "src/style.css"],
   entryNames: "[name]",
+  chunkNames: "[name]",
+  splitting: true, // what is imported while the page runs becomes a file of its own: the Chinese
   outdir: out,
   bundle: true,
   minify: true,

@@ -7,7 +7,7 @@ import { Composer } from "./composer.js";
 import { Dialogs } from "./dialogs.js";
 import { Gallery } from "./gallery.js";
 import { Header } from "./header.js";
-import { t } from "./i18n.js";
+import { learn, t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { start } from "./live.js";
 import { Stage } from "./stage.js";
@@ -75,5 +75,6 @@ addEventListener("keydown", (event) => {
   else if (event.key === "?") dialog.value = { name: "help" };
 });
 
+await learn(language.value).catch(() => {}); // no flash of English before Chinese
 render(html`<${App} />`, document.getElementById("app"));
 start();
