@@ -4,7 +4,7 @@ RUN useradd --create-home --uid 1000 sorairo && mkdir /data && chown sorairo /da
 WORKDIR /app
 COPY constraints.txt pyproject.toml README.md LICENSE THIRD_PARTY.md ./
 COPY src ./src
-RUN pip install --no-cache-dir -c constraints.txt torch && pip install --no-cache-dir -c constraints.txt ".[serve]"
+RUN pip install --no-cache-dir -c constraints.txt torch && pip install --no-cache-dir -c constraints.txt ".[serve,safety]"
 USER 1000
 # The keys that sign files stay with the data.
 ENV SORAIRO_PROVENANCE=/data/provenance

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if not shutil.which("runuser"):
             pytest.skip("PostgreSQL does not run as root, and there is no runuser")
         for path in (folder, *folder.parents):
-            if path.owner() == "root" and str(path).startswith("/tmp/"):
+            if path.owner() == "root" and Path(tempfile.gettempdir()) in path.parents:
                 path.chmod(path.stat().st_mode | 0o011)
         shutil.chown(folder, "postgres")
         as_other = ["runuser", "-u", "postgres", "--"]

@@ -17,6 +17,7 @@ from sorairo.serving.service import Service
 from sorairo.serving.settings import Settings
 from sorairo.types import UserError
 from tests.serving.conftest import client_of
+from tests.serving.test_videos import png
 
 WORDS = "A red ball."
 
@@ -63,6 +64,13 @@ def test_a_body_that_is_too_large(settings: Settings) -> None:
                 yield b"x" * 100
 
         refused(client, 413, content=chunks(), headers=JSON)
+
+
+def test_json_that_is_too_large(settings: Settings) -> None:
+    """Less than a form may have: nobody needs to send much as JSON, and it is held several times over when parsed."""
+    with client_of(replace(settings, max_json=1000)) as client:
+        error = refused(client, 413, json={"prompt": "a" * 1000})
+        assert "multipart/form-data" in error["message"]
 
 
 def bomb() -> bytes:
@@ -169,7 +177,15 @@ def test_keys_keep_projects_apart(settings: Settings) -> None:
             == 404
         )
         assert client.delete(f"/v1/videos/{job}", headers=bearer(two)).status_code == 404
-        assert client.get("/v1/videos", headers=bearer(two)).json()["data"] == []
+        for way in ("/v1/videos", "/v1/files", "/v1/webhook_endpoints"):
+            assert client.get(way, headers=bearer(two)).json()["data"] == []
+        sent = {"data": {"name": "Red"}, "files": {"video": ("a.png", png())}}
+        person = client.post("/v1/videos/characters", headers=bearer(one), **sent).json()
+        for way in (f"videos/characters/{person['id']}", f"files/{person['sorairo']['file']}"):
+            assert client.get(f"/v1/{way}", headers=bearer(two)).status_code == 404
+            assert client.delete(f"/v1/{way}", headers=bearer(two)).status_code == 404
+        taken = {"prompt": WORDS, "characters": [{"id": person["id"]}]}
+        assert client.post("/v1/videos", json=taken, headers=bearer(two)).status_code == 404
         answer = client.post("/v1/sorairo/session", headers=bearer(one))
         assert "httponly" in answer.headers["set-cookie"].lower()
         assert client.get(f"/v1/videos/{job}").status_code == 200
@@ -199,8 +215,6 @@ def test_a_full_disk_refuses_and_loses_nothing(settings: Settings) -> None:
 
 
 def test_a_revoked_character_ends_its_jobs(client: TestClient) -> None:
-    from tests.serving.test_videos import png
-
     files = {"video": ("a.png", png())}
     consent = {"consent[by]": "Ada", "consent[at]": "2026-11-01"}
     one = client.post("/v1/videos/characters", data={"name": "Red", **consent}, files=files).json()

@@ -166,6 +166,16 @@ def test_every_verb_has_a_route(client: TestClient, verb: str, values: dict, sou
     assert answer.json()["sorairo"]["verb"] == verb
 
 
+def test_a_request_can_be_sent_again_as_it_is_shown(client: TestClient) -> None:
+    sent = {"prompt": WORDS, "size": "128x96", "frames": 17, "seed": 0, "style": "sunset"}
+    first = client.post("/v1/sorairo/generate", json=sent).json()["sorairo"]["request"]
+    assert first == {"verb": "generate", "model": "default", **sent}
+    again = client.post("/v1/sorairo/generate", json=first)
+    assert again.status_code == 200 and again.json()["sorairo"]["request"] == first
+    shown = created(client)["sorairo"]["request"]
+    assert client.post(f"/v1/sorairo/{shown['verb']}", json=shown).status_code == 200
+
+
 def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
     for name, value in {
         "expand_url": "http://127.0.0.1",

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -110,14 +111,35 @@ def test_openai_client_async(server: str) -> None:
     assert video.status == "completed" and data[4:8] == b"ftyp"
 
 
+def test_a_connection_that_drops_after_the_create(server: str) -> None:
+    """The job is committed and its answer lost: the client asks again by itself, and gets the same job."""
+
+    class Dropping(httpx.HTTPTransport):
+        lost = 0
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            answer = super().handle_request(request)
+            if self.lost < 2:  # the client tries three times
+                self.lost += 1
+                answer.read()
+                answer.close()
+                raise httpx.ReadError("the connection dropped", request=request)
+            return answer
+
+    words = "a blue ball drops and the answer is lost"
+    http = httpx.Client(transport=Dropping())
+    with openai.OpenAI(base_url=server, api_key="x", http_client=http) as client:
+        video = client.videos.create(prompt=words)
+        same = [one.id for one in client.videos.list() if one.prompt == words]
+    assert same == [video.id]
+
+
 def test_pictures_and_ranges(ai: Any, server: str) -> None:
     made = ai.images.generate(prompt=WORDS, model="gpt-image-1")
     import base64
 
     assert Image.open(io.BytesIO(base64.b64decode(made.data[0].b64_json))).format == "PNG"
     video = next(iter(ai.videos.list()))
-    import httpx
-
     url = f"{server}/videos/{video.id}/content"
     part = httpx.get(url, headers={"range": "bytes=4-7", "accept": "application/binary"})
     assert (part.status_code, part.content) == (206, b"ftyp") and part.headers["etag"]
@@ -165,6 +187,19 @@ def test_a_worker_that_is_told_to_stop_hands_back(local: tuple[TestClient, Worke
     with here.database.read() as session:
         row = session.scalars(select(Job).where(Job.id == job)).one()
     assert (row.status, row.attempts, row.cancel) == ("queued", 0, False)
+
+
+def test_a_worker_that_drains_ends_its_job_first(local: tuple[TestClient, Worker, Service]) -> None:
+    client, worker, _ = local
+    jobs = [client.post("/v1/sorairo/generate", json={"prompt": WORDS, "steps": 40}).json() for _ in range(2)]
+    ways = [f"/v1/videos/{job['id']}" for job in jobs]
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    while client.get(ways[0]).json()["sorairo"]["step"] < 1:
+        time.sleep(0.01)
+    worker.drain.set()
+    thread.join(60)
+    assert [client.get(way).json()["status"] for way in ways] == ["completed", "queued"]
 
 
 def test_a_file_that_is_deleted_in_the_queue(local: tuple[TestClient, Worker, Service]) -> None:

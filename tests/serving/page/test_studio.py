@@ -64,6 +64,7 @@ def test_create_to_download(studio: Open, tmp_path: Path) -> None:
     make(page)
     page.locator(".progress [role=progressbar]").wait_for()
     player = finished(page)
+    assert player.locator("video").evaluate("video => video.paused")  # the test asks for reduced motion
     with page.expect_download() as waiting:
         player.get_by_role("link", name="Download").click()
     waiting.value.save_as(tmp_path / "clip.mp4")
@@ -73,6 +74,13 @@ def test_create_to_download(studio: Open, tmp_path: Path) -> None:
     page.get_by_role("dialog").get_by_text(PROMPT).first.wait_for()
     page.keyboard.press("Escape")
     assert page.get_by_role("dialog").count() == 0
+    player.get_by_role("button", name="Copy as curl, Python or a command").click()
+    words = shlex.split(page.locator("dialog pre").inner_text().replace("\\\n", ""))
+    again = {"prompt": PROMPT, "model": "default", "steps": 2}
+    assert json.loads(words[words.index("-d") + 1]) == again
+    page.locator("dialog label", has_text="CLI").click()
+    command = page.locator("dialog pre").inner_text().replace("\\\n", "")
+    assert shlex.split(command) == ["sorairo", "generate", PROMPT, "--steps", "2", "-o", "out.mp4"]
 
 
 def test_a_storyboard_by_the_keyboard_alone(studio: Open) -> None:
@@ -258,6 +266,25 @@ def test_the_timeline_by_mouse_and_a_region_by_keyboard(studio: Open) -> None:
     assert "48 by 56 pixels at 32, 24" in region.get_attribute("aria-label")
 
 
+def test_cards_by_the_mouse(studio: Open) -> None:
+    page = studio()
+    page.locator("#verb-storyboard").click()
+    track = page.locator(".track").bounding_box()
+    y = track["y"] + track["height"] / 2
+    page.mouse.dblclick(track["x"] + track["width"] * 0.3, y)  # a card where there was none
+    handle = page.get_by_role("slider", name="Card 2 begins")
+    before = float(handle.get_attribute("aria-valuenow"))
+    box = handle.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(track["x"] + track["width"] * 0.5, y, steps=5)
+    page.mouse.up()
+    assert float(handle.get_attribute("aria-valuenow")) > before
+    assert page.get_by_label("Card 2 begins, in seconds").input_value() == handle.get_attribute(
+        "aria-valuenow"
+    )
+
+
 def test_a_server_with_keys_asks_for_one(browser: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sorairo", "keys", "create", "me", "--folder", str(tmp_path)]
     made = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True)
@@ -286,19 +313,26 @@ def test_the_timeline_by_touch(browser: Any, server: Server) -> None:
     page = context.new_page()
     page.goto(server.url)
     page.locator("#model option").first.wait_for(state="attached")
-    handle = page.get_by_role("slider", name="End of the video")
-    handle.scroll_into_view_if_needed()
-    page.evaluate("scrollBy(0, 120)")  # from under the button that stays in reach
-    before = float(handle.get_attribute("aria-valuenow"))
-    box = handle.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     touch = context.new_cdp_session(page)
-    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
-    for step in range(1, 6):
-        point = {"x": x - 12 * step, "y": y}
-        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
-    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    until(lambda: float(handle.get_attribute("aria-valuenow")) < before)
+
+    def drag_to_the_left(name: str) -> None:
+        handle = page.get_by_role("slider", name=name)
+        handle.scroll_into_view_if_needed()
+        page.evaluate("scrollBy(0, 120)")  # from under the button that stays in reach
+        before = float(handle.get_attribute("aria-valuenow"))
+        box = handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        for step in range(1, 6):
+            point = {"x": x - 12 * step, "y": y}
+            touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        until(lambda: float(handle.get_attribute("aria-valuenow")) < before)
+
+    drag_to_the_left("End of the video")
+    page.locator("#verb-storyboard").tap()
+    page.get_by_role("button", name="Add a card").tap()
+    drag_to_the_left("Card 2 begins")
     context.close()
 
 
