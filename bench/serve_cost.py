@@ -87,7 +87,7 @@ def parts() -> Iterator[dict[str, list[float]]]:
             try:
                 return old(*values, **more)
             finally:
-                found.setdefault(name.strip("_"), []).append(1000 * (time.thread_time() - start))
+                found.setdefault(name, []).append(1000 * (time.thread_time() - start))
 
         return call
 
@@ -101,8 +101,8 @@ def parts() -> Iterator[dict[str, list[float]]]:
 
 
 PARTS = [
-    (worker_module._Watch, ("preview", "_asked_to_stop")),
-    (worker_module.Queue, ("claim", "beat", "deliver")),
+    (worker_module._Watch, ("preview",)),
+    (worker_module.Queue, ("claim", "beat", "asked_to_stop", "deliver")),
     (worker_module.Store, ("put",)),
     (worker_module, ("sign_copy", "save_small", "save_spritesheet")),
 ]

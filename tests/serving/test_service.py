@@ -152,6 +152,14 @@ def test_consent_can_be_asked_for(settings: Settings) -> None:
         assert client.post("/v1/videos/characters", **call).status_code == 200
 
 
+def test_a_page_that_the_operator_names_may_call(settings: Settings) -> None:
+    with client_of(replace(settings, cors=("https://a.example",))) as client:
+        for origin, status in (("https://a.example", 200), ("https://b.example", 403)):
+            answer = client.post("/v1/videos", json={"prompt": "A red ball."}, headers={"origin": origin})
+            assert answer.status_code == status
+            assert (answer.headers.get("access-control-allow-origin") == origin) == (status == 200)
+
+
 def test_the_description_asks_no_other_host(client: TestClient) -> None:
     page = client.get("/docs").text
     assert not re.findall(r"https?://", page)

@@ -99,6 +99,30 @@ def test_openai_client_from_words_to_files(ai: Any) -> None:
         ai.videos.create(prompt="")
 
 
+def test_a_batch_from_upload_to_results(ai: Any) -> None:
+    bodies = [{"prompt": WORDS}, {"prompt": "a blue ball drops"}, {"prompt": ""}]
+    lines = [
+        {"custom_id": f"c{number}", "method": "POST", "url": "/v1/videos", "body": body}
+        for number, body in enumerate(bodies)
+    ]
+    data = "\n".join(map(json.dumps, lines)).encode()
+    file = ai.files.create(file=("lines.jsonl", data), purpose="batch")
+    batch = ai.batches.create(input_file_id=file.id, endpoint="/v1/videos", completion_window="24h")
+    until = time.monotonic() + 60
+    while batch.status == "in_progress" and time.monotonic() < until:
+        time.sleep(0.1)
+        batch = ai.batches.retrieve(batch.id)
+    counts = batch.request_counts
+    assert (batch.status, counts.total, counts.completed, counts.failed) == ("completed", 3, 2, 1)
+    results = [json.loads(line) for line in ai.files.content(batch.output_file_id).text.splitlines()]
+    assert [one["custom_id"] for one in results] == ["c0", "c1"]
+    for one in results:
+        video = ai.videos.retrieve(one["response"]["body"]["id"])
+        assert video.status == "completed"
+    (refused,) = [json.loads(line) for line in ai.files.content(batch.error_file_id).text.splitlines()]
+    assert (refused["custom_id"], refused["response"]["status_code"]) == ("c2", 400)
+
+
 def test_openai_client_async(server: str) -> None:
     async def main() -> Any:
         async with openai.AsyncOpenAI(

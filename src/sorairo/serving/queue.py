@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -105,8 +105,20 @@ class Queue:
         """Keep a lease and note progress (columns of Job). Returns whether the job should stop. Raises Lost."""
         with self.database.write() as session:
             values = {"lease": self.database.now(session) + self.lease, **progress}
-            self._change(session, lease, values)
-            return bool(session.scalars(select(Job.cancel).where(Job.id == lease.job)).one())
+            change = update(Job).where(held(lease)).values(**values).returning(Job.cancel)
+            options = {"synchronize_session": False}  # no row is in this session
+            found = session.execute(change, execution_options=options).first()
+        if found is None:
+            raise Lost
+        return bool(found[0])
+
+    def asked_to_stop(self, lease: Lease) -> bool:
+        """Whether the job should stop, without a word to the database's one writer. Raises Lost."""
+        with self.database.engine.connect() as line:
+            found = line.execute(select(Job.cancel).where(held(lease))).first()
+        if found is None:
+            raise Lost
+        return bool(found[0])
 
     def deliver(self, lease: Lease, folder: str, made: Entry | None = None, **columns: Any) -> None:
         """The job is done and its files lie in `folder` of the store. made: for the index. Raises Lost."""
@@ -142,21 +154,21 @@ class Queue:
                 job.attempts -= 1
 
     def _held(self, session: Session, lease: Lease) -> Job:
-        job = session.scalars(
-            select(Job)
-            .where(Job.id == lease.job, Job.token == lease.token, Job.status == "in_progress")
-            .with_for_update()
-        ).first()
+        job = session.scalars(select(Job).where(held(lease)).with_for_update()).first()
         if job is None:
             raise Lost
         return job
 
     def _change(self, session: Session, lease: Lease, values: dict[str, Any]) -> None:
-        held = and_(Job.id == lease.job, Job.token == lease.token, Job.status == "in_progress")
-        done = session.execute(update(Job).where(held).values(**values))
+        done = session.execute(update(Job).where(held(lease)).values(**values))
         assert isinstance(done, CursorResult)
         if done.rowcount != 1:
             raise Lost
+
+
+def held(lease: Lease) -> ColumnElement[bool]:
+    """That a job is still the lease's."""
+    return and_(Job.id == lease.job, Job.token == lease.token, Job.status == "in_progress")
 
 
 def end(session: Session, job: Job, status: str, now: float) -> None:

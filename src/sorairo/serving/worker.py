@@ -50,7 +50,7 @@ SHARES = {
     "encode": (97, 99),
 }
 """Per cent of a job at the begin and the end of each stage."""
-PREVIEW, SHARE = 0.7, 0.03
+PREVIEW, SHARE = 0.7, 0.02
 """Seconds between two previews, at least; and the part of a job's time that previews may take."""
 
 
@@ -300,7 +300,7 @@ class _Watch:
                     last = time.monotonic()
                     stop = self.worker.queue.beat(self.lease, **state)
                 else:
-                    stop = self._asked_to_stop()
+                    stop = self.worker.queue.asked_to_stop(self.lease)
             except Lost:
                 self.lost.set()
                 return
@@ -309,10 +309,3 @@ class _Watch:
                 continue
             if stop:
                 self.halt.set()
-
-    def _asked_to_stop(self) -> bool:
-        with self.worker.database.read() as session:
-            found = session.execute(select(Job.cancel, Job.token).where(Job.id == self.lease.job)).one()
-        if found[1] != self.lease.token:
-            raise Lost
-        return bool(found[0])

@@ -51,7 +51,7 @@ var S,Mo,jt,ie,Lt,ct,Co,it,So,Ft,Rt,Bn,Fe=Symbol.for("pv"),ut={},pt=[],Wn=/^m(i|
       ${ot.value?i("Writing…"):i("Write it out")}</button><span class="hint">${i("Ctrl + Enter creates")}</span></div>`}
     <${xr} /></div>`}function xn(){let{verb:e,number:t}=g.value,o=Number(t)||1,n=a=>{a.preventDefault(),hn()};return c`<form id="composer" tabIndex="-1" class="panel composer" aria-label=${i("New video")} onSubmit=${n}>
     <div class="scroll"><${wr} /><p class="help">${i(O[e].help)}</p><${wn} />
-      ${e==="storyboard"?c`<p class="note">${i("The words are on the cards, below the stage.")}</p>`:c`<${Mr} />`}
+      ${e==="storyboard"?c`<p class="note">${i("The words are on the cards of the timeline.")}</p>`:c`<${Mr} />`}
       <${yn} /></div>
     <div class="go">${N.value&&c`<p class="problem" role="alert">${N.value}</p>`}
       <div class="row"><button id="create" class="primary" type="submit"><${w} name=${e} />
@@ -130,7 +130,7 @@ END
       <button class="bare" aria-label=${i("Keys and help")} title=${i("Keys and help")} onClick=${()=>{j.value={name:"help"}}}><${w} name="help" /></button>
     </nav></header>`}function $o({media:e,fps:t,seconds:o}){let[n,a]=R(0),[r,s]=R(!oe);X(()=>{let[d]=e();if(!d)return;let h=0,$=()=>{a(d.currentTime),s(!d.paused),h=requestAnimationFrame($)};return h=requestAnimationFrame($),()=>cancelAnimationFrame(h)},[]);let l=d=>e().forEach(h=>h&&d(h)),p=()=>l(r?d=>d.pause():d=>d.play()?.catch(()=>{})),u=d=>l(h=>{h.pause(),h.currentTime=d});return c`<div class="controls"><button class="bare" aria-label=${r?i("Pause"):i("Play")} onClick=${p}><${w} name=${r?"pause":"play"} /></button>
     <input type="range" aria-label=${i("Moment")} min="0" max=${o} step=${1/t} value=${n} aria-valuetext=${i("{s} seconds",{s:n.toFixed(2)})} onInput=${d=>u(Number(d.target.value))} />
-    <span class="time">${n.toFixed(1)} / ${o.toFixed(1)} s</span></div>`}var Wr=[["extend","Extend"],["remix","Remix"],["edit","Edit"],["loop","Loop"],["recut","Re-cut"]];function Nn({video:e}){let t=J(null),o=V(e),n=o.kind==="image",a=[e.sorairo?.actual_size??e.size,n?i("still picture"):`${Number(o.seconds.toFixed(2))} s`,e.sorairo?.seed!=null&&i("seed {n}",{n:e.sorairo.seed}),e.model].filter(Boolean),r=n?[["animate","Animate"],["edit","Edit"]]:Wr;return c`<figure class="player"><div class="screen" style=${{"--poster":`url("${W(e,"thumbnail")}")`}}>
+    <span class="time">${n.toFixed(1)} / ${o.toFixed(1)} s</span></div>`}var Wr=[["extend","Extend"],["remix","Remix"],["edit","Edit"],["loop","Loop"],["recut","Re-cut"]];function Nn({video:e}){let t=J(null),o=V(e),n=o.kind==="image",a=[(e.sorairo?.actual_size??e.size).replace("x","×"),n?i("still picture"):`${Number(o.seconds.toFixed(2))} s`,e.sorairo?.seed!=null&&i("seed {n}",{n:e.sorairo.seed}),e.model].filter(Boolean),r=n?[["animate","Animate"],["edit","Edit"]]:Wr;return c`<figure class="player"><div class="screen" style=${{"--poster":`url("${W(e,"thumbnail")}")`}}>
       <video ref=${t} src=${W(e)} poster=${W(e,"thumbnail")} loop muted playsinline autoplay=${!oe} aria-label=${e.prompt} style=${{aspectRatio:`${o.width||1} / ${o.height||1}`}}></video></div>
     ${!n&&c`<${$o} media=${()=>[t.current]} fps=${o.fps} seconds=${o.seconds} />`}
     <figcaption><p class="title">${e.prompt||i("Untitled")}</p><p class="facts">${a.map(s=>c`<span key=${s}>${s}</span>`)}</p>

@@ -77,7 +77,7 @@ export function Composer() {
   const submit = (event) => { event.preventDefault(); create(); };
   return html`<form id="composer" tabIndex="-1" class="panel composer" aria-label=${t("New video")} onSubmit=${submit}>
     <div class="scroll"><${Verbs} /><p class="help">${t(VERBS[verb].help)}</p><${Slots} />
-      ${verb === "storyboard" ? html`<p class="note">${t("The words are on the cards, below the stage.")}</p>` : html`<${Prompt} />`}
+      ${verb === "storyboard" ? html`<p class="note">${t("The words are on the cards of the timeline.")}</p>` : html`<${Prompt} />`}
       <${Settings} /></div>
     <div class="go">${problem.value && html`<p class="problem" role="alert">${problem.value}</p>`}
       <div class="row"><button id="create" class="primary" type="submit"><${Icon} name=${verb} />

@@ -32,7 +32,7 @@ export function Player({ video }) {
   const element = useRef(null);
   const source = sourceOf(video);
   const still = source.kind === "image";
-  const facts = [video.sorairo?.actual_size ?? video.size, still ? t("still picture") : `${Number(source.seconds.toFixed(2))} s`, video.sorairo?.seed != null && t("seed {n}", { n: video.sorairo.seed }), video.model].filter(Boolean);
+  const facts = [(video.sorairo?.actual_size ?? video.size).replace("x", "×"), still ? t("still picture") : `${Number(source.seconds.toFixed(2))} s`, video.sorairo?.seed != null && t("seed {n}", { n: video.sorairo.seed }), video.model].filter(Boolean);
   const verbs = still ? [["animate", "Animate"], ["edit", "Edit"]] : NEXT;
   return html`<figure class="player"><div class="screen" style=${{ "--poster": `url("${content(video, "thumbnail")}")` }}>
       <video ref=${element} src=${content(video)} poster=${content(video, "thumbnail")} loop muted playsinline autoplay=${!calm} aria-label=${video.prompt} style=${{ aspectRatio: `${source.width || 1} / ${source.height || 1}` }}></video></div>
