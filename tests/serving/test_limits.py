@@ -132,6 +132,11 @@ def test_a_file_that_takes_too_much_processor(client: TestClient, monkeypatch: p
     assert time.monotonic() - start < 30
 
 
+def test_a_file_that_takes_too_long(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "SECONDS", 0.05)
+    assert "took more than" in refused(client, noise(100))
+
+
 def test_the_api_starts_without_torch(tmp_path: Path) -> None:
     code = """
 import pathlib, sys
