@@ -48,6 +48,8 @@ WORKER = textwrap.dedent("""
     queue = Queue(Database(url), lease=float(lease), attempts=1000, expiry=600)
     store, made = Store(str(folder / "files"), folder), folder / f"made-{name}"
     made.write_text("made")
+    while not (folder / "go").exists():
+        time.sleep(0.02)
     while True:
         lease = queue.claim(name)
         if lease is None:
@@ -141,7 +143,7 @@ def wait_for(what: Any, seconds: float = 120) -> Any:
     until = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < until, what
-        time.sleep(0.1)
+        time.sleep(0.02)
     return found
 
 
@@ -195,14 +197,14 @@ def test_killed_and_stopped_once_each(url: str, tmp_path: Path) -> None:
     client = threading.Thread(target=create)
     with receiver() as (hook, got):
         try:
-            processes.start(0)
+            for which in range(3):
+                processes.start(which)
             stubborn(port, "/webhook_endpoints", {"url": hook}, "hook")
             client.start()
             wait_for(lambda: len(accepted) > 2)
             processes.kill(0)  # while the client creates
             processes.start(0)
-            processes.start(1)
-            processes.start(2)
+            (data / "go").touch()  # the workers are up, and begin
             wait_for(lambda: holds("0"))
             processes.kill(1)
             processes.start(1)

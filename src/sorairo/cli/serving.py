@@ -51,14 +51,14 @@ def needs_extra() -> None:
         import alembic
         import fastapi
         import fastapi_offline
-        import multipart
         import prometheus_client
+        import python_multipart
         import sqlalchemy
         import standardwebhooks
         import uvicorn
     except ImportError as error:
         raise UserError("The server needs more packages: pip install 'sorairo[serve]'.") from error
-    del alembic, fastapi, fastapi_offline, multipart, prometheus_client, sqlalchemy, standardwebhooks, uvicorn
+    del alembic, fastapi, fastapi_offline, prometheus_client, python_multipart, sqlalchemy, standardwebhooks, uvicorn
 
 
 @dataclass(frozen=True, kw_only=True)
