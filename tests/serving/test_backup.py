@@ -26,6 +26,7 @@ def finished(worker: Worker) -> None:
     worker.database.close()
 
 
+@pytest.mark.slow  # the quick suite has test_worker.py's, of a server at rest
 def test_a_backup_while_serving(tiny_folder: Path, tmp_path: Path) -> None:
     settings = Settings(
         folder=tmp_path / "data",
@@ -43,7 +44,7 @@ def test_a_backup_while_serving(tiny_folder: Path, tmp_path: Path) -> None:
         worker = Worker(settings)
 
         def calls() -> None:
-            while not over.wait(0.2):
+            while not over.wait(0.2 if len(answered) < 5 else 1):
                 answered.append(client.post("/v1/videos", json={"prompt": "a red ball drops"}).json()["id"])
                 if len(answered) == 5:
                     enough.set()

@@ -288,18 +288,19 @@ class _Watch:
         self.due = start + max(PREVIEW, (time.monotonic() - start) / SHARE)
 
     def _beats(self) -> None:
-        """Write what is new four times a second, and a sign of life at least three times a lease."""
+        """Look for the order to stop four times a second, write what is new twice, and a sign of life at least three
+        times a lease."""
         last = 0.0
         while not self.over.wait(0.25):
+            since = time.monotonic() - last
             with self.lock:
-                state, self.state = self.state, {}
-            # SQLite has one writer: without news a look at the row is enough
-            due = time.monotonic() - last > self.worker.settings.lease / 4
+                writes = since > (0.4 if self.state else self.worker.settings.lease / 4)
+                state, self.state = (self.state, {}) if writes else ({}, self.state)
             try:
-                if state or due:
+                if writes:
                     last = time.monotonic()
                     stop = self.worker.queue.beat(self.lease, **state)
-                else:
+                else:  # SQLite has one writer: without news a look at the row is enough
                     stop = self.worker.queue.asked_to_stop(self.lease)
             except Lost:
                 self.lost.set()

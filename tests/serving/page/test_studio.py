@@ -270,11 +270,12 @@ def test_cards_by_the_mouse(studio: Open) -> None:
     page = studio()
     page.locator("#verb-storyboard").click()
     track = page.locator(".track").bounding_box()
-    y = track["y"] + track["height"] / 2
-    page.mouse.dblclick(track["x"] + track["width"] * 0.3, y)  # a card where there was none
+    page.mouse.dblclick(track["x"] + track["width"] * 0.3, track["y"] + 20)  # a card where there was none
     handle = page.get_by_role("slider", name="Card 2 begins")
     before = float(handle.get_attribute("aria-valuenow"))
+    page.locator(".cards textarea").nth(1).wait_for()  # the list below grows, so the track goes up
     box = handle.bounding_box()
+    y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] / 2, y)
     page.mouse.down()
     page.mouse.move(track["x"] + track["width"] * 0.5, y, steps=5)
