@@ -58,7 +58,16 @@ def needs_extra() -> None:
         import uvicorn
     except ImportError as error:
         raise UserError("The server needs more packages: pip install 'sorairo[serve]'.") from error
-    del alembic, fastapi, fastapi_offline, prometheus_client, python_multipart, sqlalchemy, standardwebhooks, uvicorn
+    del (
+        alembic,
+        fastapi,
+        fastapi_offline,
+        prometheus_client,
+        python_multipart,
+        sqlalchemy,
+        standardwebhooks,
+        uvicorn,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
