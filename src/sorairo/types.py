@@ -158,6 +158,9 @@ class Plan:
     the last is the first again. back: how firmly (0: not at all) the second half of a loop from words
     is held to the first half in reverse. A seed means the same video at any batch size. steps, guidance, shift,
     sampler: None takes the checkpoint's own; the sampler is one of SAMPLERS, with its own levels (flow/samplers.py).
+    references: stills, of any size, of things that should appear. control: a clip of the plan's size whose depth,
+    poses, edges or colours the output follows from its first frame on. control_scale: how much these two and the known
+    frames count. All three are for models whose conditioning is "control".
     """
 
     size: tuple[int, int]
@@ -173,6 +176,15 @@ class Plan:
     negative: str = ""
     shift: float | None = None
     sampler: str | None = None
+    references: tuple[Video, ...] = ()
+    control: Video | None = None
+    control_scale: float = 1.0
+
+    @property
+    def inputs(self) -> tuple[Video, ...]:
+        """All pictures and clips that it is made with."""
+        shown = (self.control,) if self.control else ()
+        return (*(known.video for known in self.known), *self.references, *shown)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -208,7 +208,26 @@ REFUSED = {
     "block scales": ("MX fp8", lambda t: scales(t, torch.ones(128, 4).to(torch.float8_e8m0fnu))),
     "a lost scale": ("scale of blocks.0.self_attn.q.weight is missing", lambda t: scales(t, None)),
     "a scale without its weight": ("which is missing", lambda t: gone(t)),
-    "vace": ("Wan VACE", lambda t: t | {"vace_blocks.0.before_proj.weight": torch.zeros(2, 2)}),
+    "vace alone": (
+        "VACE's branch alone",
+        lambda t: {
+            "vace_patch_embedding.weight": torch.zeros(2, 2),
+            "vace_blocks.0.before_proj.weight": torch.zeros(2, 2),
+        },
+    ),
+    "helios": (
+        "Helios",
+        lambda t: {"patch_short.weight": torch.zeros(2), "blocks.0.attn1.to_q.weight": torch.zeros(2)},
+    ),
+    "multitalk": ("MultiTalk", lambda t: t | {"audio_proj.norm.weight": torch.zeros(2)}),
+    "recammaster": ("ReCamMaster", lambda t: t | {"blocks.0.cam_encoder.weight": torch.zeros(2)}),
+    "fantasytalking": ("FantasyTalking", lambda t: t | {"proj_model.proj.weight": torch.zeros(2)}),
+    "sparse": (
+        "sparse attention",
+        lambda t: t | {"blocks.0.self_attn.to_gate_compress.weight": torch.zeros(2)},
+    ),
+    "longcat": ("LongCat-Video", lambda t: {"x_embedder.proj.weight": torch.zeros(2)}),
+    "ltx": ("LTX-Video", lambda t: {"transformer_blocks.0.attn1.to_q.weight": torch.zeros(2)}),
     "animate": (
         "Wan 2.2 Animate",
         lambda t: t | {"face_adapter.fuser_blocks.0.k_norm.weight": torch.zeros(2)},
@@ -299,3 +318,100 @@ def test_the_other_of_two_is_found_by_its_name(name, twin, tmp_path):
     there = tmp_path / f"{twin}.safetensors"
     there.touch()
     assert files_of(here).paths == files_of(there).paths == (here, there)
+
+
+@pytest.mark.parametrize("names", ["authors", "diffusers"])
+def test_vace_in_a_single_file(tmp_path, names):
+    got, want = from_a_file(tmp_path, "wan2.1-vace", names)
+    assert same(got.transformer, want.transformer)
+    assert got.transformer.config == want.transformer.config and got.info.conditioning == ("control",)
+
+
+def test_skyreels_in_a_single_file(tmp_path):
+    got, want = from_a_file(tmp_path, "skyreels-v2-df", "authors")
+    assert same(got.transformer, want.transformer)
+    assert (got.info.conditioning, got.info.fps, got.shift) == (("levels",), 24.0, 8.0)
+
+
+def from_a_file(root, family, names):
+    """(the model of a single file beside its other parts, that of diffusers' folder)."""
+    kinds = wan_folders.FAMILIES | wan_folders.RELATIVES
+    wan_folders.FAMILIES["wide"] = kinds[family] | {"heads": (1, 128)}
+    if "control" in kinds[family]:
+        wan_folders.FAMILIES["wide"] |= {
+            "control": [0, 1, 2]
+        }  # evenly spread, as a file cannot say otherwise
+    try:
+        wan_folders.saved("wide", root / "m")
+    finally:
+        del wan_folders.FAMILIES["wide"]
+    layout = open_layout(root / "m")
+    tensors = load_file(root / "m" / "transformer" / WEIGHTS)
+    if names == "authors":
+        tensors = authors_transformer(root / "m" / "transformer", layout.transformers[0].config)
+    save_file({n: t.contiguous() for n, t in tensors.items()}, root / "model.safetensors")
+    write_codec(root / "m" / "vae", root / "vae.safetensors", layout.codec.config)
+    pieces(root / "spiece.model")
+    write_text(root / "m" / "text_encoder", root / "umt5.safetensors", (root / "spiece.model").read_bytes())
+    beside = Beside(vae=root / "vae.safetensors", text_encoder=root / "umt5.safetensors")
+    return load_checkpoint(root / "model.safetensors", "fp32", beside=beside), load_checkpoint(
+        root / "m", "fp32"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "chunk", "reach", "first", "steps"),
+    [
+        ("self_forcing_dmd", 3, 0, 1000.0, 4),
+        ("Wan2.1-T2V-1.3B-Self-Forcing-bf16", 3, 0, 1000.0, 4),
+        ("longlive_base", 3, 9, 1000.0, 4),
+        ("wan_causvid_t2v_1.3b", 3, 0, 1000.0, 3),
+        ("rCM_Wan2.1_T2V_1.3B_480p", 0, 0, 987.654, 4),
+        ("Wan21_CausVid_bidirect2_T2V", 0, 0, None, 50),
+        ("wan2.1_t2v_lightx2v_self_forcing", 0, 0, None, 50),
+        ("marcmodel", 0, 0, None, 50),
+    ],
+)
+def test_models_of_few_steps_are_known_by_their_names(name, chunk, reach, first, steps):
+    from sorairo.checkpoints.published import published_info
+    from sorairo.codec.presets import PRESETS as CODECS
+    from sorairo.transformer.presets import PRESETS
+
+    info = published_info(name, None, PRESETS["wan-1.3b"], CODECS["wan2.1"], experts=False, own_times=False)
+    assert (info.chunk, info.reach, info.default_steps) == (chunk, reach, steps)
+    assert (info.times[0] if info.times else None) == first
+    if first:
+        assert info.default_guidance == 1.0 and list(info.times) == sorted(info.times, reverse=True)
+
+
+def test_folders_of_self_forcing(tmp_path):
+    """FastVideo's pipeline class, and the authors' class of the transformer."""
+    from sorairo.checkpoints.export import export
+    from sorairo.checkpoints.layouts import info_of
+
+    wan_folders.saved("wan2.1-t2v", tmp_path / "m")
+    (tmp_path / "m" / "sorairo.json").unlink()
+    index = json.loads((tmp_path / "m" / "model_index.json").read_text())
+    index |= {
+        "_class_name": "WanCausalDMDPipeline",
+        "transformer": ["diffusers", "CausalWanTransformer3DModel"],
+        "scheduler": ["diffusers", "SelfForcingFlowMatchScheduler"],
+    }
+    (tmp_path / "m" / "model_index.json").write_text(json.dumps(index))
+    scheduler = {"_class_name": "SelfForcingFlowMatchScheduler", "num_train_timesteps": 1000, "shift": 5.0}
+    (tmp_path / "m" / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    info = info_of(tmp_path / "m")
+    assert (info.chunk, len(info.times), info.default_steps, info.default_guidance) == (3, 4, 4, 1.0)
+    got = load_checkpoint(tmp_path / "m", "fp32")
+    assert got.times == info.times and got.info.chunk == 3
+    export(tmp_path / "m", tmp_path / "authors", "original")
+    where = tmp_path / "authors" / "config.json"
+    where.write_text(json.dumps(json.loads(where.read_text()) | {"_class_name": "CausalWanModel"}))
+    (tmp_path / "authors" / "sorairo.json").unlink()
+    constants = json.loads((tmp_path / "authors" / "constants.json").read_text())
+    (tmp_path / "authors" / "constants.json").write_text(json.dumps(constants | {"times": [], "family": ""}))
+    again = load_checkpoint(tmp_path / "authors", "fp32")
+    assert same(again.transformer, got.transformer)
+    assert (again.info.chunk, again.times) == (3, got.times)
+    export(tmp_path / "m", tmp_path / "again", "diffusers")
+    assert load_checkpoint(tmp_path / "again", "fp32").info == info

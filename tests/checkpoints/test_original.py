@@ -1,6 +1,7 @@
 """The authors' layout against what diffusers makes of it, against their classes' names, and there and back."""
 
 import inspect
+import json
 import shutil
 import warnings
 from dataclasses import replace
@@ -23,6 +24,7 @@ from sorairo.checkpoints.adapters import (
 )
 from sorairo.checkpoints.encoders import load_original_vision, load_vision
 from sorairo.checkpoints.export import export
+from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.folder import open_layout
 from sorairo.checkpoints.layouts import codec_names
 from sorairo.checkpoints.memory.estimates import KNOWN
@@ -76,16 +78,19 @@ def test_transformers_are_what_diffusers_reads_from_the_original(family):
         assert wan_original.from_original_config(values, shapes(given)) == config
 
 
-@pytest.mark.parametrize("repo", [repo for repo in KNOWN if repo.startswith("Wan-AI")])
+@pytest.mark.parametrize("repo", [repo for repo in KNOWN if not repo.startswith("facebook")])
 def test_the_names_at_full_size_are_diffusers(repo):
-    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+    import diffusers
+    from diffusers import AutoencoderKLWan
 
     plan = KNOWN[repo]()
     config, codec = plan.configs
-    theirs = on_meta(lambda: WanTransformer3DModel.from_config(wan.to_wan_config(config)))
-    ours = on_meta(lambda: Transformer(config))
-    assert shapes(wan.to_wan(ours, config)) == shapes(theirs)
-    assert shapes(wan.from_wan(theirs)) == shapes(ours)
+    family = family_of(config)
+    values = family.to_config(config)
+    theirs = on_meta(lambda: getattr(diffusers, values["_class_name"]).from_config(values))
+    ours = on_meta(lambda: family.build(config))
+    assert shapes(family.to_theirs(ours, config)) == shapes(theirs)
+    assert shapes(family.from_theirs(theirs)) == shapes(ours)
     values = {name: value for name, value in wan_codec.config_to_wan(codec).items() if name[0] != "_"}
     theirs = on_meta(lambda: AutoencoderKLWan(**values))
     ours = on_meta(lambda: Codec(codec))
@@ -397,3 +402,22 @@ def test_a_clip_is_needed_and_goes_along(tmp_path):
     assert (tmp_path / "again" / "models_clip_x.safetensors").is_file()
     with pytest.raises(UserError, match="beside it"):
         export(tmp_path / "original", tmp_path / "back", "diffusers")
+
+
+@pytest.mark.parametrize(
+    ("kind", "match"),
+    [
+        ("WanAnimateModel", "Wan 2.2 Animate"),
+        ("WanModel_S2V", "Wan 2.2 S2V"),
+        ("WanTransformer3DModel", "without the rest of its folder"),
+        ("HeliosTransformer3DModel", "Helios without the rest"),
+        ("LongCatVideoTransformer3DModel", "LongCat-Video"),
+        ("SomethingElseModel", "is of SomethingElseModel, which is not"),
+    ],
+)
+def test_relatives_in_the_authors_layout(kind, match, tmp_path):
+    """The reason is what the folder is, and not that it lacks a file of diffusers' layout."""
+    (tmp_path / "config.json").write_text(json.dumps({"_class_name": kind, "num_heads": 12}))
+    (tmp_path / "Wan2.1_VAE.pth").touch()
+    with pytest.raises(UserError, match=match):
+        open_layout(tmp_path)

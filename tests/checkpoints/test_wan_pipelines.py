@@ -43,7 +43,7 @@ def plan_for(model, **changes):
     stills = {"first": (0, picture(1)), "last": (FRAMES - 1, picture(2))}
     known = tuple(
         Known(video=Video(frames=frame[None], fps=model.info.fps), at=at)
-        for at, frame in (stills[end] for end in model.info.needs or model.info.conditioning)
+        for at, frame in (stills[end] for end in model.info.needs or model.info.conditioning if end in stills)
     )
     whole = {
         "size": SIZE,
@@ -85,9 +85,10 @@ def theirs(pipe, plan, model, **more):
 @pytest.fixture(autouse=True)
 def no_ftfy(monkeypatch):
     """diffusers' image-to-video pipeline cleans words with ftfy without asking whether it is there."""
-    from diffusers.pipelines.wan import pipeline_wan_i2v
+    from diffusers.pipelines.wan import pipeline_wan_i2v, pipeline_wan_vace
 
     monkeypatch.setattr(pipeline_wan_i2v, "prompt_clean", lambda text: text)
+    monkeypatch.setattr(pipeline_wan_vace, "prompt_clean", lambda text: text)
 
 
 @torch.inference_mode()
@@ -154,7 +155,7 @@ def test_pictures_that_are_needed_or_cannot_be_taken(family):
 
 def test_what_the_configuration_says(family):
     name, _, model = family
-    ends = {"wan2.1-flf2v": ("first", "last"), "wan2.1-t2v": (), "wan2.2-t2v-a14b": ()}
+    ends = {"wan2.1-flf2v": ("first", "last"), "wan2.1-t2v": (), "wan2.2-t2v-a14b": (), "wan2.1-vace": ()}
     assert model.info.needs == ends.get(name, () if name == "wan2.2-ti2v" else ("first",))
     assert model.info.fps == (24.0 if name == "wan2.2-ti2v" else 16.0)
 
@@ -255,7 +256,7 @@ def test_few_steps_keep_the_first_frame(tmp_path):
     model = few_steps("wan2.2-ti2v", tmp_path / "m")
     plan = plan_for(model, guidance=None)
     timeline = denoised(plan, model)
-    known = timeline._known(timeline.windows[0]).latents
+    known = timeline._inputs(timeline.windows[0], torch.empty(0))[0].latents
     assert torch.allclose(timeline.latents[:, :, 0], known[:, :, 0], atol=1e-4)
     assert not torch.allclose(timeline.latents[:, :, 1], known[:, :, 1], atol=0.1)
 

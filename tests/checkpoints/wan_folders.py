@@ -22,7 +22,24 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "wan2.2-t2v-a14b": {"experts": True, "index": {"boundary_ratio": 0.875}},
     "wan2.1-i2v": {"clip": True, "given": True, "pictures": True},
     "wan2.1-flf2v": {"clip": True, "given": True, "pictures": True, "places": 10},
+    "wan2.1-vace": {"control": [0, 2]},
     "wan2.2-i2v-a14b": {"experts": True, "given": True, "pictures": True, "index": {"boundary_ratio": 0.9}},
+}
+
+# The same of relatives with a pipeline class of their own
+RELATIVES: dict[str, dict[str, Any]] = {
+    "skyreels-v2": {"pipeline": "SkyReelsV2Pipeline", "skyreels": {}},
+    "skyreels-v2-df": {
+        "pipeline": "SkyReelsV2DiffusionForcingPipeline",
+        "skyreels": {"inject_sample_info": True},
+    },
+    "helios-distilled": {
+        "pipeline": "HeliosPyramidPipeline",
+        "helios": {"rope_dim": (8, 4, 4)},
+        "index": {"is_distilled": True},
+    },
+    "helios": {"pipeline": "HeliosPipeline", "helios": {"rope_dim": (8, 4, 4), "is_amplify_history": True}},
+    "skyreels-v2-df-14b": {"pipeline": "SkyReelsV2DiffusionForcingPipeline", "skyreels": {}},
 }
 
 
@@ -79,12 +96,30 @@ def codec(kind: str) -> Any:
 
 
 def transformer(family: dict[str, Any]) -> Any:
-    """A tiny WanTransformer3DModel."""
-    from diffusers import WanTransformer3DModel
+    """A tiny WanTransformer3DModel, or a WanVACETransformer3DModel."""
+    from diffusers import (
+        HeliosTransformer3DModel,
+        SkyReelsV2Transformer3DModel,
+        WanTransformer3DModel,
+        WanVACETransformer3DModel,
+    )
 
     z, clip = 4, family.get("clip")
     heads, head_dim = family.get("heads", (2, 16))
-    made = WanTransformer3DModel(
+    kind, control = WanTransformer3DModel, {}
+    if "control" in family:
+        kind, control = (
+            WanVACETransformer3DModel,
+            {"vace_in_channels": 2 * z + 64, "vace_layers": family["control"]},
+        )
+    if "skyreels" in family:
+        kind, control = SkyReelsV2Transformer3DModel, family["skyreels"]
+    if "helios" in family:
+        shape = {"num_attention_heads": heads, "attention_head_dim": head_dim, "ffn_dim": 64, "num_layers": 2}
+        shape |= {"in_channels": z, "out_channels": z, "text_dim": 32, "freq_dim": 32}
+        return randomised(HeliosTransformer3DModel(**shape, **family["helios"]), 0.1)
+    made = kind(
+        **control,
         num_attention_heads=heads,
         attention_head_dim=head_dim,
         in_channels=2 * z + 4 if family.get("given") else z,
@@ -92,7 +127,7 @@ def transformer(family: dict[str, Any]) -> Any:
         text_dim=32,
         freq_dim=32,
         ffn_dim=64,
-        num_layers=2,
+        num_layers=3 if "control" in family else 2,
         image_dim=24 if clip else None,
         added_kv_proj_dim=heads * head_dim if clip else None,
         pos_embed_seq_len=family.get("places"),
@@ -107,7 +142,7 @@ def pipeline(name: str) -> Any:
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     torch.manual_seed(0)
-    family = FAMILIES[name]
+    family = (FAMILIES | RELATIVES)[name]
     parts = {
         "tokenizer": tokenizer(),
         "text_encoder": umt5(),
@@ -116,8 +151,15 @@ def pipeline(name: str) -> Any:
             prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=3.0
         ),
         "transformer": transformer(family),
-        "transformer_2": transformer(family) if family.get("experts") else None,
     }
+    if "helios" in family:
+        parts["scheduler"] = diffusers.HeliosScheduler(
+            stages=1, stage_range=[0, 1], use_dynamic_shifting=True
+        )
+    if name == "helios-distilled":
+        parts["scheduler"] = diffusers.HeliosDMDScheduler(use_dynamic_shifting=True, gamma=0.33)
+    if "pipeline" not in family:
+        parts["transformer_2"] = transformer(family) if family.get("experts") else None
     if family.get("clip"):
         shape = CLIPVisionConfig(hidden_size=24, intermediate_size=32, **CLIP)
         parts["image_encoder"] = randomised(CLIPVisionModel(shape))
@@ -125,6 +167,8 @@ def pipeline(name: str) -> Any:
             size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}
         )
     kind = diffusers.WanImageToVideoPipeline if family.get("pictures") else diffusers.WanPipeline
+    kind = diffusers.WanVACEPipeline if "control" in family else kind
+    kind = getattr(diffusers, family["pipeline"]) if "pipeline" in family else kind
     made = kind(**parts, **family.get("index", {}))
     made.set_progress_bar_config(disable=True)
     return made

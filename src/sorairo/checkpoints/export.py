@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from sorairo.checkpoints.adapters import umt5_original, wan, wan_codec, wan_codec_original, wan_original
+from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_original, wan_original
+from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.folder import WEIGHTS, open_layout
-from sorairo.checkpoints.index import read_json
+from sorairo.checkpoints.index import DMD_TIMES, read_json
 from sorairo.checkpoints.layouts import Layout, Source
 from sorairo.checkpoints.original import CLIP, EXPERTS, TOKENIZER, Constants, t5_file
 from sorairo.checkpoints.save import INDEX, class_of, replaced, write_json
@@ -26,6 +27,9 @@ from sorairo.types import UserError
 
 __all__ = ["LAYOUTS", "export", "write_entries"]
 
+# How a pipeline of another family begins -> the class of its transformer
+HELIOS = "HeliosTransformer3DModel"
+APART = {"SkyReelsV2": "SkyReelsV2Transformer3DModel", "HeliosPipe": HELIOS, "HeliosPyra": HELIOS}
 CHUNK = 1 << 24  # bytes copied at once
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 Tensors = Mapping[str, torch.Tensor]
@@ -55,10 +59,14 @@ def _diffusers(found: Layout, folder: Path) -> None:
             " diffusers repository beside it."
         )
     for name, part in zip(("transformer", "transformer_2"), found.transformers, strict=False):
-        write_json(folder / name / "config.json", wan.to_wan_config(part.config))
-        config = part.config
+        config, family = part.config, family_of(part.config)
+        values = family.to_config(config)
+        values["_class_name"] = APART.get(found.family[:10], values["_class_name"])
+        write_json(folder / name / "config.json", values)
         write_entries(
-            folder / name / f"{WEIGHTS}.safetensors", part, lambda ours, c=config: wan.to_wan(ours, c)
+            folder / name / f"{WEIGHTS}.safetensors",
+            part,
+            lambda ours, to=family.to_theirs, c=config: to(ours, c),
         )
     write_json(folder / "vae" / "config.json", wan_codec.config_to_wan(found.codec.config))
     write_entries(folder / "vae" / f"{WEIGHTS}.safetensors", found.codec, _codec_names(found.codec.config))
@@ -79,6 +87,8 @@ def _diffusers(found: Layout, folder: Path) -> None:
 
 def _original(found: Layout, folder: Path) -> None:
     """As Wan's authors publish it, and beside it what their code knows by heart."""
+    if type(found.transformers[0].config) is not TransformerConfig:
+        raise UserError(f"{found.folder} is no Wan, and only Wan's authors have this layout; take diffusers.")
     homes = [folder] if len(found.transformers) == 1 else [folder / name for name in EXPERTS]
     for home, part in zip(homes, found.transformers, strict=True):
         write_json(home / "config.json", wan_original.to_original_config(part.config))
@@ -94,6 +104,7 @@ def _original(found: Layout, folder: Path) -> None:
         times=found.times,
         predicts=found.predicts,
         sampler=found.sampler,
+        family=found.family,
         codec=wan_codec.config_to_wan(found.codec.config),
     )
     to_json(constants, folder / "constants.json")
@@ -176,9 +187,9 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
     words = read_json(folder / "text_encoder" / "config.json").get("model_type")
     tokens = read_json(folder / "tokenizer" / "tokenizer_config.json").get("tokenizer_class")
     bert = words == "bert"
-    family = "WanImageToVideoPipeline" if first.condition_channels else "WanPipeline"
+    family, apart = _pipeline(found), APART.get(_pipeline(found)[:10])
     index = INDEX | {
-        "_class_name": "WanDMDPipeline" if found.times else family,
+        "_class_name": family,
         "boundary_ratio": found.boundary,
         "expand_timesteps": found.own_times,
         "scheduler": ["diffusers", scheduler_class(found.sampler)],
@@ -186,6 +197,13 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
         "text_encoder": ["transformers", "BertModel" if bert else "UMT5EncoderModel"],
         "tokenizer": ["transformers", tokens or ("BertTokenizerFast" if bert else "T5TokenizerFast")],
     }
+    if apart:
+        index["transformer"] = ["diffusers", apart]
+        del index["boundary_ratio"], index["transformer_2"]
+    if family == "HeliosPyramidPipeline":
+        index |= {"is_distilled": True, "is_cfg_zero_star": False}
+    if apart or first.control_layers:  # of which their classes know nothing
+        del index["expand_timesteps"]
     if found.boundary is not None:
         index["transformer_2"] = index["transformer"]
     if first.condition_channels:
@@ -193,6 +211,20 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
         index["image_encoder"] = ["transformers", "CLIPVisionModel"] if first.image_dim else none
         index["image_processor"] = ["transformers", "CLIPImageProcessor"] if first.image_dim else none
     return index
+
+
+def _pipeline(found: Layout) -> str:
+    """The class of diffusers, or of FastVideo, that opens what was written."""
+    first = found.transformers[0].config
+    if found.family[:10] in APART:
+        return found.family
+    if found.times == DMD_TIMES:
+        return "WanDMDPipeline"
+    if found.family == "WanCausalDMDPipeline":
+        return found.family
+    if first.control_layers:
+        return "WanVACEPipeline"
+    return "WanImageToVideoPipeline" if first.condition_channels else "WanPipeline"
 
 
 def _copy(source: Path, target: Path) -> None:

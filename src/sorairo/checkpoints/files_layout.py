@@ -65,7 +65,7 @@ def files_layout(model: str | Path, beside: Beside | None = None) -> Layout:
             " repositories, or put such files beside it."
         )
     codec, two = codec_of(found["codec"]), len(files.paths) == 2
-    constants = published_constants(config, experts=two)
+    constants = published_constants(config, experts=two, name=files.name)
     info = published_info(
         files.name, None, config, codec.config, experts=two, own_times=constants.get("own_times", False)
     )
@@ -77,6 +77,7 @@ def files_layout(model: str | Path, beside: Beside | None = None) -> Layout:
         codec=codec,
         shift=constants["shift"],
         own_times=constants.get("own_times", False),
+        times=info.times,
         text=text_of(found["text"]),
         text_entries=found["text"].entries,
         vision=partial(load_file_vision, found["vision"]) if config.image_dim else None,

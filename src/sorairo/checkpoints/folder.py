@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from sorairo.checkpoints.beside import Beside, is_files
+from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.fastest import fastest
 from sorairo.checkpoints.few_steps import FewSteps, few_steps
 from sorairo.checkpoints.files_layout import files_layout, with_beside
@@ -31,7 +32,7 @@ from sorairo.checkpoints.layouts import Layout, Source, codec_source, diffusers_
 from sorairo.checkpoints.memory.available import available_memory
 from sorairo.checkpoints.memory.streaming import load_streamed
 from sorairo.checkpoints.memory.working import entries_part
-from sorairo.checkpoints.original import is_original, original_info, original_layout
+from sorairo.checkpoints.original import check_class, is_original, original_info, original_layout
 from sorairo.checkpoints.scheduler import Predicts
 from sorairo.checkpoints.tensors import load_weights
 from sorairo.codec.model import Codec, CodecConfig
@@ -85,7 +86,7 @@ class Checkpoint:
     dtype: torch.dtype
     device: torch.device
     vision: Vision | None = None
-    times: tuple[int, ...] = ()
+    times: tuple[float, ...] = ()
     predicts: Predicts = "velocity"
     sampler: Sampler = UNIPC
     notes: tuple[str, ...] = ()
@@ -101,11 +102,12 @@ class Checkpoint:
         """What tasks need to know of it."""
         names = {field.name for field in fields(Abilities)} - {"step", "only_steps", "multiple"}
         known = {name: getattr(self.info, name) for name in names}
+        smaller = self.sampler.pyramid.smaller if self.sampler.pyramid else 1
         return Abilities(
             **known,
             step=self.codec.config.time_factor,
             only_steps=len(self.times) or None,
-            multiple=self.codec.config.space_factor * self.transformer.config.patch_side,
+            multiple=self.codec.config.space_factor * self.transformer.config.patch_side * smaller,
         )
 
 
@@ -197,6 +199,7 @@ def read_info(folder: Path) -> ModelInfo:
     store.check_complete(folder)
     if is_original(folder):
         return original_info(folder)
+    check_class(folder)
     if not (folder / "model_index.json").is_file():
         raise UserError(
             f"{folder} is no checkpoint: model_index.json is missing; give the folder that has it."
@@ -211,7 +214,7 @@ def _load_transformer(
 ) -> Transformer:
     # the meta device's first use imports a second and a half of torch, which a small model does without
     with torch.device("meta") if stream or source.config.width >= 1024 else Blank():
-        transformer = Transformer(source.config)
+        transformer = family_of(source.config).build(source.config)
     if int8:
         to_int8(transformer, "blocks")
     if stream:

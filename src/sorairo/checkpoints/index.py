@@ -11,15 +11,40 @@ from sorairo.checkpoints.schemas import IndexFile
 from sorairo.config import check, parse_json
 from sorairo.types import UserError
 
-__all__ = ["Index", "read_index", "read_json"]
+__all__ = ["DMD_TIMES", "FORCED", "SKYREELS", "Index", "read_index", "read_json"]
 
-PIPELINES = ("WanPipeline", "WanImageToVideoPipeline", "WanDMDPipeline")
+SKYREELS = ("SkyReelsV2Pipeline", "SkyReelsV2ImageToVideoPipeline")
+FORCED = (
+    "SkyReelsV2DiffusionForcingPipeline",
+    "SkyReelsV2DiffusionForcingImageToVideoPipeline",
+    "SkyReelsV2DiffusionForcingVideoToVideoPipeline",
+)
+"""Diffusion forcing: every frame has a noise level of its own."""
+PIPELINES = (
+    "WanPipeline",
+    "WanImageToVideoPipeline",
+    "WanVACEPipeline",
+    "WanDMDPipeline",
+    "WanCausalDMDPipeline",
+    *SKYREELS,
+    *FORCED,
+    "HeliosPipeline",
+    "HeliosPyramidPipeline",
+)
 DMD_TIMES = (1000, 757, 522)
 """Where FastVideo's models of few steps are asked; their files do not say. Source: its configs/pipelines/wan.py."""
+TRANSFORMERS = (
+    "WanTransformer3DModel",
+    "LocalWanTransformer3DModel",
+    "WanVACETransformer3DModel",
+    "SkyReelsV2Transformer3DModel",
+    "CausalWanTransformer3DModel",
+    "HeliosTransformer3DModel",
+)
 # Part -> the classes that we can read; none named: any
 CLASSES = {
-    "transformer": ("WanTransformer3DModel", "LocalWanTransformer3DModel"),
-    "transformer_2": ("WanTransformer3DModel", "LocalWanTransformer3DModel"),
+    "transformer": TRANSFORMERS,
+    "transformer_2": TRANSFORMERS,
     "vae": ("AutoencoderKLWan",),
     "text_encoder": ("BertModel", "UMT5EncoderModel"),
     "tokenizer": (),
@@ -32,14 +57,15 @@ NEEDED = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """parts: those that are there, and of which class. own_times: each frame has a noise level of its own
-    (expand_timesteps). boundary: the sigma above which `transformer` works and below which `transformer_2` does; None
-    where there is one. times: see Layout."""
+    """family: the pipeline's class. parts: those that are there, and of which class. own_times: each frame has a noise
+    level of its own (expand_timesteps). boundary: the sigma above which `transformer` works and below which
+    `transformer_2` does; None where there is one. times: see Layout."""
 
+    family: str
     parts: dict[str, str]
     boundary: float | None
     own_times: bool
-    times: tuple[int, ...] = ()
+    times: tuple[float, ...] = ()
 
 
 def read_index(folder: Path) -> Index:
@@ -49,6 +75,11 @@ def read_index(folder: Path) -> Index:
     family = values.get("_class_name")
     if family not in PIPELINES:
         raise UserError(f"{where} is of a {family}; only {', '.join(PIPELINES)} are supported.")
+    if family == "HeliosPyramidPipeline" and not values.get("is_distilled"):
+        raise UserError(
+            f"{where} is of Helios-Mid, a step on the way to Helios-Distilled, which is not supported; take that, or"
+            " Helios-Base."
+        )
     parts = {}
     for part, classes in CLASSES.items():
         found = values.get(part)
@@ -64,9 +95,9 @@ def read_index(folder: Path) -> Index:
     boundary = values.get("boundary_ratio")
     if (boundary is None) == ("transformer_2" in parts):
         raise UserError(f"{where}: boundary_ratio and transformer_2 belong together; one of them is missing.")
-    own_times = bool(values.get("expand_timesteps", False))
+    own_times = bool(values.get("expand_timesteps", False)) or family in FORCED
     times = DMD_TIMES if family == "WanDMDPipeline" else ()
-    return Index(parts=parts, boundary=boundary, own_times=own_times, times=times)
+    return Index(family=str(family), parts=parts, boundary=boundary, own_times=own_times, times=times)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -17,9 +17,13 @@ class ModelInfo:
 
     sizes: (width, height) in pixels of training, the default first. max_frames: of one window, 1 + step k.
     default_frames: without a requested length. conditioning: the inputs it takes besides words ("frames": any known
-    frames; "first", "last": the frame at that end). needs: those of them that are required.
+    frames; "first", "last": the frame at that end; "control": any known frames and regions, reference pictures and a
+    clip to follow, through a branch of its own; "levels": any known frames at noise levels of their own, beside which
+    guidance stays on; "begin": any number of frames at the beginning). needs: those of them that are required.
     vocabulary: the lower-case words of its captions; empty if not known.
     low_noise_guidance: the second of two transformers' own scale; None: default_guidance serves both.
+    chunk: how many latent frames see each other and those before, in a model that looks back only; 0: all see all.
+    reach: how many latent frames it looks back at, 0: all; sink: of these, how many are always the clip's first.
     times: the timesteps of a model of few steps, which is asked for the data at each; none: its path is solved.
     guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or text.
     """
@@ -37,7 +41,10 @@ class ModelInfo:
     default_guidance: float = 4.0
     low_noise_guidance: float | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
-    times: tuple[int, ...] = ()
+    times: tuple[float, ...] = ()
+    chunk: int = 0
+    reach: int = 0
+    sink: int = 0
     recipe: str = ""
     steps_trained: int = 0
     data_seed: int = 0
@@ -56,6 +63,9 @@ class ModelInfo:
             "default_guidance": 0 <= self.default_guidance <= 1000,
             "low_noise_guidance": 0 <= (self.low_noise_guidance or 0) <= 1000,
             "guidance_interval": 0 <= low <= high <= 1,
+            "chunk": 0 <= self.chunk <= 1000,
+            "reach": 0 <= self.reach <= 100_000,
+            "sink": 0 <= self.sink <= max(0, self.reach - 1),
             "times": all(0 < time <= 1000 for time in self.times),
         }
         for name, right in sound.items():

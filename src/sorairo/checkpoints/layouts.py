@@ -16,6 +16,7 @@ import torch
 
 from sorairo.checkpoints.adapters import wan, wan_codec, wan_original
 from sorairo.checkpoints.encoders import load_text, load_vision
+from sorairo.checkpoints.families import family_named, family_of
 from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import read_index, read_json
 from sorairo.checkpoints.info import ModelInfo
@@ -24,7 +25,6 @@ from sorairo.checkpoints.scaled import with_scales
 from sorairo.checkpoints.scheduler import Predicts, scheduling_of
 from sorairo.checkpoints.schemas import (
     SmallDecoderFile,
-    TransformerFile,
     VaeFile,
     check_codec_volume,
     check_decoder_volume,
@@ -72,12 +72,12 @@ class Source(Generic[Config]):
 class Layout:
     """A checkpoint, not yet loaded. transformers: one, or those for high and for low noise, which meet at `boundary`.
 
-    own_times: each frame has a noise level of its own. times: the timesteps of a model of few steps, which adds fresh
-    noise at each; none for one that `sampler` solves, by levels that `shift` moves. predicts: what a transformer gives.
-    text, vision: make these
-    encoders in a dtype on a device, the first with its blocks left in their files or not; vision is None where the
-    model has none. text_entries: umT5's tensors, of a model of single files. notes: sentences on how it was found.
-    decoder: a small one that is used in place of the codec's own.
+    family: the pipeline's class where a folder names it. own_times: each frame has a noise level of its own. times: the
+    timesteps of a model of few steps, which adds fresh noise at each; none for one that `sampler` solves, by levels
+    that `shift` moves. predicts: what a transformer gives. text, vision: make these encoders in a dtype on a device,
+    the first with its blocks left in their files or not; vision is None where the model has none. text_entries: umT5's
+    tensors, of a model of single files. notes: sentences on how it was found. decoder: a small
+    one that is used in place of the codec's own.
     """
 
     folder: Path
@@ -89,12 +89,13 @@ class Layout:
     own_times: bool
     text: Make
     vision: Callable[[torch.dtype, torch.device], Vision] | None = None
-    times: tuple[int, ...] = ()
+    times: tuple[float, ...] = ()
     predicts: Predicts = "velocity"
     sampler: Sampler = UNIPC
     text_entries: Mapping[str, Entry] | None = None
     notes: tuple[str, ...] = ()
     decoder: Source[SmallDecoderConfig] | None = None
+    family: str = ""
 
     def __post_init__(self) -> None:
         first, codec = self.transformers[0].config, self.codec.config
@@ -113,6 +114,11 @@ class Layout:
             codec.space_factor,
         ):
             raise UserError(f"{self.folder}: decoder/ reads other latents than vae/ makes; remove decoder/.")
+        if first.control_layers and first.control_channels != 2 * codec.z_dim + codec.space_factor**2:
+            raise UserError(
+                f"{self.folder}: the transformer takes {first.control_channels} channels of control, and the codec's"
+                f" latents and mask are {2 * codec.z_dim + codec.space_factor**2}; they do not belong together."
+            )
         if first.image_dim and self.vision is None:
             raise UserError(
                 f"{self.folder} is not whole: image_encoder/ is missing; copy the checkpoint again."
@@ -133,6 +139,7 @@ def diffusers_layout(folder: Path) -> Layout:
     scheduler = scheduling_of(read_json(where), index.parts["scheduler"], str(where))
     return Layout(
         folder=folder,
+        family=index.family,
         info=info,
         transformers=tuple(transformer_source(folder / name, info.text_len) for name in names),
         boundary=index.boundary,
@@ -165,6 +172,7 @@ def info_of(folder: Path) -> ModelInfo:
         experts="transformer_2" in index.parts,
         own_times=index.own_times,
         times=index.times,
+        family=index.family,
     )
 
 
@@ -181,7 +189,7 @@ def transformer_source(folder: Path, text_len: int) -> Source[TransformerConfig]
     check_transformer_volume(config, entries, str(folder / "config.json"))
     # files that are packed for other programs have the authors' names
     theirs = any(name.endswith("blocks.0.self_attn.q.weight") for name in entries)
-    adapt = wan_original.from_original if theirs else wan.from_wan
+    adapt = wan_original.from_original if theirs else family_of(config).from_theirs
     return Source(config=config, entries=entries, adapt=adapt, where=folder)
 
 
@@ -217,8 +225,9 @@ def codec_names(config: CodecConfig) -> list[str]:
 def _transformer_config(folder: Path, text_len: int) -> TransformerConfig:
     path = folder / "config.json"
     values = read_json(path)
-    check(TransformerFile, values, where=str(path))
-    return wan.from_wan_config(values, text_len=text_len, where=str(path))
+    family = family_named(str(values.get("_class_name")))
+    check(family.schema, values, where=str(path))
+    return family.from_config(values, text_len=text_len, where=str(path))
 
 
 def _codec_config(folder: Path) -> CodecConfig:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
+from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.few_steps import FewSteps, few_steps
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.tensors import PICKLES, read_tensors, weight_files
@@ -67,7 +68,7 @@ def apply_loras(
     named, transformer = [parse_lora(ask) for ask in asks], model.transformer
     if isinstance(transformer, Experts):
         with torch.device("meta"):
-            shell = Transformer(transformer.config)
+            shell = family_of(transformer.config).build(transformer.config)
     elif any(ask.expert for ask in named):
         raise UserError(f"{model.info.name} has one transformer; give its LoRAs without high= and low=.")
     else:

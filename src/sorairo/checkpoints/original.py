@@ -47,6 +47,7 @@ __all__ = [
     "EXPERTS",
     "TOKENIZER",
     "Constants",
+    "check_class",
     "is_original",
     "original_info",
     "original_layout",
@@ -56,20 +57,30 @@ __all__ = [
 EXPERTS = ("high_noise_model", "low_noise_model")
 TOKENIZER = Path("google/umt5-xxl")
 CLIP = "models_clip*"
+# _class_name of config.json -> whose it is
+RELATIVE_CLASSES = {
+    "WanAnimateModel": "Wan 2.2 Animate: a driving clip's poses and faces",
+    "WanModel_S2V": "Wan 2.2 S2V: speech",
+    "WanModelS2V": "Wan 2.2 S2V: speech",
+    "WanTransformer3DModel": "a transformer of diffusers without the rest of its folder, model_index.json",
+    "LongCatVideoTransformer3DModel": "LongCat-Video",
+    "HeliosTransformer3DModel": "Helios without the rest of its folder, model_index.json",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constants:
-    """constants.json. times, predicts, sampler: see Layout. codec: the vae/config.json of diffusers, where the
+    """constants.json. times, predicts, sampler, family: see Layout. codec: the vae/config.json of diffusers, where the
     codec is not a published one."""
 
     shift: float
     boundary: float | None = None
     own_times: bool = False
-    times: tuple[int, ...] = ()
+    times: tuple[float, ...] = ()
     predicts: Predicts = "velocity"
     sampler: Sampler = UNIPC
     codec: dict[str, Any] | None = None
+    family: str = ""
 
 
 def is_original(folder: Path) -> bool:
@@ -77,7 +88,22 @@ def is_original(folder: Path) -> bool:
     where = next((path for path in _configs(folder) if path.is_file()), None)
     if (folder / "model_index.json").is_file() or where is None:
         return False
-    return read_json(where).get("_class_name") == "WanModel"
+    return read_json(where).get("_class_name") in wan_original.CLASSES
+
+
+def check_class(folder: Path) -> None:
+    """Raise UserError, by the model's name, for a folder in this layout of a relative that is not supported."""
+    where = next((path for path in _configs(folder) if path.is_file()), None)
+    if where is None or (folder / "model_index.json").is_file():
+        return
+    kind = read_json(where).get("_class_name")
+    if kind in wan_original.CLASSES or not isinstance(kind, str):
+        return
+    named = f" ({RELATIVE_CLASSES[kind]})" if kind in RELATIVE_CLASSES else ""
+    known = ", ".join(wan_original.CLASSES)
+    raise UserError(
+        f"{folder} is of {kind}{named}, which is not supported; of the authors' own layouts {known} are."
+    )
 
 
 def original_layout(folder: Path) -> Layout:
@@ -93,13 +119,14 @@ def original_layout(folder: Path) -> Layout:
         vision = partial(load_original_vision, _only(folder, CLIP, "the CLIP that it sees pictures with"))
     return Layout(
         folder=folder,
+        family=constants.family,
         info=info,
         transformers=transformers,
         boundary=constants.boundary,
         codec=_codec(folder, constants),
         shift=constants.shift,
         own_times=constants.own_times,
-        times=constants.times,
+        times=constants.times or info.times,
         predicts=constants.predicts,
         sampler=constants.sampler,
         text=text,
@@ -113,6 +140,8 @@ def original_info(folder: Path) -> ModelInfo:
     if own.is_file():
         return from_json(ModelInfo, own)
     transformers, constants = _transformers(folder), _constants(folder)
+    where = next(path for path in _configs(folder) if path.is_file())
+    causal = read_json(where).get("_class_name") == "CausalWanModel"
     return published_info(
         store.name_of(folder),
         store.repo_of(folder),
@@ -121,6 +150,7 @@ def original_info(folder: Path) -> ModelInfo:
         experts=len(transformers) == 2,
         own_times=constants.own_times,
         times=constants.times,
+        family=constants.family or ("WanCausalDMDPipeline" if causal else ""),
     )
 
 
@@ -141,7 +171,10 @@ def _transformers(folder: Path) -> tuple[Source[TransformerConfig], ...]:
 
 def _transformer(folder: Path) -> Source[TransformerConfig]:
     where = folder / "config.json"
-    entries = with_scales(weight_entries(folder, "diffusion_pytorch_model*"))
+    stem = "diffusion_pytorch_model*"
+    if not any(folder.glob(f"{stem}.safetensors")) and any(folder.glob("model[.-]*safetensors")):
+        stem = "model"  # SkyReels-V2
+    entries = with_scales(weight_entries(folder, stem))
     check_relatives(entries, str(folder))
     values = read_json(where)
     check(OriginalFile, values, where=str(where))
@@ -185,7 +218,8 @@ def _constants(folder: Path) -> Constants:
     if path.is_file():
         return from_dict(Constants, read_json(path), where=str(path))
     transformers = _transformers(folder)
-    return Constants(**published_constants(transformers[0].config, experts=len(transformers) == 2))
+    config, two = transformers[0].config, len(transformers) == 2
+    return Constants(**published_constants(config, experts=two, name=store.name_of(folder)))
 
 
 def _shapes(entries: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:

@@ -78,6 +78,11 @@ def parts_of(path: Path) -> list[FilePart]:
     entries = with_scales(read_header(path))
     parts = [part for sign in SIGNS if (part := _part(path, entries, *sign))]
     if not parts:
+        if any("vace_patch_embedding" in name for name in entries):
+            raise UserError(
+                f"{path} is VACE's branch alone, which other programs put into a Wan; take a whole VACE model, such as"
+                " wan2.1-vace-1.3b."
+            )
         check_relatives(entries, str(path))
         raise UserError(
             f"{path} is no file of a Wan model: it has neither its transformer's, its codec's, umT5's nor the CLIP's"

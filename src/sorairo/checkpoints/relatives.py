@@ -11,7 +11,6 @@ __all__ = ["check_relatives"]
 
 # (what the name of a tensor holds, whose it is), the more special ones first
 RELATIVES = [
-    (r"(^|\.)vace_(blocks|patch_embedding|layers)\b", "Wan VACE (control, inpainting, reference)"),
     (r"(^|\.)(face_adapter|motion_encoder|face_encoder|pose_patch_embedding)\.", "Wan 2.2 Animate"),
     (
         r"(^|\.)(casual_audio_encoder|cond_encoder|frame_packer|audio_injector|trainable_cond_mask)\b",
@@ -23,7 +22,7 @@ RELATIVES = [
     (r"(^|\.)ref_conv\.", "Wan Fun Control"),
     (r"\.cam_encoder\.|(^|\.)projector\.", "ReCamMaster"),
     (r"\.cross_attn\.processor\.|(^|\.)proj_model\.", "FantasyTalking"),
-    (r"(^|\.)fps_(embedding|projection)\b", "SkyReels-V2 with a frame rate"),
+    (r"(^|\.)patch_(short|mid|long)\.", "Helios; take its folder, such as BestWishYsh/Helios-Base"),
     (r"to_gate_compress", "FastWan with sparse attention (VSA); take one with full attention"),
     (r"(^|\.)(adaLN_modulation|x_embedder)\b", "another family (LongCat-Video or a DiT)"),
     (r"^double_blocks\.|\.double_blocks\.", "HunyuanVideo or Flux"),

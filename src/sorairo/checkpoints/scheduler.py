@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from sorairo.checkpoints.schemas import SchedulerFile
 from sorairo.config import check
+from sorairo.flow.pyramid import Pyramid
 from sorairo.flow.samplers import Sampler
 from sorairo.types import UserError
 
@@ -56,6 +57,33 @@ ONLY: dict[str, dict[str, tuple[Any, ...]]] = {
     "FlowMatchEulerDiscreteScheduler": NO_OTHER_LEVELS
     | {"invert_sigmas": OFF, "stochastic_sampling": (False, None, True)},
     "FlowMatchLCMScheduler": NO_OTHER_LEVELS | {"invert_sigmas": OFF, "scale_factors": (None, [])},
+    "SelfForcingFlowMatchScheduler": {
+        "num_train_timesteps": (1000,),
+        "reverse_sigmas": OFF,
+        "inverse_timesteps": OFF,
+    },
+    "HeliosScheduler": {
+        "num_train_timesteps": (1000,),
+        "stages": (1,),  # several are HeliosPyramidPipeline's
+        "scheduler_type": ("unipc", "euler"),
+        "prediction_type": ("flow_prediction",),
+        "use_flow_sigmas": (True,),
+        "solver_order": (2,),
+        "solver_type": ("bh2", "midpoint", "heun", "logrho"),
+        "predict_x0": (True,),
+        "lower_order_final": (True,),
+        "disable_corrector": ([],),
+        "thresholding": OFF,
+        "use_dynamic_shifting": (False, None, True),
+        "time_shift_type": ("exponential", "linear"),
+    },
+    "HeliosDMDScheduler": {
+        "num_train_timesteps": (1000,),
+        "shift": (1.0, None),
+        "prediction_type": ("flow_prediction",),
+        "use_dynamic_shifting": (False, None, True),
+        "time_shift_type": ("linear", "exponential"),
+    },
 }
 DEFAULTS = {
     "num_train_timesteps": 1000,
@@ -65,6 +93,7 @@ DEFAULTS = {
     "lower_order_final": True,
     "algorithm_type": "dpmsolver++",
     "final_sigmas_type": "zero",
+    "stages": 3,
 }
 SCHEDULERS = tuple(ONLY)
 UNCORRECTED = range(100)
@@ -88,6 +117,16 @@ def scheduling_of(values: Mapping[str, Any], kind: str, where: str) -> Schedulin
         if value not in allowed:
             shown = " or ".join(repr(one) for one in allowed if one is not None)
             raise UserError(f"{where}: {key} is {value!r:.40}; only {shown} is supported.")
+    if kind == "HeliosScheduler":
+        moved = values.get("time_shift_type", "exponential") if values.get("use_dynamic_shifting") else ""
+        name = values.get("scheduler_type", "unipc")
+        sampler = Sampler(name=name, spacing="helios", by_tokens=moved)
+        return Scheduling(shift=1.0, predicts="velocity", sampler=sampler)
+    if kind == "SelfForcingFlowMatchScheduler":
+        sampler = Sampler(name="lcm", spacing="even")
+        return Scheduling(shift=float(values.get("shift") or 5.0), predicts="velocity", sampler=sampler)
+    if kind == "HeliosDMDScheduler":
+        return Scheduling(shift=1.0, predicts="velocity", sampler=_pyramid(values, where))
     if kind.startswith("FlowMatch"):
         fresh = kind == "FlowMatchLCMScheduler" or values.get("stochastic_sampling")
         sampler = Sampler(name="lcm" if fresh else "euler", spacing="flow_match")
@@ -113,6 +152,17 @@ def scheduling_of(values: Mapping[str, Any], kind: str, where: str) -> Schedulin
     )
 
 
+def _pyramid(values: Mapping[str, Any], where: str) -> Sampler:
+    """Of a HeliosDMDScheduler."""
+    usual = Pyramid()
+    stages, ranges = values.get("stages", usual.stages), tuple(values.get("stage_range", usual.ranges))
+    if len(ranges) != stages + 1 or list(ranges) != sorted({0.0, 1.0, *ranges}):
+        raise UserError(f"{where}: stage_range {ranges!r:.60} does not go from 0 to 1 in {stages} stages.")
+    pyramid = Pyramid(stages=stages, ranges=ranges, gamma=values.get("gamma", usual.gamma))
+    moved = values.get("time_shift_type", "linear") if values.get("use_dynamic_shifting") else ""
+    return Sampler(name="lcm", spacing="pyramid", by_tokens=moved, pyramid=pyramid)
+
+
 def _predicts(values: Mapping[str, Any], where: str) -> Predicts:
     kinds: dict[str, Predicts] = {theirs: ours for ours, theirs in PREDICTION_TYPES.items()}
     kind = str(values.get("prediction_type"))
@@ -130,6 +180,12 @@ def scheduler_class(sampler: Sampler) -> str:
             return "UniPCMultistepScheduler"
         case "dpm++":
             return "DPMSolverMultistepScheduler"
+        case "even" if sampler.name == "lcm":
+            return "SelfForcingFlowMatchScheduler"
+        case "pyramid":
+            return "HeliosDMDScheduler"
+        case "helios":
+            return "HeliosScheduler"
         case "flow_match":
             return "FlowMatchLCMScheduler" if sampler.name == "lcm" else "FlowMatchEulerDiscreteScheduler"
     raise UserError(f"diffusers has no scheduler with the levels of the sampler {sampler.name}.")
@@ -142,8 +198,18 @@ def scheduler_config(
     sampler = sampler or Sampler()
     kind = scheduler_class(sampler)
     values = {"_class_name": kind, "_diffusers_version": "0.36.0", "num_train_timesteps": 1000}
-    if kind.startswith("FlowMatch"):
+    if "FlowMatch" in kind:
         return values | {"shift": shift}
+    if sampler.pyramid is not None:
+        one = sampler.pyramid
+        values |= {"stages": one.stages, "stage_range": list(one.ranges), "gamma": one.gamma}
+    if kind == "HeliosScheduler":
+        values |= {"stages": 1, "stage_range": [0, 1], "scheduler_type": sampler.name}
+    if kind.startswith("Helios"):
+        values |= {"prediction_type": PREDICTION_TYPES[predicts], "use_flow_sigmas": True}
+        if sampler.by_tokens:
+            values |= {"use_dynamic_shifting": True, "time_shift_type": sampler.by_tokens}
+        return values
     values |= {
         "prediction_type": PREDICTION_TYPES[predicts],
         "use_flow_sigmas": True,

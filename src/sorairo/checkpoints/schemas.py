@@ -23,6 +23,7 @@ from sorairo.types import UserError
 
 __all__ = [
     "ClipFile",
+    "HeliosFile",
     "IndexFile",
     "OriginalFile",
     "SchedulerFile",
@@ -64,8 +65,28 @@ class TransformerFile(Schema):
     added_kv_proj_dim: Optional = None
     rope_max_seq_len: Width = 1024
     pos_embed_seq_len: Optional = None
+    vace_layers: (
+        Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=1, max_length=256)] | None
+    ) = None
+    vace_in_channels: Width | None = None
+    inject_sample_info: bool = False
+    num_frame_per_block: Annotated[int, Field(ge=1, le=256)] = 1
     local_blocks: Annotated[int, Field(ge=0, le=16)] = 0
     local_width: Width = 64
+
+
+class HeliosFile(TransformerFile):
+    """transformer/config.json of HeliosTransformer3DModel."""
+
+    rope_dim: (
+        Annotated[list[Annotated[int, Field(ge=2, le=1024)]], Field(min_length=3, max_length=3)] | None
+    ) = None
+    rope_theta: Annotated[float, Field(gt=1, le=1e9)] = 10000.0
+    guidance_cross_attn: bool = True
+    zero_history_timestep: bool = True
+    has_multi_term_memory_patch: bool = True
+    is_amplify_history: bool = False
+    history_scale_mode: Annotated[str, Field(pattern="^(scalar|per_head)$")] = "per_head"
 
 
 class VaeFile(Schema):
@@ -107,6 +128,11 @@ class SchedulerFile(Schema):
 
     flow_shift: Annotated[float, Field(gt=0, le=1000)] | None = None
     shift: Annotated[float, Field(gt=0, le=1000)] | None = None
+    stages: Annotated[int, Field(ge=1, le=6)] = 3
+    stage_range: (
+        Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=7)] | None
+    ) = None
+    gamma: Annotated[float, Field(gt=0, le=100)] = 1 / 3
     disable_corrector: (
         Annotated[list[Annotated[int, Field(ge=0, le=10_000)]], Field(max_length=10_000)] | None
     ) = None
@@ -121,6 +147,8 @@ class IndexFile(Schema):
 
 class OriginalFile(Schema):
     """config.json of the authors' WanModel; the rest of its shape is read from the tensors."""
+
+    vace_layers: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(max_length=256)] | None = None
 
     num_heads: Depth
     text_len: Annotated[int, Field(ge=1, le=1 << 14)] = 512
@@ -157,7 +185,8 @@ class ClipFile(Schema):
 def check_transformer_volume(config: TransformerConfig, entries: Mapping[str, Entry], where: str) -> None:
     """Raise UserError where the weights are too few for a config, before anything is built by it."""
     d = config.width
-    _check_volume(config.layers * (8 * d * d + 2 * d * config.hidden) + d * config.text_dim, entries, where)
+    layers = config.layers + len(config.control_layers)
+    _check_volume(layers * (8 * d * d + 2 * d * config.hidden) + d * config.text_dim, entries, where)
 
 
 def check_codec_volume(config: CodecConfig, entries: Mapping[str, Entry], where: str) -> None:

@@ -103,6 +103,27 @@ class Options:
         int | None,
         typer.Option(metavar="2", help="Double the width and height of the output."),
     ] = None
+    references: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reference",
+            metavar="FILE",
+            help="A picture of someone or something that should appear; repeatable. For VACE models.",
+        ),
+    ] = None
+    control: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A clip of depth, poses, edges or greys that the output follows. For VACE models.",
+        ),
+    ] = None
+    control_scale: Annotated[
+        float,
+        typer.Option(
+            metavar="S", help="How much known frames, --reference and --control count in VACE models."
+        ),
+    ] = 1.0
     vae: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="The codec, for a model that is a file. Default: found beside it."),
@@ -176,7 +197,13 @@ class Options:
 
         own = {"out", "sheet", "as_json"}
         values = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in own}
-        values |= {"lora": self.lora or [], "verb": verb, "prompt": prompt, "args": args}
+        values |= {
+            "lora": self.lora or [],
+            "references": self.references or [],
+            "verb": verb,
+            "prompt": prompt,
+            "args": args,
+        }
         return Request.parse(values | {"sources": [str(path) for path in sources]})
 
 

@@ -26,6 +26,10 @@ def show(
     stored = read_plan(file)
     if as_json:
         plan = plan_to_dict(stored.plan) | {"known": [written(one) for one in stored.known]}
+        if stored.references:
+            plan["references"] = [written(one) for one in stored.references]
+        if stored.control:
+            plan["control"] = written(stored.control)
         facts = {"path": str(file), "prompt": stored.plan.spans[0].text, "seed": stored.plan.seed}
         facts |= {"size": list(stored.plan.size), "model": stored.model, "software": stored.software}
         facts |= {"dtype": stored.dtype, "device": stored.device, "threads": stored.threads}
@@ -53,6 +57,9 @@ def lines(stored: StoredPlan) -> list[tuple[str, str]]:
         ("shift", "" if plan.shift is None else f"{plan.shift:g}"),
         ("loop", loops(plan.back) if plan.loop else ""),
         *(("known", known(one)) for one in stored.known),
+        *(("reference", one.path or "in no file") for one in stored.references),
+        ("control", stored.control.path or "in no file" if stored.control else ""),
+        ("control scale", "" if plan.control_scale == 1 else f"{plan.control_scale:g}"),
         ("model", stored.model),
         ("software", stored.software),
         ("computed", computed(stored)),

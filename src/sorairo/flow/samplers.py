@@ -7,6 +7,7 @@ which a checkpoint may name, has levels of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +15,15 @@ from typing import Literal
 
 import torch
 
+from sorairo.flow.pyramid import Pyramid
 from sorairo.flow.schedule import timestep_of, unipc_sigmas
 from sorairo.flow.solvers import Solver, dpmpp_2m, euler, renoise, unipc
 from sorairo.flow.times import shifted
 from sorairo.types import SAMPLERS, SamplerName, UserError
 
-__all__ = ["UNIPC", "Sampler", "Spacing", "flow_match_sigmas", "sampler_named"]
+__all__ = ["UNIPC", "Sampler", "Spacing", "flow_match_sigmas", "sampler_named", "shift_of_tokens"]
 
-Spacing = Literal["unipc", "dpm++", "flow_match", "even"]
+Spacing = Literal["unipc", "dpm++", "flow_match", "even", "helios", "pyramid"]
 BELOW_ONE = 1 - 1e-6
 """The highest level whose log((1 - sigma) / sigma) is finite, which the multistep solvers take."""
 
@@ -32,6 +34,8 @@ class Sampler:
 
     name: the solver. spacing: of its levels before the shift. lowest: stop at the lowest level above 0, and leave its
     noise in (diffusers' final_sigmas_type "sigma_min"). uncorrected: steps after which UniPC does not correct.
+    by_tokens: how the shift follows from the number of tokens, in place of one number (shift_of_tokens).
+    pyramid: the sizes at which a model of few steps makes a clip, one after another; its levels are the pyramid's own.
     whole_times: the model is told whole timesteps, cut off, as diffusers' UniPC and DPM++ do.
     """
 
@@ -39,6 +43,8 @@ class Sampler:
     spacing: Spacing = "unipc"
     lowest: bool = False
     uncorrected: tuple[int, ...] = ()
+    by_tokens: Literal["", "exponential", "linear"] = ""
+    pyramid: Pyramid | None = None
 
     @property
     def whole_times(self) -> bool:
@@ -53,11 +59,11 @@ class Sampler:
         match self.spacing:
             case "unipc":
                 levels = unipc_sigmas(steps, shift)[:-1]
-            case "dpm++":
+            case "dpm++" | "helios":
                 levels = [shifted(0.999 * (1 - step / steps), shift) for step in range(steps)]
             case "flow_match":
                 levels = flow_match_sigmas(steps, shift)[:-1]
-            case "even":
+            case "even" | "pyramid":
                 levels = [shifted(1 - step / steps, shift) for step in range(steps)]
         if self.name in ("unipc", "dpm++"):
             levels[0] = min(levels[0], BELOW_ONE)
@@ -74,6 +80,15 @@ class Sampler:
                 return dpmpp_2m
             case "lcm":
                 return partial(renoise, fresh=fresh)
+
+
+def shift_of_tokens(tokens: int, by: str) -> float:
+    """The shift for so many tokens. by: "exponential" or "linear", as diffusers' schedulers name the two.
+
+    Source: diffusers' calculate_shift, with the numbers of its pipelines: 0.5 at 256 tokens, 1.15 at 4096.
+    """
+    moved = 0.5 + (1.15 - 0.5) * (tokens - 256) / (4096 - 256)
+    return math.exp(moved) if by == "exponential" else moved
 
 
 UNIPC = Sampler()

@@ -19,7 +19,7 @@ def unipc_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> 
     return [min(levels[0], 1 - 1e-6), *levels[1:], 0.0]
 
 
-def sigmas_at(timesteps: Sequence[int], *, train_steps: int = 1000) -> list[float]:
+def sigmas_at(timesteps: Sequence[float], *, train_steps: int = 1000) -> list[float]:
     """The levels of given timesteps, falling, and 0 after them."""
     return [*(timestep / train_steps for timestep in timesteps), 0.0]
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -13,14 +14,24 @@ from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
 from sorairo.flow.guidance import Scale, guided, with_known
 from sorairo.flow.path import data_at, interpolate, towards
-from sorairo.flow.samplers import Sampler, sampler_named
+from sorairo.flow.samplers import Sampler, sampler_named, shift_of_tokens
+from sorairo.flow.schedule import sigmas_at
 from sorairo.flow.solvers import Velocity
 from sorairo.generation.timeline import KnownLatents
 from sorairo.text.encoder import TextStates
 from sorairo.transformer.experts import Experts
 from sorairo.types import Plan, UserError
 
-__all__ = ["denoise", "guidance_of", "noise_for", "noise_of", "sampler_of"]
+__all__ = [
+    "denoise",
+    "guidance_of",
+    "levels_of",
+    "noise_for",
+    "noise_like",
+    "noise_of",
+    "sampler_of",
+    "states_of",
+]
 
 
 def guidance_of(plan: Plan, model: Checkpoint) -> Scale:
@@ -37,8 +48,28 @@ def guidance_of(plan: Plan, model: Checkpoint) -> Scale:
 def sampler_of(plan: Plan, model: Checkpoint) -> Sampler:
     """The plan's, or the model's own; a model of few steps adds fresh noise at each."""
     if model.times:
-        return Sampler(name="lcm")
+        whole = all(float(time).is_integer() for time in model.times)
+        return Sampler(name="lcm", spacing="unipc" if whole else "even")
     return model.sampler if plan.sampler is None else sampler_named(plan.sampler)
+
+
+def levels_of(plan: Plan, model: Checkpoint) -> list[float]:
+    """The falling noise levels of a plan that starts from noise, and 0."""
+    if model.times:
+        return sigmas_at(model.times)
+    sampler, shift = sampler_of(plan, model), model.shift if plan.shift is None else plan.shift
+    if sampler.by_tokens and plan.shift is None:
+        side = model.codec.config.space_factor * model.transformer.config.patch_side
+        tokens = model.info.chunk * (plan.size[0] // side) * (plan.size[1] // side)
+        shift = shift_of_tokens(tokens, sampler.by_tokens)
+    return sampler.sigmas(plan.steps or model.info.default_steps, shift)
+
+
+def states_of(texts: list[TextStates], model: Checkpoint) -> tuple[torch.Tensor, torch.Tensor]:
+    """(states of texts side by side (b l d), how many of each are words (b)), as a transformer takes them."""
+    words = max(int(text.lengths[0]) for text in texts)
+    states = torch.cat([text.states[:, :words] for text in texts]).to(model.device, model.dtype)  # b l d
+    return states, torch.cat([text.lengths for text in texts]).to(model.device)
 
 
 def denoise(
@@ -51,7 +82,7 @@ def denoise(
     sampler: Sampler,
     noises: torch.Generator,
     known: KnownLatents | None = None,
-    conditions: Mapping[str, torch.Tensor] | None = None,
+    conditions: Mapping[str, Any] | None = None,
     cache: CacheConfig | None = None,
     callback: Callable[[int, torch.Tensor], None] | None = None,
 ) -> torch.Tensor:
@@ -63,9 +94,7 @@ def denoise(
     finite.
     """
     inputs = conditions or {}
-    words = max(int(text.lengths[0]) for text in texts)
-    states = torch.cat([text.states[:, :words] for text in texts]).to(model.device, model.dtype)  # 2 l d
-    lengths = torch.cat([text.lengths for text in texts]).to(model.device)  # 2
+    states, lengths = states_of(texts, model)  # 2 l d, 2
 
     def predict(x: torch.Tensor, sigma: torch.Tensor | float, copies: int) -> torch.Tensor:
         """The velocity of x (1 c t h w) under the first `copies` texts, (copies c t h w)."""
@@ -97,7 +126,8 @@ def denoise(
     watch = Watch(len(sigmas) - 1, callback)
     if known is None:
         return solve(watch.of(velocity), noise, sigmas, watch.after)
-    trained = torch.full_like(known.cap, "frames" in model.info.conditioning, dtype=torch.bool)
+    own_levels = bool({"frames", "levels"} & set(model.info.conditioning))
+    trained = torch.full_like(known.cap, own_levels, dtype=torch.bool)
     trained[:, 0] |= "first" in model.info.conditioning
     velocity = with_known(velocity, known.latents, noise, known.cap, own=trained, pinned=known.pinned)
     free = bool((known.cap == 1).any())
@@ -140,12 +170,13 @@ def noise_for(plan: Plan, codec: Codec) -> torch.Tensor:
 
 def noise_of(size: tuple[int, int], frames: int, codec: Codec, generator: torch.Generator) -> torch.Tensor:
     """Noise (1 c t h w) for 1 + step k frames of a size (width, height) in pixels."""
+    return noise_like(size, 1 + (frames - 1) // codec.config.time_factor, codec, generator)
+
+
+def noise_like(
+    size: tuple[int, int], latent_frames: int, codec: Codec, generator: torch.Generator
+) -> torch.Tensor:
+    """Noise (1 c t h w) for t latent frames of a size (width, height) in pixels."""
     side, (width, height) = codec.config.space_factor, size
-    shape = (
-        1,
-        codec.config.z_dim,
-        1 + (frames - 1) // codec.config.time_factor,
-        height // side,
-        width // side,
-    )
+    shape = (1, codec.config.z_dim, latent_frames, height // side, width // side)
     return torch.randn(shape, generator=generator)

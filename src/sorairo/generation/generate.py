@@ -6,25 +6,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.memory.working import short_name
 from sorairo.flow.cache import CacheConfig
-from sorairo.flow.schedule import from_level, sigmas_at
+from sorairo.flow.schedule import from_level
 from sorairo.flow.windows import Window
+from sorairo.generation.chunks import ChunkedDenoising
 from sorairo.generation.conditions import condition_tensors
-from sorairo.generation.denoise import denoise, guidance_of, noise_of, sampler_of
+from sorairo.generation.control import control_tensor, reference_latents, started
+from sorairo.generation.denoise import denoise, guidance_of, levels_of, noise_of, sampler_of
 from sorairo.generation.forks import survive_forks
+from sorairo.generation.memory import RememberedDenoising
 from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.nn.precision import device_name
 from sorairo.pixels import to_frames
 from sorairo.safety.policy import Policy, policy_of
 from sorairo.text.encoder import TextStates
+from sorairo.transformer.helios import HeliosConfig
 from sorairo.types import Cancelled, Plan, Sample, UserError, Video
 
-__all__ = ["Denoising", "Progress", "encode_texts", "generate", "samples"]
+__all__ = ["Denoising", "Progress", "encode_texts", "generate", "samples", "stream"]
 
 Progress = Callable[[str, int, int], None]  # (stage, done, of)
 Texts = dict[str, TextStates]
@@ -80,7 +85,7 @@ def samples(
     tell("text", 1, 1)
     shared = (time.perf_counter() - start) / len(plans)
 
-    clips = [Denoising(plan, model, texts, cache) for plan in plans]
+    clips = [denoising_of(plan, model, texts, cache) for plan in plans]
     done, total = 0, sum(one.steps for one in clips)
     for index, one in enumerate(clips):
         start = time.perf_counter()
@@ -121,10 +126,51 @@ def samples(
         )
 
 
+def stream(
+    plan: Plan, model: Checkpoint, *, progress: Progress | None = None, policy: Policy | None = None
+) -> Iterator[Video]:
+    """The frames of a plan in pieces, each as soon as it is made: chunks of a model that makes such, of others one.
+
+    All pieces one after another are the video that `samples` gives. Raises UserError and Blocked, as `samples` does;
+    the policy sees each piece before it is given away.
+    """
+    if not model.info.chunk:
+        yield from (sample.video for sample in samples([plan], model, progress=progress, policy=policy))
+        return
+    survive_forks()
+    policy, tell = policy or policy_of(), progress or (lambda stage, done, of: None)
+    model.abilities.check(plan)
+    tell("text", 0, 1)
+    plan, verdict = policy.before(plan)
+    with torch.inference_mode():
+        texts = encode_texts([plan], model)
+        model.text.rest()
+    tell("text", 1, 1)
+    one = denoising_of(plan, model, texts)
+    assert not isinstance(one, Denoising)
+    pieces = one.pieces(lambda step, data: tell("denoise", step, one.steps))
+    while True:
+        with torch.inference_mode():  # not around the yield: what is done between pieces is not ours
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        policy.after(plan, piece, verdict)
+        yield piece
+
+
 def check(stop: Callable[[], bool]) -> None:
     """Raise Cancelled if that is wanted."""
     if stop():
         raise Cancelled("The work was cancelled.")
+
+
+def denoising_of(
+    plan: Plan, model: Checkpoint, texts: Texts, cache: CacheConfig | None = None
+) -> Denoising | ChunkedDenoising | RememberedDenoising:
+    """How a model makes a clip: window by window, chunk by chunk, or chunk by chunk beside a memory."""
+    if isinstance(model.transformer.config, HeliosConfig):
+        return RememberedDenoising(plan, model, texts, cache)
+    return (ChunkedDenoising if model.info.chunk else Denoising)(plan, model, texts, cache)
 
 
 class Denoising:
@@ -135,13 +181,14 @@ class Denoising:
         self.timeline = Timeline(
             plan, model.codec.config.time_factor, mends="frames" in model.info.conditioning
         )
-        # conditions beside the noise are of the whole clip
-        whole = model.transformer.config.condition_channels > 0
+        config, length = model.transformer.config, plan.frames - 1
+        # conditions beside the noise are of the whole clip, as far as it is one that the model makes at once
+        whole = config.condition_channels > 0
+        if config.control_layers and not plan.loop and len(plan.spans) == 1:
+            whole = plan.frames <= model.info.max_frames and length % self.timeline.step == 0
         self.windows = self.timeline.whole() if whole else self.timeline.windows(model.info.max_frames)
-        steps = plan.steps or model.info.default_steps
         self.sampler = sampler_of(plan, model)
-        shift = model.shift if plan.shift is None else plan.shift
-        schedule = sigmas_at(model.times) if model.times else self.sampler.sigmas(steps, shift)
+        schedule = levels_of(plan, model)
         self.sigmas = [from_level(schedule, self.timeline.top(window)) for window in self.windows]
         self.steps = sum(len(sigmas) - 1 for sigmas in self.sigmas)
         self.latents: torch.Tensor | None = None  # 1 c t h w, of the last window
@@ -152,25 +199,29 @@ class Denoising:
         at_step: (steps done, the predicted data 1 c t h w), after every step.
         """
         noises, done = torch.Generator().manual_seed(self.plan.seed), 0
+        references = reference_latents(self.plan, self.model.codec, self.model.device, self.model.dtype)
+        beside = references.shape[2]  # latent frames that come before those of the clip
         for index, (window, sigmas) in enumerate(zip(self.windows, self.sigmas, strict=True)):
             if self.latents is not None:
                 self._decode(self.windows[index - 1], self.latents)
             frames = window.stop - window.start
-            conditions = condition_tensors(self.model, self.plan.size, frames, self.plan.known)
-            known = None if conditions else self._known(window)
-            self.latents = denoise(
+            known, conditions = self._inputs(window, references)
+            latents = denoise(
                 self.model,
                 texts=[self.texts[text] for text in (self.timeline.words(window), self.plan.negative)],
                 scale=guidance_of(self.plan, self.model),
-                noise=noise_of(self.plan.size, frames, self.model.codec, noises),
+                noise=noise_of(
+                    self.plan.size, frames + self.timeline.step * beside, self.model.codec, noises
+                ),
                 sigmas=sigmas,
                 sampler=self.sampler,
                 noises=noises,
                 known=known,
                 conditions=conditions,
                 cache=self.cache,
-                callback=lambda step, data, before=done: at_step(before + step + 1, data),
+                callback=lambda step, data, before=done: at_step(before + step + 1, data[:, :, beside:]),
             )
+            self.latents = latents[:, :, beside:]
             done += len(sigmas) - 1
 
     def video(self) -> Video:
@@ -179,8 +230,22 @@ class Denoising:
             self._decode(self.windows[-1], self.latents)
         return Video(frames=self.timeline.frames, fps=self.plan.fps)
 
-    def _known(self, window: Window) -> KnownLatents | None:
-        return self.timeline.known(window, self.model.codec, self.model.device, self.model.dtype)
+    def _inputs(self, window: Window, references: torch.Tensor) -> tuple[KnownLatents | None, dict[str, Any]]:
+        """(frames to which the latents are led; further inputs of the transformer), by what it was trained with."""
+        model, plan = self.model, self.plan
+        config, codec, top = model.transformer.config, model.codec, self.timeline.top(window)
+        if config.condition_channels:
+            frames = window.stop - window.start
+            return None, condition_tensors(model, plan.size, frames, plan.known)
+        known = None
+        if not config.control_layers or top < 1:
+            known = self.timeline.known(window, codec, model.device, model.dtype)
+        told: dict[str, Any] = {"rate": 0 if plan.fps == 16 else 1} if config.rates else {}
+        if not config.control_layers:
+            return known, told
+        control = control_tensor(self.timeline, window, references, codec, model.dtype, plan.control)
+        told |= {"control": control, "control_scale": plan.control_scale}
+        return started(known, top, references), told
 
     def _decode(self, window: Window, latents: torch.Tensor) -> None:
         pixels = self.model.pixels(latents)  # 1 3 n h w
@@ -224,7 +289,9 @@ def _notes_of_known(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
     places = {ends[end] for end in model.info.conditioning if end in ends}
     as_trained = all(known.at in places and len(known.video) == 1 for known in given)
     short = not plan.loop and plan.frames <= model.info.max_frames and len(plan.spans) == 1
-    if (not given and short) or "frames" in model.info.conditioning:
+    if (not given and short) or {"frames", "levels", "control"} & set(model.info.conditioning):
+        return ()
+    if model.info.chunk and all(known.at == 0 for known in given):
         return ()
     if as_trained and short:
         return ()

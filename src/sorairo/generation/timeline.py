@@ -129,14 +129,24 @@ class Timeline:
             latents=latents, cap=torch.from_numpy(cap).float()[None].to(device), pinned=pinned
         )
 
+    def shown(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """(frames of a window, uint8 (n h w 3); which of their pixels are to be made, bool (n h w)). Frames that are
+        kept in part, as in an edit, are to be made except outside their region."""
+        places = self._places(window)
+        free = np.repeat(self.level[places] > 0, self.frames[0, :, :, 0].size)
+        free = free.reshape(len(places), *self.frames.shape[1:3])
+        if self.inside is not None:
+            free &= self.inside[places] > 0
+        return self.frames[places], free
+
     def add(self, window: Window, pixels: np.ndarray, latents: torch.Tensor) -> None:
         """Take what a window made. pixels: uint8 (n h w 3). latents: (1 c t h w)."""
         count = len(self.frames)
         pixels = self._mended(window, pixels) if self.mends else pixels
         for frame in range(window.first, window.last):
             picture, place = pixels[frame - window.start], frame % count if self.loop else frame
-            if not 0 <= place < count:
-                continue  # beyond an end
+            if not 0 <= place < count or self.level[place] == 0:
+                continue  # beyond an end, or known
             if self.inside is not None:
                 share = self.inside[place][..., None]
                 picture = np.rint(share * picture + (1 - share) * self.frames[place]).astype(np.uint8)

@@ -45,6 +45,9 @@ class Settings(TypedDict, total=False):
     fit: str
     background: str
     upscale: int | None
+    references: Sequence[str]
+    control: str | None
+    control_scale: float
     cache: float | None
     progress: Progress | None
 
@@ -152,7 +155,7 @@ class Model(Checkpoint):
         from sorairo.jobs.record import clip_of
 
         plans = [plans] if isinstance(plans, Plan) else list(plans)
-        origins = [[one.video.origin.path for one in plan.known if one.video.origin] for plan in plans]
+        origins = [[video.origin.path for video in plan.inputs if video.origin] for plan in plans]
         makings = [making_of("", self.folder, list(dict.fromkeys(paths))) for paths in origins]
         made = samples(plans, self, progress=progress)
         return [clip_of(sample, making=making) for sample, making in zip(made, makings, strict=True)]

@@ -16,7 +16,7 @@ import numpy as np
 
 from sorairo.config import from_dict, to_dict
 from sorairo.types import Known, Plan, UserError, Video
-from sorairo.video.read import read_given, read_metadata
+from sorairo.video.read import read_given, read_metadata, read_size
 
 __all__ = [
     "SOFTWARE",
@@ -34,8 +34,10 @@ __all__ = [
 VERSION = 1
 """Of the JSON; a change that older readers would misunderstand adds one."""
 
-LATER = ("shift", "sampler")
-"""Fields of a Plan that readers of the first version refuse; None is left out."""
+LATER = {"shift": None, "sampler": None, "references": [], "control": None, "control_scale": 1.0}
+"""Fields of a Plan that readers of the first version refuse; these values are left out."""
+FRAMES = ("known", "references", "control")
+"""Fields of a Plan that hold frames, which have no form in JSON."""
 
 SOFTWARE = "sorairo"
 """How the name of the program begins in a record of ours."""
@@ -64,7 +66,8 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPlan:
-    """What a file says of how it was made. plan: without its known frames, which `whole` fetches.
+    """What a file says of how it was made. plan: without its frames, which `whole` fetches. known, references, control:
+    what these were.
 
     upscale: by how much its frames were enlarged after they were made. dtype, device, threads: see Sample. folder:
     where the file is; files that the plan names are looked for there too.
@@ -72,6 +75,8 @@ class StoredPlan:
 
     plan: Plan
     known: tuple[Reference, ...] = ()
+    references: tuple[Reference, ...] = ()
+    control: Reference | None = None
     model: str = ""
     software: str = ""
     upscale: int = 1
@@ -81,11 +86,16 @@ class StoredPlan:
     folder: Path = Path()
 
     def whole(self) -> Plan:
-        """The plan with its known frames. Raises UserError for a file that is gone or is not the same any more."""
-        return replace(self.plan, known=tuple(self.fetched(one) for one in self.known))
+        """The plan with its frames. Raises UserError for a file that is gone or is not the same any more."""
+        return replace(
+            self.plan,
+            known=tuple(self.fetched(one) for one in self.known),
+            references=tuple(self.fetched(one, own_size=True).video for one in self.references),
+            control=self.fetched(self.control).video if self.control else None,
+        )
 
-    def fetched(self, one: Reference) -> Known:
-        """The known frames that a reference names. Raises UserError."""
+    def fetched(self, one: Reference, *, own_size: bool = False) -> Known:
+        """The frames that a reference names, at the plan's size or the file's own. Raises UserError."""
         if one.replaced:
             raise UserError(
                 f"{one.path} was overwritten by its own output, so it cannot be made again; "
@@ -96,7 +106,8 @@ class StoredPlan:
                 f"The frames known from {one.at} on are in no file, so they cannot be read again."
             )
         path = self.found(one)
-        video = read_given(path, self.plan.size, self.plan.fps, one.fit, background=one.background)
+        size = read_size(path) if own_size else self.plan.size
+        video = read_given(path, size, self.plan.fps, one.fit, background=one.background)
         frames = video.frames[one.first : one.first + one.frames]
         if len(frames) < one.frames:
             raise UserError(f"{path} has no {one.first + one.frames} frames, which its plan asks for.")
@@ -137,23 +148,26 @@ def stored_plan(facts: dict[str, Any], path: Path) -> StoredPlan | None:
     if software is not None and not named:
         return None
     try:
-        plan, known = plan_from_dict(values, where=f"{path}: plan")
+        plan, frames = plan_from_dict(values, where=f"{path}: plan")
     except UserError:
         if named:
             raise
         return None
     texts = {name: str(facts[name]) for name in ("model", "software", "dtype", "device") if name in facts}
     numbers = {name: facts[name] for name in ("upscale", "threads") if isinstance(facts.get(name), int)}
-    return StoredPlan(plan=plan, known=known, folder=path.parent, **texts, **numbers)
+    return StoredPlan(plan=plan, folder=path.parent, **frames, **texts, **numbers)
 
 
 def plan_to_dict(plan: Plan, replaced: Iterable[Path] = ()) -> dict[str, Any]:
     """A plan as JSON values, to be written beside its video. replaced: files that are about to be written over."""
     gone = {path.resolve() for path in replaced}
     known = [written(reference(one, gone)) for one in plan.known]
-    values = to_dict(replace(plan, known=()))
+    shown = [written(reference(Known(video=one), gone)) for one in plan.references]
+    values = to_dict(replace(plan, known=(), references=(), control=None)) | {"references": shown}
+    if plan.control:
+        values["control"] = written(reference(Known(video=plan.control), gone))
     # written only where they are set, since older readers do not know them
-    values = {key: value for key, value in values.items() if key not in LATER or value is not None}
+    values = {key: value for key, value in values.items() if key not in LATER or value != LATER[key]}
     return {"version": VERSION} | values | {"known": known}
 
 
@@ -165,32 +179,38 @@ def written(one: Reference) -> dict[str, Any]:
     return values
 
 
-def plan_from_dict(values: dict[str, Any], *, where: str = "plan") -> tuple[Plan, tuple[Reference, ...]]:
-    """A plan without its known frames, and the references to these.
+def plan_from_dict(values: dict[str, Any], *, where: str = "plan") -> tuple[Plan, dict[str, Any]]:
+    """A plan without its frames, and the references to these by the names of StoredPlan.
 
     Raises UserError for an unknown key, a wrong type and a version that is not this one.
     """
-    version, known = values.get("version"), values.get("known", [])
+    version = values.get("version")
     if version != VERSION:
         raise UserError(f"{where}: version {version} is not known here, only {VERSION}; update sorairo.")
-    rest = {key: value for key, value in values.items() if key not in ("version", "known")}
-    if not isinstance(known, list) or not all(isinstance(one, dict) for one in known):
-        raise UserError(f"{where}: known: input should be a list of objects.")
-    references = tuple(from_dict(Reference, one, where=f"{where}: known") for one in known)
+    rest = {key: value for key, value in values.items() if key not in ("version", *FRAMES)}
+    frames: dict[str, Any] = {name: _references(values.get(name, []), name, where) for name in FRAMES[:2]}
+    if values.get("control") is not None:
+        (frames["control"],) = _references([values["control"]], "control", where)
     described = from_dict(described_plan(), rest, where=where)
     plan = Plan(**{field.name: getattr(described, field.name) for field in fields(described)})
     if not (plan.spans and plan.fps > 0 and plan.frames > 0 and min(plan.size) > 0):
         raise UserError(f"{where}: a plan has words, and a size, frames and a rate above 0.")
     if plan.fps > 1000 or plan.frames > 1_000_000 or max(plan.size) > 16384:
         raise UserError(f"{where}: its size, frames or rate are beyond what any video has.")
-    return plan, references
+    return plan, frames
+
+
+def _references(given: Any, name: str, where: str) -> tuple[Reference, ...]:
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise UserError(f"{where}: {name}: input should be a list of objects.")
+    return tuple(from_dict(Reference, one, where=f"{where}: {name}") for one in given)
 
 
 @cache
 def described_plan() -> type[Any]:
-    """The class of a Plan's fields but its known frames, whose pixels have no form in JSON."""
+    """The class of a Plan's fields without those that hold frames."""
     hints = get_type_hints(Plan)
-    kept = [(one.name, hints[one.name], one) for one in fields(Plan) if one.name != "known"]
+    kept = [(one.name, hints[one.name], one) for one in fields(Plan) if one.name not in FRAMES]
     return make_dataclass("Plan", kept, frozen=True, kw_only=True)
 
 

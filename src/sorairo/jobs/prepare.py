@@ -35,10 +35,17 @@ class Wanted:
 
     request: Request
     sources: tuple[Source, ...]
+    references: tuple[Source, ...]
+    control: Source | None
     texts: tuple[str, ...]
     ask: Ask
     cache: CacheConfig | None
     policy: OperatorPolicy
+
+    @property
+    def files(self) -> tuple[Source, ...]:
+        """All input files, the verb's own first."""
+        return (*self.sources, *self.references, *((self.control,) if self.control else ()))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,16 +73,32 @@ def wanted(
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     said, ask = texts(request, sources), settings(request, sources, seed)
     policy.check(read_of(request, said, ask.negative, sources))
-    return Wanted(request=request, sources=tuple(sources), texts=said, ask=ask, cache=cache, policy=policy)
+    return Wanted(
+        request=request,
+        sources=tuple(sources),
+        references=tuple(Source.open(path) for path in request.references),
+        control=Source.open(request.control) if request.control else None,
+        texts=said,
+        ask=ask,
+        cache=cache,
+        policy=policy,
+    )
 
 
 def job_of(want: Wanted, model: Checkpoint, say: Callable[[str], None]) -> Job:
     """The plans of a request for a model; `say` is told what the user should know. Raises UserError."""
     request, abilities = want.request, model.abilities
-    first = want.sources[0].size if want.sources else abilities.sizes[0]
+    shapes = want.sources or ((want.control,) if want.control else ())
+    first = shapes[0].size if shapes else abilities.sizes[0]
     size = want.ask.size or nearest_size(first, abilities)
     videos = [source.video(size, abilities.fps, want.ask.fit, request.background) for source in want.sources]
-    plan = plan_of(request, want.texts, videos, abilities, replace(want.ask, size=size))
+    ask = replace(
+        want.ask, size=size, references=tuple(one.whole(request.background) for one in want.references)
+    )
+    if want.control:
+        shown = want.control.video(size, abilities.fps, want.ask.fit, request.background)
+        ask = replace(ask, control=shown)
+    plan = plan_of(request, want.texts, videos, abilities, ask)
     if model.few_steps is not None:
         plan, said = model.few_steps.of(plan)
         if said:
@@ -86,7 +109,7 @@ def job_of(want: Wanted, model: Checkpoint, say: Callable[[str], None]) -> Job:
         abilities.check(one)
     warn_of_words(plan, model, request.model, say)
     track = mixed(kept_sounds(plan), plan.frames / plan.fps)
-    for source in want.sources:
+    for source in want.files:
         source.check_unchanged()
     return Job(plans=plans, rewrites=rewrites, track=track)
 

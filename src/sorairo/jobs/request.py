@@ -50,7 +50,8 @@ UPSCALED = {"verb", "sources", "args", "model", "upscale", "background"}
 class Request(Schema):
     """What is wanted. None takes the model's own value, or the one that suits the input files.
 
-    sources: paths of the input files, in the verb's order. args: what the verb alone takes, see ARGS. size: "WxH".
+    sources: paths of the input files, in the verb's order. references, control: paths of pictures of what should
+    appear, and of a clip to follow. args: what the verb alone takes, see ARGS. size: "WxH".
     seconds or frames, not both; each verb documents which length they set. seed: None draws one. number: how many
     videos, with seeds one after another. The other fields are the options of the same names, see docs/cli.md.
     """
@@ -77,6 +78,9 @@ class Request(Schema):
     fit: str = "crop"
     background: str = "white"
     upscale: int | None = None
+    references: tuple[str, ...] = ()
+    control: str | None = None
+    control_scale: float = 1.0
     vae: str | None = None
     text_encoder: str | None = None
     image_encoder: str | None = None

@@ -93,7 +93,7 @@ def _made(
     remember: Remember | None,
 ) -> Iterator[Result]:
     check(stop)
-    for source in want.sources:
+    for source in want.files:
         for note in source.notes:
             say(note)
     if not can_sign():
@@ -136,9 +136,12 @@ def agree(plans: Sequence[Plan]) -> None:
     """Refuse plans that differ among the processes which make a clip together: the result would be of none of them."""
     if together.size() == 1:
         return
-    digest = hashlib.sha256(repr([replace(plan, known=()) for plan in plans]).encode())
-    for known in (known for plan in plans for known in plan.known):
-        digest.update(repr((known.at, known.hold)).encode() + known.video.frames.tobytes())
+    bare = [replace(plan, known=(), references=(), control=None) for plan in plans]
+    digest = hashlib.sha256(repr(bare).encode())
+    for plan in plans:
+        digest.update(repr([(known.at, known.hold) for known in plan.known]).encode())
+        for video in plan.inputs:
+            digest.update(video.frames.tobytes())
     if together.tell(digest.hexdigest()) != digest.hexdigest():
         raise UserError("The processes were asked for different clips; give all the same inputs and --seed.")
 
@@ -154,12 +157,12 @@ def clips(
 ) -> Iterator[Clip]:
     """The videos of a job, upscaled if requested, with their sound, not yet written."""
     scale, said = want.request.upscale, False
-    files = [source.path for source in want.sources if source.frames is None]
+    files = [source.path for source in want.files if source.frames is None]
     request = want.request
     files_beside = (request.vae, request.text_encoder, request.image_encoder)
     more = [parse_lora(one).path for one in request.lora] + [Path(one) for one in files_beside if one]
     making = making_of(request.verb, model.folder, files, more, want.policy.rules.mark)
-    for source in want.sources:
+    for source in want.files:
         source.check_unchanged()  # what was read for the credentials is what was read for the frames
     made = samples(
         job.plans,

@@ -58,6 +58,14 @@ class Source:
             video, origin=Origin(path=self.path, sha256=self.sha256, fit=fit, background=background)
         )
 
+    def whole(self, background: str = "white") -> Video:
+        """The frames of a picture at their own size, with their origin. Raises UserError."""
+        if self.frames is not None:
+            return self.frames
+        video = read_given(self.path, self.size, 1.0, "stretch", background=background)
+        origin = Origin(path=self.path, sha256=self.sha256, fit="stretch", background=background)
+        return replace(video, origin=origin)
+
     def check_unchanged(self) -> None:
         """Raise UserError if the file is no longer the one that was opened."""
         if self.frames is None and stamp_of(self.path) != self.stamp:

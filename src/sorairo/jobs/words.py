@@ -91,6 +91,7 @@ def settings(request: Request, sources: Sequence[Source], seed: int) -> Ask:
         shift=request.shift,
         sampler=request.sampler,
         fit=request.fit,
+        control_scale=request.control_scale,
     )
     if request.verb in ("extend", "recut", "remix"):
         ask = as_made(ask, request, sources[0])

@@ -25,9 +25,13 @@ class Turns(NamedTuple):
 
 
 def turns(
-    grid: tuple[int, int, int], head_dim: int, device: torch.device | None = None, theta: float = 10000.0
+    grid: tuple[int, int, int],
+    head_dim: int,
+    device: torch.device | None = None,
+    theta: float = 10000.0,
+    start: int = 0,
 ) -> Turns:
-    """The turns of a (t h w) grid of tokens, in that order of tokens.
+    """The turns of a (t h w) grid of tokens, in that order of tokens. start: the place in time of the first.
 
     Height and width get 2 * (head_dim // 6) channels each, time gets the rest. Computed in float64 at
     every call: it is a few thousand sines, and so the model has no buffers to keep or lose.
@@ -35,10 +39,11 @@ def turns(
     """
     side = 2 * (head_dim // 6)
     dtype = torch.float32 if device is not None and device.type == "mps" else torch.float64
-    angles = []
+    angles, first = [], (start, 0, 0)
     for axis, (length, channels) in enumerate(zip(grid, (head_dim - 2 * side, side, side), strict=True)):
         pace = theta ** (-torch.arange(0, channels, 2, dtype=dtype, device=device) / channels)  # c'/2
-        angle = torch.outer(torch.arange(length, dtype=dtype, device=device), pace)  # length c'/2
+        places = torch.arange(first[axis], first[axis] + length, dtype=dtype, device=device)  # length
+        angle = torch.outer(places, pace)  # length c'/2
         shape = [1, 1, 1, channels // 2]
         shape[axis] = length
         angles.append(angle.view(shape).expand(*grid, -1))  # t h w c'/2

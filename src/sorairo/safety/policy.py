@@ -87,15 +87,15 @@ class OperatorPolicy:
         return verdict
 
     def before(self, plan: Plan) -> tuple[Plan, Verdict]:
-        """See Policy. The inputs are the plan's known frames."""
+        """See Policy. The inputs are the plan's known frames, its references and the clip that it follows."""
         if self.rules.pictures == "block" and frame_guard() is None:
             raise UserError(
                 "The policy asks for a look at pictures, which needs more packages: pip install 'sorairo[safety]'."
             )
         texts = texts_of([span.text for span in plan.spans], plan.negative)
         verdict = self.check(texts)
-        if plan.known:
-            seen = self._seen([known.video for known in plan.known])
+        if plan.inputs:
+            seen = self._seen(plan.inputs)
             inputs = self.rules.verdict({}, seen)
             if names := inputs.having("block"):
                 self._refuse("An input picture or clip is", "use another one", names, texts, inputs)

@@ -281,7 +281,7 @@ FORBIDDEN = (
     "cache",
     "loose",
 )
-FORBIDDEN += ("vae", "text_encoder", "image_encoder")
+FORBIDDEN += ("vae", "text_encoder", "image_encoder", "references", "control")
 """What reaches files or hosts of the server, or would load its model another time: the operator's to decide."""
 
 

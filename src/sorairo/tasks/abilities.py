@@ -12,6 +12,8 @@ LONGEST = 3600
 """Frames of the longest clip. A mistyped length is refused and does not run for days."""
 PATCHES = 1024
 """Patches along the width or the height; position codes of Wan reach as far."""
+REFERENCES = 16
+"""Reference pictures; each costs as much as a latent frame. VACE was trained with fewer."""
 SHIFTS = (0.01, 100.0)
 """The least and the largest shift that is not a mistake of typing."""
 
@@ -22,7 +24,8 @@ class Abilities:
 
     sizes: (width, height) in pixels of its training, the default first. multiple: what every width and height is a
     multiple of, pixels. max_frames: of one window; longer clips take several. step: frames of a latent frame after the
-    first. conditioning, needs: see ModelInfo. only_steps: the only possible number of denoising steps, if there is one.
+    first. conditioning, needs, chunk: see ModelInfo. only_steps: the only possible number of denoising steps, if there
+    is one.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Abilities:
     step: int
     conditioning: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    chunk: int = 0
     only_steps: int | None = None
     multiple: int = 16
 
@@ -75,12 +79,42 @@ class Abilities:
             raise UserError(f"Guidance must be from 0 to 50 (1 is off), not {plan.guidance:g}.")
         if (plan.known or plan.loop) and not (self.windows or self.needs):
             raise UserError(f"{self.name} makes {self.max_frames} frames at once; it cannot be given frames.")
+        if "begin" in self.conditioning and not begins(plan):
+            raise UserError(
+                f"{self.name} goes on from frames at the beginning, which it keeps; it cannot be given others, or hold"
+                " them in part."
+            )
+        if plan.loop and self.chunk:
+            raise UserError(f"{self.name} makes clips from their beginning on; use another model for loops.")
         if not 0 <= plan.back < 1 or (plan.back and (plan.known or not plan.loop)):
             raise UserError(
                 "Only of a loop with nothing known can one half keep to the other, by less than 1."
             )
         for known in plan.known:
             _check_known(known, plan)
+        self._check_control(plan)
+
+    def _check_control(self, plan: Plan) -> None:
+        """Reference pictures and a clip to follow."""
+        if not (plan.references or plan.control or plan.control_scale != 1):
+            return
+        if "control" not in self.conditioning:
+            raise UserError(
+                f"{self.name} takes no reference pictures and no clip to follow; use a VACE model, such as"
+                " wan2.1-vace-1.3b."
+            )
+        if len(plan.references) > REFERENCES:
+            raise UserError(
+                f"{len(plan.references)} reference pictures are too many; give up to {REFERENCES}."
+            )
+        if any(len(picture) != 1 for picture in plan.references):
+            raise UserError(
+                "A reference is a picture, and this is a clip; give it with --control, or a frame."
+            )
+        if plan.control and plan.control.size != plan.size:
+            raise UserError("The clip to follow must have the size of the output; resize it first.")
+        if not 0 <= plan.control_scale <= 10:
+            raise UserError(f"The control's scale is from 0 to 10 (1 is usual), not {plan.control_scale:g}.")
 
     def _check_size(self, size: tuple[int, int]) -> None:
         """Any multiple can be made; one that training did not show is a note (generation/generate.py)."""
@@ -154,6 +188,11 @@ class Abilities:
             f"{plan.frames} frames cannot be made; give {steps}, ... up to {self.longest}; "
             f"{self.nearest(plan.frames)} is nearest ({self.name} makes {self.max_frames} at once)."
         )
+
+
+def begins(plan: Plan) -> bool:
+    """Whether all known frames are the plan's first ones, kept as they are."""
+    return all(known.at == 0 and known.hold == 1 and known.region is None for known in plan.known)
 
 
 def _check_known(known: Known, plan: Plan) -> None:

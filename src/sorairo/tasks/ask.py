@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sorairo.tasks.abilities import Abilities
-from sorairo.types import Known, Plan, Span, UserError
+from sorairo.types import Known, Plan, Span, UserError, Video
 
 __all__ = ["GENTLE", "Ask", "frames_for"]
 
@@ -17,7 +17,8 @@ class Ask:
     """Size, length and settings; None takes the model's own, or those that fit the input clip.
 
     size: (width, height). seconds or frames, not both; each verb documents which length this sets. fit: how inputs of
-    another shape are fitted: crop, letterbox or stretch (video/resize.py).
+    another shape are fitted: crop, letterbox or stretch (video/resize.py). references, control, control_scale: see
+    Plan.
     """
 
     size: tuple[int, int] | None = None
@@ -30,6 +31,9 @@ class Ask:
     shift: float | None = None
     sampler: str | None = None
     fit: str = "crop"
+    references: tuple[Video, ...] = ()
+    control: Video | None = None
+    control_scale: float = 1.0
 
     @property
     def timed(self) -> bool:
@@ -83,6 +87,9 @@ class Ask:
             negative=self.negative,
             shift=self.shift,
             sampler=self.sampler,
+            references=self.references,
+            control=self.control,
+            control_scale=self.control_scale,
         )
 
 

@@ -31,7 +31,7 @@ from sorairo.training.optim.schedule import Schedule
 from sorairo.training.parallel.placement import find_device, working_dtype
 from sorairo.training.state import newest_step
 from sorairo.training.validation import Validation, hold_out
-from sorairo.transformer.model import Transformer
+from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
 
 __all__ = ["FinetuneOptions", "build", "options_of"]
@@ -187,7 +187,13 @@ def trainable(model: Checkpoint) -> Transformer:
         raise UserError(
             f"{model.info.name} has two transformers that take turns; fine-tuning takes models of one."
         )
-    if transformer.config.condition_channels or transformer.config.image_dim:
+    config = transformer.config
+    if type(config) is not TransformerConfig or config.control_layers or config.rates:
+        raise UserError(
+            f"{model.info.name} sees more than noise and words (control, a rate or a memory), which clips alone cannot"
+            " teach; fine-tune a text-to-video model."
+        )
+    if config.condition_channels or config.image_dim:
         raise UserError(
             f"{model.info.name} takes a picture beside the noise; fine-tuning takes models of words alone."
         )

@@ -18,7 +18,17 @@ from sorairo.nn.packed import AttendEach, attend_each, attend_to_own
 from sorairo.nn.rope import Turns, rotate
 from sorairo.transformer.conditions import Words
 
-__all__ = ["Block", "CrossAttention", "FeedForward", "ImageKeys", "Others", "Projections", "SelfAttention"]
+__all__ = [
+    "Block",
+    "CrossAttention",
+    "FeedForward",
+    "ImageKeys",
+    "Look",
+    "Others",
+    "Projections",
+    "SelfAttention",
+    "gated",
+]
 
 
 class Projections(nn.Module):
@@ -59,8 +69,16 @@ class Others(Protocol):
     ) -> torch.Tensor: ...
 
 
+class Look(Protocol):
+    """attend(q, k, v) of the tokens of `frames` frames, with fewer keys or more (transformer/causal.py)."""
+
+    def __call__(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, frames: int, attend: Attend
+    ) -> torch.Tensor: ...
+
+
 class SelfAttention(Projections):
-    """Every token attends to every token of the clip: (b t s d) -> (b t s d).
+    """Every token attends to every token of the clip, or to those that `look` has it see: (b t s d) -> (b t s d).
 
     context: the processes among which the tokens are split, each with s' of every frame's s; None: all are here. turns
     are those of the whole clip either way, or of several clips in one row (1 1 n d).
@@ -70,15 +88,17 @@ class SelfAttention(Projections):
         super().__init__(width, heads, eps)
         self.context: Others | None = None
 
-    def forward(self, x: torch.Tensor, turns: Turns) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, turns: Turns, look: Look | None = None) -> torch.Tensor:
         tokens, frames = x.flatten(1, 2), x.shape[1]  # b n d
         turns = turns if self.context is None else self.context.turns(turns, frames)
         q = rotate(self.split(self.norm_q(self.q(tokens))), turns)  # b k n c
         k = rotate(self.split(self.norm_k(self.k(tokens))), turns)  # b k n c
         v = self.split(self.v(tokens))  # b k n c
-        attend = partial(attention, blocks=self.blocks)
+        attend: Attend = partial(attention, blocks=self.blocks)
         if turns.sequences is not None:
             attend = partial(self.each, sequences=turns.sequences, blocks=self.blocks)
+        if look is not None:
+            attend = partial(look, frames=frames, attend=attend)
         seen = attend(q, k, v) if self.context is None else self.context.attention(q, k, v, frames, attend)
         return self.out(self.merge(seen)).view_as(x)  # b t s d
 
@@ -146,11 +166,18 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(width, hidden)
         self.table = nn.Parameter(torch.zeros(6, width))
 
-    def forward(self, x: torch.Tensor, modulation: torch.Tensor, words: Words, turns: Turns) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        modulation: torch.Tensor,
+        words: Words,
+        turns: Turns,
+        look: Look | None = None,
+    ) -> torch.Tensor:
         shift, scale, gate, shift2, scale2, gate2 = (self.table + modulation.float()).unbind(
             -2
         )  # b t 1 d each
-        x = gated(x, gate, self.self_attention(modulate(x, shift, scale, self.eps), turns))  # b t s d
+        x = gated(x, gate, self.self_attention(modulate(x, shift, scale, self.eps), turns, look))  # b t s d
         x = x + self.cross_attention(self.cross_norm(x), words)  # b t s d
         x = gated(x, gate2, self.feed_forward(modulate(x, shift2, scale2, self.eps)))  # b t s d
         return x

@@ -41,7 +41,7 @@ def compile_blocks(transformer: nn.Module | Experts) -> None:
     for part in parts:
         uncompiled(part)
         for module in part.modules():
-            if type(module) is Block:
+            if isinstance(module, Block):
                 module.compile()
 
 

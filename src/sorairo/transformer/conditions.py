@@ -15,7 +15,7 @@ from sorairo.nn.norm import LayerNorm
 from sorairo.nn.packed import Sequences
 from sorairo.types import UserError
 
-__all__ = ["ImageEmbedding", "Time", "TimeEmbedding", "Words", "WordsEmbedding", "sinusoids"]
+__all__ = ["ImageEmbedding", "RateEmbedding", "Time", "TimeEmbedding", "Words", "WordsEmbedding", "sinusoids"]
 
 
 class Time(NamedTuple):
@@ -66,6 +66,22 @@ class TimeEmbedding(nn.Module):
         waves = sinusoids(timestep, self.freq_dim).to(self.first.weight.dtype)
         embedding = self.second(F.silu(self.first(waves)))  # b t 1 d
         return Time(embedding, self.modulation(F.silu(embedding)).unflatten(-1, (6, -1)))  # b t 1 6 d
+
+
+class RateEmbedding(nn.Module):
+    """The number of a frame rate -> what it adds to the modulation (6 d).
+
+    Source: SkyReels-V2 (arXiv 2504.13074), whose code names 0 for 16 frames a second and 1 for 24.
+    """
+
+    def __init__(self, rates: int, width: int):
+        super().__init__()
+        self.table = nn.Embedding(rates, width)
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, 6 * width)
+
+    def forward(self, rate: int) -> torch.Tensor:
+        return self.second(F.silu(self.first(self.table.weight[rate]))).unflatten(-1, (6, -1))  # 6 d
 
 
 class WordsEmbedding(nn.Module):

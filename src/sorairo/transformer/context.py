@@ -115,8 +115,13 @@ def split_context(transformer: nn.Module, group: ProcessGroup) -> Context:
                 )
             module.context = cast(Others, context)
             context.attentions.append(module)
+    if not plan:
+        raise UserError("Clips of this model cannot be split among processes: start one.")
+    there = dict(transformer.named_modules())  # some parts are only of some models
     for name, what in plan.items():
-        module = transformer.get_submodule(name)
+        module = there.get(name)
+        if module is None:
+            continue
         act = context.split if isinstance(what, Split) else context.gather
         context.hooks.append(module.register_forward_hook(_after(act, what.dim)))
     context.hooks.append(transformer.register_forward_pre_hook(_watch_whole(context, plan), with_kwargs=True))

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -14,14 +15,15 @@ from torch import nn
 from sorairo.nn.norm import modulate
 from sorairo.nn.rope import turns
 from sorairo.nn.splitting import Gather, Split
-from sorairo.transformer.block import Block
-from sorairo.transformer.conditions import ImageEmbedding, Time, TimeEmbedding, WordsEmbedding
+from sorairo.transformer.block import Block, Look
+from sorairo.transformer.conditions import ImageEmbedding, RateEmbedding, Time, TimeEmbedding, WordsEmbedding
+from sorairo.transformer.control import Control
 from sorairo.transformer.local import Local, local_flops
 from sorairo.transformer.packed import Pack, Spread
 from sorairo.transformer.patches import Patches, from_patches
 from sorairo.types import UserError
 
-__all__ = ["Transformer", "TransformerConfig", "forward_flops"]
+__all__ = ["Sight", "Transformer", "TransformerConfig", "forward_flops"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class TransformerConfig:
 
     What image-to-video models have besides (0: nothing): condition_channels, of the known frames (a mask
     and latents); image_dim, the width of the tokens in which a CLIP sees the given images; image_positions, how
-    many of those there are where each has a learned place of its own.
+    many of those there are where each has a learned place of its own. VACE has a branch (transformer/control.py) that
+    takes control_channels and gives a hint to each of control_layers. rates: frame rates that the model is told of.
     """
 
     channels: int = 48
@@ -47,6 +50,9 @@ class TransformerConfig:
     eps: float = 1e-6
     image_dim: int = 0
     image_positions: int = 0
+    control_channels: int = 0
+    control_layers: tuple[int, ...] = ()
+    rates: int = 0
     local: int = 0
     local_width: int = 64
 
@@ -58,6 +64,17 @@ class TransformerConfig:
     def local_channels(self) -> int:
         """Features that the patches take and the head gives beside the latents' own channels."""
         return self.local_width if self.local else 0
+
+
+class Sight(Protocol):
+    """What the frames of a clip see. start: the place in time of the first; done: told how many frames were seen."""
+
+    @property
+    def start(self) -> int: ...
+
+    def at(self, block: int) -> Look: ...
+
+    def done(self, frames: int) -> None: ...
 
 
 class Head(nn.Module):
@@ -80,11 +97,12 @@ class Transformer(nn.Module):
     latents: (b c t h w), h and w multiples of patch_side. timestep: 1000 * sigma, (b), or (b t) where each
     latent frame has its own. text: (b l text_dim). text_lengths: (b), how many of the l are words; the rest
     up to the config's text_len count as zeros whatever l is, so give only as many as the longest needs. None:
-    all l given are attended to. condition: (b c' t h w), and image: (b m image_dim), where the config has them; both
-    may have b = 1 for all clips. Clips of mixed sizes and lengths: latents is a list of b clips (c t h w), timestep has
-    those of all frames one behind another (f), and a list is returned; each clip is computed as if it were
-    alone. watch: called with the number of each block, from 0, and the tokens (b t s d) that
-    leave it, (1 1 n d) where clips are mixed. Returns (b c t h w).
+    all l given are attended to. condition: (b c' t h w), image: (b m image_dim), and control: (b c'' t h w), where the
+    config has them; they may have b = 1 for all clips. control_scale: of the control's hints. rate: which of the
+    config's rates the clip has. sight: what each frame sees where that is not the whole clip (causal.py). Clips of
+    mixed sizes and lengths: latents is a list of b clips (c t h w), timestep has those of all frames one behind another
+    (f), and a list is returned; each clip is computed as if it were alone. watch: called with the number of each block,
+    from 0, and the tokens (b t s d) that leave it, (1 1 n d) where clips are mixed. Returns (b c t h w).
     Computes in the dtype of its weights, with norms, softmax and modulation in float32.
     Source: Wan 2025 (arXiv 2503.20314), section 4.2; the same function as diffusers' WanTransformer3DModel.
     """
@@ -92,9 +110,11 @@ class Transformer(nn.Module):
     _cp_plan: ClassVar[dict[str, Split | Gather]] = {
         "patches": Split(dim=2),  # b t s d: each process has tokens of every frame
         "spread": Split(dim=2),  # 1 1 n: of mixed clips, a stretch of all tokens
+        "control.patches": Split(dim=2),
         "head": Gather(dim=2),  # b t s p*p*c
     }
     """Where several processes that share a clip split its tokens and join them (transformer/context.py)."""
+    block_class: ClassVar[type[Block]] = Block
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -110,14 +130,24 @@ class Transformer(nn.Module):
         self.patches = Patches(given + beside, config.patch_side, config.width)
         self.spread = Spread()
         self.time = TimeEmbedding(config.freq_dim, config.width)
+        self.rate = RateEmbedding(config.rates, config.width) if config.rates else None
         self.words = WordsEmbedding(config.text_dim, config.text_len, config.width)
         takes_images = config.image_dim > 0
         self.image = (
             ImageEmbedding(config.image_dim, config.image_positions, config.width) if takes_images else None
         )
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, config.hidden, config.cross_norm, config.eps, takes_images)
-            for _ in range(config.layers)
+        shape = (config.width, config.heads, config.hidden, config.cross_norm, config.eps, takes_images)
+        block = partial(self.block_class, *shape)
+        self.blocks = nn.ModuleList(block() for _ in range(config.layers))
+        self.control = (
+            Control(
+                config.control_channels,
+                config.patch_side,
+                config.width,
+                [Block(*shape) for _ in config.control_layers],
+            )
+            if config.control_layers
+            else None
         )
         self.head = Head(config.width, values, config.eps)
 
@@ -130,6 +160,10 @@ class Transformer(nn.Module):
         *,
         condition: torch.Tensor | None = None,
         image: torch.Tensor | None = None,
+        control: torch.Tensor | None = None,
+        control_scale: float = 1.0,
+        rate: int | None = None,
+        sight: Sight | None = None,
         watch: Callable[[int, torch.Tensor], None] | None = None,
     ) -> torch.Tensor | list[torch.Tensor]:
         if not isinstance(latents, torch.Tensor):
@@ -150,11 +184,25 @@ class Transformer(nn.Module):
             if image is None:
                 raise UserError("This model animates a picture; give it the first frame.")
             words = words._replace(image=self.image(image).expand(len(latents), -1, -1))  # b m d
-        place = turns(grid, self.config.head_dim, latents.device)  # n c/2
+        modulation = time.modulation  # b t 1 6 d
+        if self.rate is not None:
+            modulation = modulation + self.rate(0 if rate is None else rate)
+        start = 0 if sight is None else sight.start
+        place = turns(grid, self.config.head_dim, latents.device, start=start)  # n c/2
+        hints = iter(())
+        if self.control is not None:
+            if control is None:
+                raise UserError("This model takes control; give the tensor that says what is known.")
+            control = control.to(latents.dtype).expand(len(latents), -1, -1, -1, -1)
+            hints = self.control.hints(control, x, modulation, words, place)
         for number, block in enumerate(self.blocks):
-            x = block(x, time.modulation, words, place)  # b t s d
+            x = block(x, modulation, words, place, sight and sight.at(number))  # b t s d
+            if number in self.config.control_layers:
+                x = x + next(hints) * control_scale
             if watch is not None:
                 watch(number, x)
+        if sight is not None:
+            sight.done(grid[0])
         x = self.head(x, time.embedding)  # b t s p*p*c
         velocity = from_patches(x, self.config.patch_side, grid[1])  # b c+f t h w
         if self.local is None or features is None:
@@ -218,7 +266,11 @@ class Transformer(nn.Module):
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.time.second.weight, std=0.02)
         zero = [self.time.modulation, self.head.project]
-        for block in self.blocks:
+        blocks = list(self.blocks)
+        if self.control is not None:
+            blocks += self.control.blocks
+            zero += [layer for layer in self.control.leave if isinstance(layer, nn.Linear)]
+        for block in blocks:
             assert isinstance(block, Block)
             zero += [block.self_attention.out, block.cross_attention.out, block.feed_forward.down]
             block.table.zero_()
@@ -244,7 +296,11 @@ def forward_flops(config: TransformerConfig, *, tokens: int, words: int, times: 
     around = (
         tokens * 2 * values * d + words * d * (config.text_dim + d) + times * d * (config.freq_dim + 7 * d)
     )
+    if config.control_layers:
+        around += tokens * config.control_channels * patch * d + tokens * d * d * (
+            1 + len(config.control_layers)
+        )
     local = (
         local_flops(config.local, config.channels, config.local_width, tokens * patch) if config.local else 0
     )
-    return 2 * (config.layers * per_block + around) + local
+    return 2 * ((config.layers + len(config.control_layers)) * per_block + around) + local

@@ -48,6 +48,12 @@ ORIGINAL = [
     (r"blocks.(\d+).ffn.2", r"blocks.\1.feed_forward.down"),
     (r"head.head", "head.project"),
 ]
+ORIGINAL += [
+    (r"vace_patch_embedding", "control.patches.embed"),
+    (r"vace_blocks.0.before_proj", "control.enter"),
+    (r"vace_blocks.(\d+).after_proj", r"control.leave.\1"),
+    *((f"vace_{theirs}", f"control.{ours}") for theirs, ours in ORIGINAL if theirs.startswith("blocks.")),
+]
 # The same by diffusers' names; a name that ends within a word (attn1.norm_) stands for those of q and k
 DIFFUSERS = [
     (theirs.format(r"(\d+)") + end, ours.format(r"\1") + end)

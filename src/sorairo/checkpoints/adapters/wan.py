@@ -19,6 +19,9 @@ NAMES = [
     ("time.first.", "condition_embedder.time_embedder.linear_1."),
     ("time.second.", "condition_embedder.time_embedder.linear_2."),
     ("time.modulation.", "condition_embedder.time_proj."),
+    ("rate.table.", "fps_embedding."),
+    ("rate.first.", "fps_projection.net.0.proj."),
+    ("rate.second.", "fps_projection.net.2."),
     ("words.first.", "condition_embedder.text_embedder.linear_1."),
     ("words.second.", "condition_embedder.text_embedder.linear_2."),
     ("image.norm_in.", "condition_embedder.image_embedder.norm1."),
@@ -47,8 +50,23 @@ NAMES = [
     ("head.project.", "proj_out."),
 ]
 
+# VACE's branch has blocks like the others, and a layer before and behind them
+NAMES += [
+    ("control.patches.embed.", "vace_patch_embedding."),
+    ("control.enter.", "vace_blocks.0.proj_in."),
+    ("control.leave.{}.", "vace_blocks.{}.proj_out."),
+    *((f"control.{ours}", f"vace_{theirs}") for ours, theirs in NAMES if ours.startswith("blocks.")),
+]
+
+VACE_CHANNELS = 96
+"""Latents of what is kept and of what is not, 16 each, and the mask's 8 x 8 pixels of a cell."""
+PATCHES = ("patches.embed.weight", "control.patches.embed.weight")
 QK_NORM = "rms_norm_across_heads"
 Tensors = Mapping[str, torch.Tensor]
+
+
+RATES = 2
+"""Frame rates that SkyReels-V2 knows: 16 and 24."""
 
 
 def rename(name: str, table: Sequence[tuple[str, str]]) -> str:
@@ -62,15 +80,16 @@ def rename(name: str, table: Sequence[tuple[str, str]]) -> str:
 
 def shape_from_wan(name: str, tensor: torch.Tensor) -> torch.Tensor:
     """Their tensor in our shape; a view, so the same bytes. name: ours."""
-    if name == "patches.embed.weight":
+    if name in PATCHES:
         return tensor.flatten(1)  # d c 1 p p -> d (c p p)
     return tensor.squeeze(0) if _has_batch(name) else tensor  # 1 rows d -> rows d
 
 
 def shape_to_wan(name: str, tensor: torch.Tensor, config: TransformerConfig) -> torch.Tensor:
     """The inverse of shape_from_wan."""
-    if name == "patches.embed.weight":
+    if name in PATCHES:
         channels = config.channels + config.condition_channels + config.local_channels
+        channels = config.control_channels if name.startswith("control.") else channels
         return tensor.unflatten(1, (channels, 1, config.patch_side, config.patch_side))
     return tensor.unsqueeze(0) if _has_batch(name) else tensor
 
@@ -101,6 +120,9 @@ def unused(name: str) -> bool:
 def to_wan_config(config: TransformerConfig) -> dict[str, Any]:
     """The config.json that diffusers reads. text_len is not among its keys; sorairo.json has it."""
     local = {"local_blocks": config.local, "local_width": config.local_width} if config.local else {}
+    control: dict[str, Any] = {"inject_sample_info": True} if config.rates else {}
+    if config.control_layers:
+        control = {"vace_layers": list(config.control_layers), "vace_in_channels": config.control_channels}
     return {
         "_class_name": class_name(config),
         "_diffusers_version": "0.36.0",
@@ -121,11 +143,16 @@ def to_wan_config(config: TransformerConfig) -> dict[str, Any]:
         "pos_embed_seq_len": config.image_positions or None,
         "rope_max_seq_len": 1024,
         **local,
+        **control,
     }
 
 
 def class_name(config: TransformerConfig) -> str:
     """diffusers' class, or ours that diffusers can open (sorairo/diffusers.py) where there are local convolutions."""
+    if config.control_layers:
+        return "WanVACETransformer3DModel"
+    if config.rates:
+        return "SkyReelsV2Transformer3DModel"
     return "LocalWanTransformer3DModel" if config.local else "WanTransformer3DModel"
 
 
@@ -139,6 +166,13 @@ def from_wan_config(values: Mapping[str, Any], *, text_len: int, where: str = "c
         raise UserError(f"{where}: in_channels is below out_channels, which is not supported.")
     if values.get("qk_norm", QK_NORM) != QK_NORM:
         raise UserError(f"{where}: qk_norm = {values['qk_norm']!r} is not supported; it must be {QK_NORM!r}.")
+    layers = tuple(values.get("vace_layers") or ())
+    if layers and (
+        list(layers) != sorted(set(layers)) or layers[0] != 0 or layers[-1] >= values["num_layers"]
+    ):
+        raise UserError(
+            f"{where}: vace_layers {list(layers)!r:.60} are no rising numbers of layers from 0 on; copy it again."
+        )
     config = TransformerConfig(
         channels=channels,
         condition_channels=values["in_channels"] - channels,
@@ -154,6 +188,9 @@ def from_wan_config(values: Mapping[str, Any], *, text_len: int, where: str = "c
         eps=values["eps"],
         image_dim=values.get("image_dim") or 0,
         image_positions=values.get("pos_embed_seq_len") or 0,
+        control_channels=(values.get("vace_in_channels") or VACE_CHANNELS) if layers else 0,
+        control_layers=layers,
+        rates=RATES if values.get("inject_sample_info") else 0,
         local=values.get("local_blocks", 0),
         local_width=values.get("local_width", TransformerConfig.local_width),
     )

@@ -16,7 +16,7 @@ from sorairo.checkpoints.adapters.wan import from_wan, to_wan
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["from_original", "from_original_config", "to_original", "to_original_config"]
+__all__ = ["CLASSES", "from_original", "from_original_config", "to_original", "to_original_config"]
 
 PREFIX = "model.diffusion_model."
 # (ours, theirs), tried in order
@@ -25,6 +25,9 @@ NAMES = [
     ("time.first.", "time_embedding.0."),
     ("time.second.", "time_embedding.2."),
     ("time.modulation.", "time_projection.1."),
+    ("rate.table.", "fps_embedding."),
+    ("rate.first.", "fps_projection.0."),
+    ("rate.second.", "fps_projection.2."),
     ("words.first.", "text_embedding.0."),
     ("words.second.", "text_embedding.2."),
     ("image.norm_in.", "img_emb.proj.0."),
@@ -46,6 +49,15 @@ NAMES = [
     ("head.table", "head.modulation"),
     ("head.project.", "head.head."),
 ]
+# VACE's branch
+NAMES += [
+    ("control.patches.embed.", "vace_patch_embedding."),
+    ("control.enter.", "vace_blocks.0.before_proj."),
+    ("control.leave.{}.", "vace_blocks.{}.after_proj."),
+    *((f"control.{ours}", f"vace_{theirs}") for ours, theirs in NAMES if ours.startswith("blocks.")),
+]
+CLASSES = ("WanModel", "VaceWanModel", "CausalWanModel")
+"""Of config.json in this layout, those that are read."""
 
 
 def from_original(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -61,8 +73,12 @@ def to_original(tensors: Mapping[str, torch.Tensor], config: TransformerConfig) 
 def to_original_config(config: TransformerConfig) -> dict[str, Any]:
     """The authors' config.json."""
     given = "flf2v" if config.image_positions else "i2v" if config.condition_channels else "t2v"
+    control: dict[str, Any] = {}
+    if config.control_layers:
+        given = "vace"
+        control = {"vace_layers": list(config.control_layers), "vace_in_dim": config.control_channels}
     return {
-        "_class_name": "WanModel",
+        "_class_name": "VaceWanModel" if config.control_layers else "WanModel",
         "_diffusers_version": "0.30.0",
         "model_type": given,
         "dim": config.width,
@@ -74,6 +90,7 @@ def to_original_config(config: TransformerConfig) -> dict[str, Any]:
         "num_layers": config.layers,
         "out_dim": config.channels,
         "text_len": config.text_len,
+        **control,
     }
 
 
@@ -90,11 +107,12 @@ def from_original_config(
         out = shapes["head.head.weight"][0] // side**2
         features = shapes.get("local.enter.weight", (0,))[0]  # only models of ours have these
         out, channels = out - features, channels - features
+        layers = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
         return TransformerConfig(
             channels=out,
             condition_channels=channels - out,
             patch_side=side,
-            layers=1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks.")),
+            layers=layers,
             heads=values["num_heads"],
             head_dim=width // values["num_heads"],
             hidden=shapes["blocks.0.ffn.0.weight"][0],
@@ -105,8 +123,22 @@ def from_original_config(
             eps=values.get("eps", 1e-6),
             image_dim=shapes.get("img_emb.proj.0.weight", (0,))[0],
             image_positions=shapes.get("img_emb.emb_pos", (1, 0))[1],
+            control_channels=shapes.get("vace_patch_embedding.weight", (0, 0))[1],
+            control_layers=_control_layers(values, shapes, layers),
+            rates=shapes.get("fps_embedding.weight", (0,))[0],
             local=sum(re.fullmatch(r"local\.down\.\d+\.up\.weight", name) is not None for name in shapes),
             local_width=features or TransformerConfig.local_width,
         )
     except (LookupError, ValueError, ZeroDivisionError) as error:
         raise UserError(f"{where} and its tensors are not those of Wan's own WanModel ({error}).") from error
+
+
+def _control_layers(
+    values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], layers: int
+) -> tuple[int, ...]:
+    """The layers that VACE's branch gives hints to: as configured, or evenly spread, as in every published one."""
+    count = sum(re.fullmatch(r"vace_blocks\.\d+\.after_proj\.weight", name) is not None for name in shapes)
+    said = tuple(values.get("vace_layers") or range(0, layers, layers // count) if count else ())
+    if len(said) != count or list(said) != sorted(set(said)) or any(not 0 <= one < layers for one in said):
+        raise ValueError(f"vace_layers {said} for {count} blocks of control")
+    return said

@@ -24,6 +24,8 @@ VARIANTS = ("", "bf16", "fp16", "fp32", "non_ema", "ema")
 SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.)")
 # The parts of a folder in the layout of Wan's authors, who publish them as pickles
 PARTS = {"codec": "*VAE*", "text encoder": "models_t5*", "CLIP": "models_clip*"}
+UNUSED = "transformer_ode/"
+"""A part of BestWishYsh/Helios-Distilled that its model_index.json does not name."""
 SHOWN = 6
 
 
@@ -83,8 +85,8 @@ def _whole(files: Sequence[RemoteFile], repo: str, prefix: str) -> Choice:
     names = [file.path.removeprefix(prefix) for file in files]
     diffusers = "model_index.json" in names
     weights = [name for name in names if name.endswith(WEIGHTS)]
-    if diffusers:  # the whole model once more, in one file
-        weights = [name for name in weights if "/" in name]
+    if diffusers:  # not the whole model once more in one file, nor a step of its training
+        weights = [name for name in weights if "/" in name and not name.startswith(UNUSED)]
     best = {folder(name): len(VARIANTS) for name in weights}
     for name in weights:
         best[folder(name)] = min(best[folder(name)], _rank(name))

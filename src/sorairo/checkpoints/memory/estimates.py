@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
+from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.folder import open_layout, read_json
+from sorairo.checkpoints.index import FORCED, SKYREELS
 from sorairo.checkpoints.layouts import Layout
 from sorairo.checkpoints.memory.decoding import decoding_memory
 from sorairo.checkpoints.memory.streaming import HELD
@@ -33,6 +35,7 @@ from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.nn.attention import BLOCK, in_blocks
 from sorairo.transformer.block import Projections
+from sorairo.transformer.helios import MEMORY, HeliosConfig, Memory
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.transformer.presets import PRESETS as TRANSFORMERS
 from sorairo.types import UserError
@@ -142,19 +145,27 @@ def video_blueprint(
     def stages(ask: Ask, dtype: torch.dtype) -> list[Stage]:
         latents = latent_shape(ask, config, codec)
         few = replace(config, layers=min(2, config.layers))  # all blocks need the same
+        if isinstance(few, HeliosConfig):
+            few = replace(few, amplify=min(1, few.amplify))  # its heads are counted as one
+        few = replace(few, control_layers=tuple(n for n in config.control_layers if n < few.layers))
 
         def denoise(model: Transformer) -> torch.Tensor:
             length = min(WORDS, config.text_len)
             words = torch.zeros(2, length, config.text_dim, dtype=dtype)  # with guidance
-            given = {}
+            given: dict[str, Any] = {}
             if config.condition_channels:
                 given["condition"] = torch.zeros(1, config.condition_channels, *latents[1:], dtype=dtype)
+            if isinstance(config, HeliosConfig):
+                past = torch.zeros(1, latents[0], 1 + sum(MEMORY), *latents[2:], dtype=dtype)
+                given["memory"] = Memory(*past.split((1, *MEMORY), dim=2))
+            if config.control_layers:
+                given["control"] = torch.zeros(1, config.control_channels, *latents[1:], dtype=dtype)
             if config.image_dim:
                 given["image"] = torch.zeros(1, config.image_positions or 257, config.image_dim, dtype=dtype)
             lengths = torch.full((2,), length)
             return model(torch.zeros(2, *latents, dtype=dtype), torch.zeros(2), words, lengths, **given)
 
-        work = working_memory(one_head(meta(lambda: Transformer(few))), denoise, dtype)
+        work = working_memory(one_head(meta(lambda: family_of(few).build(few))), denoise, dtype)
         last, less = decoding_memory(codec, latents, dtype)
         return [
             Stage(name="text", parts=(text.name,), working=0),
@@ -178,7 +189,8 @@ WORDS = 128
 
 def transformer_part(name: str, config: TransformerConfig, dtype: str | None) -> Part:
     """A transformer, counted in one of as few blocks as are held where they are streamed: all have as many weights."""
-    few = meta(lambda: Transformer(replace(config, layers=min(HELD, config.layers))))
+    small = replace(config, layers=min(HELD, config.layers))
+    few = meta(lambda: family_of(small).build(small))
     held = sum(p.numel() for p in few.parameters())
     block = sum(p.numel() for p in few.blocks[0].parameters())
     parameters = held + max(0, config.layers - HELD) * block
@@ -264,6 +276,9 @@ def umt5_part(entries: Mapping[str, Entry]) -> Part:
 FAMILIES: dict[str, Callable[[Path], Blueprint]] = {
     "WanPipeline": read_video_folder,
     "WanImageToVideoPipeline": read_video_folder,
+    "WanVACEPipeline": read_video_folder,
+    "WanCausalDMDPipeline": read_video_folder,
+    **dict.fromkeys((*SKYREELS, *FORCED, "HeliosPipeline", "HeliosPyramidPipeline"), read_video_folder),
     "WanDMDPipeline": read_video_folder,
 }
 
@@ -274,20 +289,28 @@ WAN21 = (Ask(size=(832, 480), frames=17), Ask(size=(832, 480), frames=81), Ask(s
 WAN22 = (Ask(size=(832, 480), frames=17), Ask(size=(832, 480), frames=121), Ask(size=(1280, 704), frames=121))
 
 
-def _wan(size: str, *, experts: int = 1, **more: int) -> Blueprint:
-    config = replace(TRANSFORMERS[size], **more)
+def _wan(size: str, *, experts: int = 1, **more: Any) -> Blueprint:
+    return _of(replace(TRANSFORMERS[size], **more), experts)
+
+
+def _helios() -> Blueprint:
+    return _of(HeliosConfig(**vars(TRANSFORMERS["wan-14b"])), asks=(Ask(size=(640, 384), frames=33),))
+
+
+def _of(config: TransformerConfig, experts: int = 1, asks: Sequence[Ask] = ()) -> Blueprint:
     later = config.channels == 48
     return video_blueprint(
         config,
         CODECS["wan2.2" if later else "wan2.1"],
         UMT5,
-        WAN22 if later else WAN21,
+        asks or (WAN22 if later else WAN21),
         experts=experts,
         vision=CLIP if config.image_dim else None,
     )
 
 
 GIVEN = {"condition_channels": 20}
+CONTROL = {"control_channels": 96}
 SEEN = GIVEN | {"image_dim": 1280}
 
 # Published shapes, so that the needs are known before anything is pulled
@@ -300,4 +323,16 @@ KNOWN: dict[str, Callable[[], Blueprint]] = {
     "Wan-AI/Wan2.2-TI2V-5B-Diffusers": lambda: _wan("wan-5b"),
     "Wan-AI/Wan2.2-T2V-A14B-Diffusers": lambda: _wan("wan-14b", experts=2),
     "Wan-AI/Wan2.2-I2V-A14B-Diffusers": lambda: _wan("wan-14b", experts=2, **GIVEN),
+    "wlsaidhi/SFWan2.1-T2V-1.3B-Diffusers": lambda: _wan("wan-1.3b"),
+    "BestWishYsh/Helios-Base": _helios,
+    "BestWishYsh/Helios-Distilled": _helios,
+    "Skywork/SkyReels-V2-DF-1.3B-540P-Diffusers": lambda: _wan("wan-1.3b", rates=2),
+    "Skywork/SkyReels-V2-DF-14B-540P-Diffusers": lambda: _wan("wan-14b"),
+    "Skywork/SkyReels-V2-DF-14B-720P-Diffusers": lambda: _wan("wan-14b"),
+    "Wan-AI/Wan2.1-VACE-1.3B-diffusers": lambda: _wan(
+        "wan-1.3b", **CONTROL, control_layers=tuple(range(0, 30, 2))
+    ),
+    "Wan-AI/Wan2.1-VACE-14B-diffusers": lambda: _wan(
+        "wan-14b", **CONTROL, control_layers=tuple(range(0, 40, 5))
+    ),
 }
