@@ -75,7 +75,8 @@ def gguf_pieces(path: Path) -> bytes | None:
     try:
         from transformers.convert_slow_tokenizer import import_protobuf
 
-        proto = import_protobuf().ModelProto()
+        written: Any = import_protobuf()  # protobuf makes its classes as it is imported
+        proto = written.ModelProto()
     except ImportError as error:
         raise UserError(
             f"The tokenizer in {path} needs protobuf; get it with: pip install 'sorairo[wan]' protobuf"
