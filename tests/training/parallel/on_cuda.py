@@ -26,7 +26,7 @@ from sorairo.training.optim.ema import Ema
 from sorairo.training.optim.optimizer import OptimConfig, Optimizer
 from sorairo.training.parallel.placement import Placement
 from sorairo.training.parallel.processes import Share
-from tests.training.parallel.ranks import diffusion, mixed_shards, shards_of_clips
+from tests.training.parallel.ranks import diffusion, shards_of_clips
 
 CUDA = torch.device("cuda", 0)
 
@@ -40,23 +40,10 @@ class Finite(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Counted(TorchDispatchMode):
-    """Which operations were called, by name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.add(str(func))
-        return func(*args, **(kwargs or {}))
-
-
-def train(folder: Path, move: bool = True, packed: bool = False) -> None:
-    """A step with bf16, recomputation, state maps, Muon, AdamW and the average. move: the batch to the device. packed:
-    clips of mixed shapes in one row, which is one kernel's work (nn/packed.py)."""
-    (mixed_shards if packed else shards_of_clips)(folder)
-    objective = diffusion(folder, packed=packed)  # real, as its batch is, until it is moved
+def train(folder: Path, move: bool = True) -> None:
+    """A step with bf16, recomputation, state maps, Muon, AdamW and the average. move: the batch to the device."""
+    shards_of_clips(folder)
+    objective = diffusion(folder)  # real, as its batch is, until it is moved
     batch = objective.batch(0, Share())
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         batch = replace(batch, **tree_map_only(torch.Tensor, mode.from_tensor, vars(batch)))
