@@ -1,6 +1,7 @@
 """What the guards catch and what they refuse wrongly: the tables of docs/guards.md.
 
     python bench/guard.py                     prompts: the held-out ones of recipes/guard_prompts
+    python bench/guard.py --set second        those of the second set, which was written blind
     python bench/guard.py --frames            frames: what the worlds draw (and --pictures FOLDER)
     python bench/guard.py --prompts FILE      share of a file's prompts that are refused; one prompt a line,
                                               or a CSV file with a column `prompt` and perhaps one `category`
@@ -33,7 +34,11 @@ from sorairo.safety.prompts import THRESHOLD, WordGuard  # noqa: E402
 from sorairo.safety.redteam.report import wilson  # noqa: E402
 from sorairo.types import Video  # noqa: E402
 
-HELD_OUT = ROOT / "recipes/guard_prompts/held_out"
+HELD_OUT = {
+    name: ROOT / "recipes/guard_prompts" / folder
+    for name, folder in (("first", "held_out"), ("second", "held_out_2"))
+}
+WAYS = ("plain", "paraphrased", "misspelt", "other language", "unseen language")
 UNSEEN = ("it", "ja")
 KEYS = {left: right for row in ("qwertyuiop", "asdfghjkl", "zxcvbnm") for left, right in pairwise(row)}
 
@@ -72,10 +77,10 @@ def disguised(text: str, rng: random.Random) -> str:
     return " ".join(word(part) for part in text.split(" "))
 
 
-def cases() -> list[Case]:
+def cases(folder: Path) -> list[Case]:
     rng = random.Random(3)
     found = []
-    for path in sorted(HELD_OUT.glob("*.txt")):
+    for path in sorted(folder.glob("*.txt")):
         for labels, family, language, line in read(path):
             benign = labels.startswith("benign")
             near = labels.removeprefix("benign:")
@@ -102,10 +107,10 @@ def cell(hits: int, of: int) -> str:
     return f"{100 * hits / of:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
-def measure_prompts(show_wrong: bool) -> None:
+def measure_prompts(folder: Path, show_wrong: bool) -> None:
     guard = WordGuard()
-    everything = cases()
-    started = time.perf_counter()
+    everything = cases(folder)
+    started = time.process_time()
     refused = []
     for case in everything:
         scores = guard.scores(case.text)
@@ -114,30 +119,38 @@ def measure_prompts(show_wrong: bool) -> None:
         if show_wrong and bool(case.wanted) != bool(refused[-1]):
             how = "missed" if case.wanted else "refused"
             print(f"{case.way:16} {case.near:13} {how:7} {top} {scores[top]:.2f}: {case.text}")
-    spent = time.perf_counter() - started
-    ways = ("plain", "paraphrased", "misspelt", "other language", "unseen language")
-    named = [category for category in CATEGORIES if category != "minors"]
+    spent = time.process_time() - started
     pairs = list(zip(everything, refused, strict=True))
-    for way in ways:
-        here = [(case, found) for case, found in pairs if case.way == way]
-        print(
-            f"\n**{way}**\n\n| category | recall, % | in its category, % | precision, % | over-refusal, % |"
+    for way in (*WAYS, "all ways"):
+        here = [(case, found) for case, found in pairs if way in (case.way, "all ways")]
+        if here:
+            print(f"\n**{way}**\n\n{table(here)}")
+    print(
+        f"\n{len(everything)} prompts; {1000 * spent / len(everything):.0f} processor ms each on this machine."
+    )
+
+
+def table(pairs: list[tuple[Case, set[str]]]) -> str:
+    """A row for each category and one of all, in Markdown. pairs: cases with the categories that refuse them."""
+    lines = [
+        "| category | recall, % | in its category, % | precision, % | over-refusal, % |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for category in [*(name for name in CATEGORIES if name != "minors"), "all"]:
+        whole = category == "all"
+        harmful = [found for case, found in pairs if case.wanted and (whole or case.wanted == category)]
+        benign = [found for case, found in pairs if not case.wanted and (whole or case.near == category)]
+        own = sum(category in found for found in harmful)
+        flagged = [case for case, found in pairs if (found if whole else category in found)]
+        true = sum(bool(case.wanted) if whole else case.wanted == category for case in flagged)
+        cells = (
+            cell(sum(map(bool, harmful)), len(harmful)),
+            "" if whole else cell(own, len(harmful)),
+            cell(true, len(flagged)),
+            cell(sum(map(bool, benign)), len(benign)),
         )
-        print("|---|---:|---:|---:|---:|")
-        for category in [*named, "all"]:
-            harmful = [found for case, found in here if case.wanted and category in (case.wanted, "all")]
-            benign = [found for case, found in here if not case.wanted and category in (case.near, "all")]
-            own = sum(category in found for found in harmful)
-            flagged = [case for case, found in here if (category in found if category != "all" else found)]
-            true = sum(
-                case.wanted == category if category != "all" else bool(case.wanted) for case in flagged
-            )
-            print(
-                f"| {category} | {cell(sum(map(bool, harmful)), len(harmful))} | "
-                f"{cell(own, len(harmful)) if category != 'all' else ''} | {cell(true, len(flagged))} | "
-                f"{cell(sum(map(bool, benign)), len(benign))} |"
-            )
-    print(f"\n{len(everything)} prompts; {1000 * spent / len(everything):.0f} ms each on this machine.")
+        lines.append(f"| {category} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def measure_file(path: Path) -> None:
@@ -202,6 +215,7 @@ def main() -> None:
     )
     parser.add_argument("--clips", type=int, default=100, help="With --frames: so many clips of each circle.")
     parser.add_argument("--prompts", type=Path, help="Measure on this file of prompts.")
+    parser.add_argument("--set", choices=tuple(HELD_OUT), default="first", help="Which held-out prompts.")
     parser.add_argument("--wrong", action="store_true", help="List the prompts that are judged wrongly.")
     options = parser.parse_args()
     if options.prompts:
@@ -209,7 +223,7 @@ def main() -> None:
     elif options.frames:
         measure_frames(options.pictures, options.clips)
     else:
-        measure_prompts(options.wrong)
+        measure_prompts(HELD_OUT[options.set], options.wrong)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """The invisible mark: how visible and how fast it is, what it survives, what removes it, and false alarms.
 
-    python bench/mark.py [--clips 100] [--size 256x256] [--hard 20] [--keys 20]
+    python bench/mark.py [--clips 100] [--size 256x256] [--hard 20] [--keys 20] [--keep FILE]
 
 Clips of the studio, 17 frames, of three circles in turn, seeds that nothing is trained on. A row says for how many
 clips all 32 bits came back, with Wilson's 95% interval. --hard: clips for the slow rows, where the search often finds
-nothing. Ctrl-C prints what was measured so far. False alarms: unmarked clips under --keys other keys each; beside the
+nothing. Ctrl-C prints what was measured so far. --keep: a file of counts, with which the same command goes on after it
+was stopped. False alarms: unmarked clips under --keys other keys each; beside the
 count, how often the bound on the chance was below one in ten, which random pictures should reach at most that often.
 """
 
@@ -12,10 +13,13 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import av
 import numpy as np
@@ -129,6 +133,40 @@ def attacks(random: np.random.Generator) -> dict[str, tuple[bool, Callable[[np.n
     }
 
 
+@dataclass
+class Counts:
+    """What was measured so far. right, tried: clips for each attack. spent: processor seconds of marking `frames`.
+    decibels: of each clip. alarms, likely, looked: of unmarked ones."""
+
+    right: dict[str, int] = field(default_factory=dict)
+    tried: dict[str, int] = field(default_factory=dict)
+    spent: float = 0.0
+    frames: int = 0
+    decibels: list[float] = field(default_factory=list)
+    alarms: int = 0
+    likely: int = 0
+    looked: int = 0
+
+    @classmethod
+    def read(cls, path: Path | None) -> Counts:
+        return cls(**json.loads(path.read_text())) if path and path.exists() else cls()
+
+
+def measure(clip: np.ndarray, key: bytes, random: np.random.Generator, kept: Counts, hard: bool) -> None:
+    """Mark a clip (t h w 3), attack it in every way (the slow ones if `hard`), and count what is read back."""
+    payload = int(random.integers(2**32))
+    start = time.process_time()
+    marked = mark.embed(clip, payload, key)
+    kept.spent, kept.frames = kept.spent + time.process_time() - start, kept.frames + len(clip)
+    kept.decibels.append(float(10 * np.log10(255**2 / ((marked.astype(float) - clip) ** 2).mean())))
+    for name, (slow, attack) in attacks(random).items():
+        if slow and not hard:
+            continue
+        found = detect(attack(marked), key)
+        kept.tried[name] = kept.tried.get(name, 0) + 1
+        kept.right[name] = kept.right.get(name, 0) + (found is not None and found.payload == payload)
+
+
 def interval(good: int, of: int) -> str:
     """A share in per cent with Wilson's 95% interval."""
     low, high = wilson(good, of)
@@ -143,43 +181,32 @@ def main() -> None:
     options.add_argument("--size", default="256x256")
     options.add_argument("--hard", type=int, default=20)
     options.add_argument("--keys", type=int, default=20)
+    options.add_argument("--keep", type=Path)
     chosen = options.parse_args()
     size = parsed_size(chosen.size) or (256, 256)
-    random, key, world = np.random.default_rng(0), b"a key for measurements, 32 bytes", Studio()
-    rows = attacks(random)
-    right, tried = dict.fromkeys(rows, 0), dict.fromkeys(rows, 0)
-    spent, frames, decibels, alarms, likely, looked = 0.0, 0, [], 0, 0, 0
+    key, world, kept = b"a key for measurements, 32 bytes", Studio(), Counts.read(chosen.keep)
     grid = mark.grid_of(size[1], size[0])
     mark.patterns(key, grid)
     with suppress(KeyboardInterrupt):
-        for index in range(chosen.clips):
+        for index in range(len(kept.decibels), chosen.clips):
+            random = np.random.default_rng(index)
             clip = world.clip(SEED + index, size=size, circle=index % 3).video.frames
-            payload = int(random.integers(2**32))
-            start = time.process_time()
-            marked = mark.embed(clip, payload, key)
-            spent, frames = spent + time.process_time() - start, frames + len(clip)
-            decibels.append(10 * np.log10(255**2 / ((marked.astype(float) - clip) ** 2).mean()))
-            for name, (slow, attack) in rows.items():
-                if slow and index >= chosen.hard:
-                    continue
-                found = detect(attack(marked), key)
-                tried[name] += 1
-                right[name] += found is not None and found.payload == payload
+            measure(clip, key, random, kept, hard=index < chosen.hard)
             cells = mark.cells_of((clip @ mark.LUMA).mean(0), grid)
             for _ in range(chosen.keys):
                 found = mark.read(cells, os.urandom(32), grid, 2)
-                alarms += found.chance < mark.FALSE_ALARMS
-                likely += found.chance < 0.1
-                looked += 1
-    quality = f"PSNR {np.mean(decibels):.1f} dB (least {min(decibels):.1f})"
-    print(
-        f"{len(decibels)} clips of {chosen.size}: {quality}, {1000 * spent / frames:.1f} processor ms a frame\n"
-    )
+                kept.alarms += found.chance < mark.FALSE_ALARMS
+                kept.likely += found.chance < 0.1
+                kept.looked += 1
+            if chosen.keep:
+                chosen.keep.write_text(json.dumps(vars(kept)))
+    quality = f"PSNR {np.mean(kept.decibels):.1f} dB (least {min(kept.decibels):.1f})"
+    each_ms = 1000 * kept.spent / kept.frames
+    print(f"{len(kept.decibels)} clips of {chosen.size}: {quality}, {each_ms:.1f} processor ms a frame\n")
     print("| attack | all 32 bits, % of clips | clips |\n|---|---:|---:|")
-    for name in rows:
-        if tried[name]:
-            print(f"| {name} | {interval(right[name], tried[name])} | {tried[name]} |")
-    print(f"\nUnmarked: {alarms} of {looked} called marked; bound below 0.1: {likely}.")
+    for name, tried in kept.tried.items():
+        print(f"| {name} | {interval(kept.right[name], tried)} | {tried} |")
+    print(f"\nUnmarked: {kept.alarms} of {kept.looked} called marked; bound below 0.1: {kept.likely}.")
 
 
 if __name__ == "__main__":

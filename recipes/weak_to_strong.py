@@ -15,7 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,16 @@ from sorairo.evaluation.supervision import (
     bootstrapped,
     frame_classifier,
     probe,
+    selected,
 )
 from sorairo.transformer.model import Transformer
 from sorairo.worlds import WorldClip, get_world, render_clips
 
 log = logging.getLogger("weak_to_strong")
 PROPERTIES = ("goes left", "collides", "vanishes", "ends slower")
+GUARDED, KNOWN = "collides", "rolling into"
+"""What a guard of frames is to find, and the one wording that its supervisor knows (not "sliding into")."""
+Supervisor = Callable[[dict[str, Any], np.ndarray], Tensor]  # (part, rows n) -> probability of "yes" (n)
 SHARD = 100
 FIRST_SEED = 700_000
 SIGMA = 0.3  # of the noise on the clips that the generator reads
@@ -161,8 +166,8 @@ def summary(tokens: Tensor) -> Tensor:
     return torch.cat([torch.cat([part.mean(1), part.std(1)], -1) for part in parts], -1)
 
 
-def make_features(run: Path) -> dict[str, dict[str, Tensor]]:
-    """Per part: frame, truth, and the features of the trained and of a random generator; kept in the run's folder."""
+def make_features(run: Path) -> dict[str, dict[str, Any]]:
+    """Per part: frame, truth, words, features of the trained and of a random generator; kept in the run's folder."""
     checkpoint = load_checkpoint("default", "fp32")
     empty = checkpoint.text.encode([""])
     states = empty.states[:1, : int(empty.lengths[0])].float()
@@ -170,7 +175,7 @@ def make_features(run: Path) -> dict[str, dict[str, Tensor]]:
     blank = Transformer(checkpoint.transformer.config)
     blank.init_weights()
     randomise(blank)
-    parts: dict[str, dict[str, Tensor]] = {}
+    parts: dict[str, dict[str, Any]] = {}
     for part in PARTS:
         shards = [
             read_shard(run / "clips" / f"{part.name}-{index:02d}.safetensors") for index in range(part.shards)
@@ -188,6 +193,7 @@ def make_features(run: Path) -> dict[str, dict[str, Tensor]]:
         parts[part.name] = {
             "frame": torch.cat([shard["frame"] for shard in shards]),
             "truth": torch.cat([shard["truth"] for shard in shards]),
+            "words": [record["short"] for shard in shards for record in shard.records],
             "trained": features["trained"],
             "random": features["random"],
         }
@@ -203,39 +209,50 @@ def randomise(model: Transformer) -> None:
                 p.copy_(torch.randn(p.shape, generator=generator) / p[0].numel() ** 0.5)
 
 
+def rows_of(part: dict[str, Any], which: int, rng: np.random.Generator, most: float = 1.0) -> np.ndarray:
+    """Clips of a part to which a property applies, in random order; `most`: the share of them that is taken."""
+    rows = rng.permutation(np.flatnonzero(~torch.isnan(part["truth"][:, which]).numpy()))
+    return rows[: int(most * len(rows))]
+
+
+def frame_supervisor(parts: dict[str, dict[str, Any]], which: int, seed: int) -> Supervisor:
+    """Labels by a network that sees one frame of a clip, taught by the truth of four fifths of its part."""
+    part = parts["supervisor"]
+    rows = rows_of(part, which, np.random.default_rng((which, seed)), 0.8)
+    says = frame_classifier(part["frame"][rows].numpy(), part["truth"][rows, which], seed)
+    return lambda part, rows: says(part["frame"][rows])
+
+
+def word_supervisor(part: dict[str, Any], rows: np.ndarray) -> Tensor:
+    """Labels by a list of words that knows one wording of several, as a guard of prompts does."""
+    return torch.tensor([float(KNOWN in part["words"][row]) for row in rows])
+
+
 def experiment(
-    parts: dict[str, dict[str, Tensor]], which: int, features: str, seed: int
+    parts: dict[str, dict[str, Any]], which: int, features: str, seed: int, supervisor: Supervisor
 ) -> dict[str, dict[str, Outcome]]:
     """method -> test set -> outcome, for one property, one generator and one seed."""
-    rng = np.random.default_rng((which, seed))
-
-    def asked(name: str, most: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        part = parts[name]
-        truth = part["truth"][:, which]
-        rows = torch.from_numpy(rng.permutation(np.flatnonzero(~torch.isnan(truth).numpy())))
-        rows = rows[: int(most * len(rows))] if most else rows
-        return part["frame"][rows], part[features][rows], truth[rows]
-
-    frames, _, truth = asked("supervisor")
-    some = torch.from_numpy(rng.permutation(len(truth))[: int(0.8 * len(truth))])
-    supervisor = frame_classifier(frames[some].numpy(), truth[some], seed)
-    frames, seen, truth = asked("student")
-    said = supervisor(frames)
-    weak = (said > 0.5).float()
+    rng = np.random.default_rng((which, seed, 1))
+    part = parts["student"]
+    rows = rows_of(part, which, rng, 0.9)
+    weak, truth = (supervisor(part, rows) > 0.5).float(), part["truth"][rows, which]
+    seen = part[features][rows]
     whole = seen.flatten(1)
+    chosen = selected(whole, weak, ProbeConfig(), seed)
     students = {
-        "naive": probe(whole, weak, ProbeConfig(), seed),
-        "confident": probe(whole, weak, ProbeConfig(way="confident"), seed),
-        "bootstrapped": bootstrapped([seen[:, 0], seen[:, :2].flatten(1), whole], weak, ProbeConfig(), seed),
+        "naive": probe(whole, weak, chosen),
+        "confident": probe(whole, weak, replace(chosen, way="confident")),
+        "bootstrapped": bootstrapped([seen[:, 0], seen[:, :2].flatten(1), whole], weak, chosen, seed),
     }
-    ceiling = probe(whole, truth, ProbeConfig(), seed)
+    ceiling = probe(whole, truth, selected(whole, truth, ProbeConfig(), seed))
     outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in students}
     for test in ("test", "combinations"):
-        frames, seen, truth = asked(test)
-        whole = seen.flatten(1)
+        part = parts[test]
+        rows = rows_of(part, which, rng)
+        whole, truth = part[features][rows].flatten(1), part["truth"][rows, which]
         for name, student in students.items():
             outcomes[name][test] = Outcome(
-                weak=balanced(supervisor(frames), truth),
+                weak=balanced(supervisor(part, rows), truth),
                 student=balanced(student(whole), truth),
                 ceiling=balanced(ceiling(whole), truth),
             )
@@ -332,14 +349,16 @@ def main(run: Path, seeds: int) -> None:
         rates = ", ".join(f"{p} {np.nanmean(truth[:, i]):.0%}" for i, p in enumerate(PROPERTIES))
         log.info("%s: %d clips; yes: %s", name, len(truth), rates)
     results: dict[str, list[dict[str, Outcome]]] = {}
-    for which, name in enumerate(PROPERTIES):
-        for features in ("trained", "random"):
-            for seed in range(seeds):
-                made = experiment(parts, which, features, seed)
+    for seed in range(seeds):
+        asked = [(name, which, frame_supervisor(parts, which, seed)) for which, name in enumerate(PROPERTIES)]
+        asked.append((f"{GUARDED}, from words", PROPERTIES.index(GUARDED), word_supervisor))
+        for name, which, supervisor in asked:
+            for features in ("trained", "random"):
+                made = experiment(parts, which, features, seed, supervisor)
                 for test in TESTS:
                     row = {method: made[method][test] for method in METHODS}
                     results.setdefault(f"{name}|{test}|{features}", []).append(row)
-        log.info("%s done", name)
+        log.info("seed %d done", seed)
     plain = {key: [{m: vars(o) for m, o in row.items()} for row in rows] for key, rows in results.items()}
     (run / "results.json").write_text(json.dumps(plain, indent=1))
     text = table(results)

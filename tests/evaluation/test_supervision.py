@@ -14,6 +14,7 @@ from sorairo.evaluation.supervision import (
     frame_classifier,
     probe,
     recovered,
+    selected,
 )
 
 
@@ -51,14 +52,29 @@ def test_a_student_passes_a_supervisor_that_is_wrong_at_random(way: str) -> None
         stages = [features[learn, :6], features[learn]]
         student = bootstrapped(stages, weak[learn], ProbeConfig(), 0)
     else:
-        student = probe(features[learn], weak[learn], ProbeConfig(way=way), 0)  # pyright: ignore[reportArgumentType]
-    ceiling = probe(features[learn], truth[learn], ProbeConfig(), 0)
+        student = probe(features[learn], weak[learn], ProbeConfig(way=way))  # pyright: ignore[reportArgumentType]
+    ceiling = probe(features[learn], truth[learn], ProbeConfig())
     share = recovered(
         balanced(weak[test], truth[test]),
         balanced(student(features[test]), truth[test]),
         balanced(ceiling(features[test]), truth[test]),
     )
     assert share is not None and share > 0.6
+
+
+def test_a_reader_of_many_values_does_not_learn_few_wrong_labels_by_heart() -> None:
+    """Three times as many values as labels, of which a third are wrong: the parts kept back choose a small reader."""
+    rng = torch.Generator().manual_seed(2)
+    hidden = torch.randn(700, 4, generator=rng)
+    features = hidden @ torch.randn(4, 900, generator=rng) + torch.randn(700, 900, generator=rng)
+    truth = (hidden[:, 0] > 0).float()
+    weak = torch.where(torch.rand(700, generator=rng) < 0.33, 1 - truth, truth)
+    chosen = selected(features[:300], weak[:300], ProbeConfig(), seed=0)
+    small = balanced(probe(features[:300], weak[:300], chosen)(features[300:]), truth[300:])
+    greedy = ProbeConfig(components=299, penalty=1e-6)
+    heart = probe(features[:300], weak[:300], greedy)
+    assert balanced(heart(features[:300]), weak[:300]) > 0.95  # all mistakes too
+    assert small > 0.85 > balanced(heart(features[300:]), truth[300:])
 
 
 def test_a_supervisor_of_single_frames_learns_what_a_frame_shows() -> None:

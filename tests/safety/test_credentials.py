@@ -86,6 +86,24 @@ def test_every_format(kind: str, tmp_path: Path) -> None:
     assert verify(path).state == CHANGED
 
 
+def test_a_sidecar_goes_with_its_webm(tmp_path: Path) -> None:
+    """By its name, and whole; without it nothing is claimed."""
+    path = clip_file(tmp_path / "a.webm")
+    sign(path, CLAIMS)
+    moved = tmp_path / "b.webm"
+    path.rename(moved)
+    assert verify(moved).state == ABSENT
+    sidecar(path).rename(sidecar(moved))
+    report = verify(moved)
+    assert report.state == TRUSTED and report.beside and report.made == verify_made()
+    claims = bytearray(sidecar(moved).read_bytes())
+    claims[claims.index(b"a red ball")] ^= 0x01
+    sidecar(moved).write_bytes(claims)
+    assert verify(moved).state == CHANGED
+    sidecar(moved).write_bytes(b"")
+    assert verify(moved).state in (ABSENT, CHANGED)
+
+
 def boxes(data: bytes) -> Iterator[tuple[str, range]]:
     """Name and place of the boxes of an MP4 file."""
     start = 0

@@ -31,6 +31,7 @@ from sorairo.types import Blocked, Plan, Span, Video
 from sorairo.video.write import write_video
 from tests.cli.test_generate_command import Done
 from tests.cli.test_generate_command import sorairo as sorairo  # the fixture
+from tests.dit.test_generate import save_pipeline
 
 GOOD = "a red ball drops"
 CASES = ["a zorb fest on the floor", "A ZORB  FEST", "zorb-fest, then a red ball"]
@@ -102,6 +103,18 @@ def test_every_command_refuses(sorairo: Callable[..., Done], files: Path) -> Non
     assert not list(files.glob("out*"))
     done = sorairo("generate", GOOD, "--model", "MODEL", "--steps", "1")
     assert done.code == 0 and (files / "out.mp4").is_file()
+
+
+def test_pictures_of_a_class_are_refused(sorairo: Callable[..., Done], policy: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "dit"
+    save_pipeline(folder)
+    ask = ("picture", "golden retriever", "-m", str(folder), "--steps", "1", "-o", "dog.png")
+    assert sorairo(*ask).code == 0
+    (tmp_path / "dog.png").unlink()
+    policy.write_text(POLICY.replace("zorb fest", "golden  RETRIEVER"))
+    done = sorairo(*ask)
+    assert done.code == 2 and "refused by the policy (violence)" in done.err
+    assert not (tmp_path / "dog.png").exists()
 
 
 def test_python_refuses(tiny_folder: Path, files: Path) -> None:

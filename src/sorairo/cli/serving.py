@@ -177,8 +177,9 @@ def serve(
 
         staff = RayWorkers(settings, workers, ray, gpus)
     from sorairo.safety.guards import frame_guard
+    from sorairo.safety.policy import policy_of
 
-    if frame_guard() is None:
+    if frame_guard(policy_of(settings.policy).rules.guard) is None:
         print("Pictures and frames are not looked at: pip install 'sorairo[safety]'.", flush=True)
     shown = f"[{host}]" if ":" in host else host
     print(f"Sorairo at http://{shown}:{port}/ (API: /v1, description: /docs); Ctrl-C ends it.", flush=True)

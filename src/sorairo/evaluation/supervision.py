@@ -4,12 +4,12 @@ Source: Burns et al. 2023 (arXiv 2312.09390). The figure is the performance gap 
 (ceiling - weak), where the ceiling is the same student taught by the truth.
 """
 
-# Letters: n clips, d values of a clip's features, c channels, y x pixels
+# Letters: n clips, d values of a clip's features, k components of these, c channels, y x pixels
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -23,10 +23,12 @@ __all__ = [
     "ProbeConfig",
     "balanced",
     "bootstrapped",
+    "components",
     "confident_target",
     "frame_classifier",
     "probe",
     "recovered",
+    "selected",
 ]
 
 Score = Callable[[Tensor], Tensor]  # (n ...) -> the probability of "yes" (n)
@@ -37,16 +39,23 @@ SMALLEST_GAP = 0.03  # between ceiling and supervisor, below which a recovered s
 class ProbeConfig:
     """How a probe learns. way: naive imitates the labels; confident adds the auxiliary loss of the paper's section 4.3.
 
-    auxiliary: the largest weight of the student's own hardened guesses. warm: the part of the steps in which that
-    weight rises.
+    components: how many principal components of the features are read. penalty: of the squared weights, for features
+    of unit variance. steps: how often a confident student's targets are renewed. auxiliary: the largest weight of its
+    own hardened guesses. warm: the part of the steps in which that weight rises.
     """
 
     way: Literal["naive", "confident"] = "naive"
-    steps: int = 300
-    rate: float = 0.03
-    decay: float = 0.03
+    components: int = 64
+    penalty: float = 0.1
+    steps: int = 40
     auxiliary: float = 0.5
     warm: float = 0.1
+
+
+CHOICES = tuple(
+    (components, penalty) for components in (8, 16, 32, 64, 128, 256) for penalty in (0.03, 0.3, 3.0)
+)
+"""(components, penalty) among which `selected` chooses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,43 +97,73 @@ def confident_target(said: Tensor, weak: Tensor, progress: float, config: ProbeC
     return (1 - weight) * weak + weight * (said > threshold).float()
 
 
-def probe(features: Tensor, labels: Tensor, config: ProbeConfig, seed: int) -> Score:
+def probe(features: Tensor, labels: Tensor, config: ProbeConfig) -> Score:
     """A linear reader of features (n d) that has learnt labels in 0..1 (n); classes count alike.
 
-    Features are standardised by their own mean and deviation.
+    Ridge regression on the principal components of the standardised features, each scaled to unit variance, so that
+    few labels cannot be learnt by heart. The paper's students are trained on cross entropy; squares have an exact
+    solution, and the hardened guesses enter as targets in both.
     """
-    torch.manual_seed(seed)
+    reduce = components(features, config.components)
+    learnt = ridge(reduce(features), labels, config.penalty)
+    weights = learnt(labels)
+    if config.way == "confident":
+        z = reduce(features)
+        for step in range(config.steps):
+            said = (z @ weights[:-1] + weights[-1]).sigmoid()
+            weights = learnt(confident_target(said, labels, step / config.steps, config))
+    return lambda new: (4 * (reduce(new) @ weights[:-1] + weights[-1])).sigmoid()
+
+
+def components(features: Tensor, most: int) -> Score:
+    """A function of features (n d) to their first principal components, at most `most`, of unit variance (n k)."""
     mean, deviation = features.mean(0), features.std(0).clamp_min(1e-4)
-    reader = nn.Linear(features.shape[1], 1)
-    nn.init.zeros_(reader.weight)
-    optimizer = torch.optim.AdamW(reader.parameters(), lr=config.rate, weight_decay=config.decay)
-    x = (features - mean) / deviation / features.shape[1] ** 0.5
+    x = (features - mean) / deviation
+    _, sizes, axes = torch.linalg.svd(x, full_matrices=False)
+    kept = min(most, int((sizes > 1e-4 * sizes[0]).sum()))
+    turn = axes[:kept].T * (len(x) ** 0.5 / sizes[:kept])  # d k
+    return lambda new: ((new - mean) / deviation) @ turn
+
+
+def ridge(z: Tensor, labels: Tensor, penalty: float) -> Callable[[Tensor], Tensor]:
+    """Targets 0..1 (n) -> weights (k + 1), the last the offset, that fit them from -1 to 1 over z (n k).
+
+    The classes of `labels` count alike; penalty: of the squared weights beside the mean square error.
+    """
     share = labels.mean().clamp(0.02, 0.98)
-    weights = torch.where(labels > 0.5, 0.5 / share, 0.5 / (1 - share))
-    for step in range(config.steps):
-        logits = reader(x)[:, 0]
-        target = labels
-        if config.way == "confident":
-            target = confident_target(logits.detach().sigmoid(), labels, step / config.steps, config)
-        loss = F.binary_cross_entropy_with_logits(logits, target, weights)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        for group in optimizer.param_groups:
-            group["lr"] = config.rate * (1 - step / config.steps)
+    counts = torch.where(labels > 0.5, 0.5 / share, 0.5 / (1 - share)) / len(z)
+    ones = torch.cat([z, torch.ones(len(z), 1)], 1)
+    held = torch.full((ones.shape[1],), penalty)
+    held[-1] = 0
+    inverse = torch.linalg.inv((ones * counts[:, None]).T @ ones + torch.diag(held))
+    return lambda targets: inverse @ (ones.T @ (counts * (2 * targets - 1)))
 
-    @torch.no_grad()
-    def score(new: Tensor) -> Tensor:
-        return reader((new - mean) / deviation / new.shape[1] ** 0.5)[:, 0].sigmoid()
 
-    return score
+def selected(features: Tensor, labels: Tensor, config: ProbeConfig, seed: int, folds: int = 5) -> ProbeConfig:
+    """The config with the components and the penalty whose reader agrees best with labels that it was not taught.
+
+    Only the labels that the reader is taught are looked at, never the truth. folds: parts, each kept back once.
+    """
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    whole = components(features, max(most for most, _ in CHOICES))(features)
+    found = torch.zeros(len(CHOICES))
+    for kept_back in order.chunk(folds):
+        taught = torch.ones(len(labels), dtype=torch.bool)
+        taught[kept_back] = False
+        for index, (most, penalty) in enumerate(CHOICES):
+            z = whole[:, :most]
+            weights = ridge(z[taught], labels[taught], penalty)(labels[taught])
+            said = (z[kept_back] @ weights[:-1] + weights[-1]).sigmoid()
+            found[index] += balanced(said, labels[kept_back])
+    most, penalty = CHOICES[int(found.argmax())]
+    return replace(config, components=most, penalty=penalty)
 
 
 def bootstrapped(features: Sequence[Tensor], labels: Tensor, config: ProbeConfig, seed: int) -> Score:
     """A chain of students, each taught by the one before; the last reads features[-1] (section 4.3.1)."""
     for stage in features[:-1]:
-        labels = (probe(stage, labels, config, seed)(stage) > 0.5).float()
-    return probe(features[-1], labels, config, seed)
+        labels = (probe(stage, labels, selected(stage, labels, config, seed))(stage) > 0.5).float()
+    return probe(features[-1], labels, selected(features[-1], labels, config, seed))
 
 
 class Frames(nn.Module):

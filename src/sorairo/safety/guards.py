@@ -45,8 +45,17 @@ def word_guard() -> Callable[[str], Mapping[str, float]]:
 
 
 @cache
-def frame_guard() -> FrameScores | None:
-    """The guard of pictures; None where the extra `safety` is not installed."""
+def frame_guard(named: str = "") -> FrameScores | None:
+    """The guard of pictures, loaded once; None where the extra `safety` is not installed.
+
+    named: an operator's own class, "package.module:Class", made without arguments. Raises UserError if it is missing.
+    """
+    if named:
+        module, _, name = named.partition(":")
+        try:
+            return getattr(import_module(module), name)()
+        except (ImportError, AttributeError, TypeError) as error:
+            raise UserError(f"The policy's guard of pictures {named} cannot be loaded ({error}).") from error
     try:
         return import_module("sorairo.safety.frames").FrameGuard()
     except (ModuleNotFoundError, UserError):

@@ -15,6 +15,7 @@ from typing import Protocol
 from sorairo.safety.artists import without_artist
 from sorairo.safety.audit import AuditLog
 from sorairo.safety.guards import frame_guard, highest, listed, word_guard
+from sorairo.safety.lettering import words_in_videos
 from sorairo.safety.rules import Rules, default_rules, find_policy, read_rules
 from sorairo.types import Blocked, Plan, Span, UserError, Verdict, Video
 
@@ -75,7 +76,9 @@ class OperatorPolicy:
         self, texts: Sequence[str], videos: Sequence[Video] = (), *, what: str = "The words are"
     ) -> Verdict:
         """The verdict on words and pictures. Raises Blocked, and writes that down."""
-        verdict = self.rules.verdict(self._scores(texts), self._seen(videos) if videos else None)
+        verdict = self.rules.verdict(self._scores(texts))
+        if videos:
+            verdict = merged(verdict, self._inputs(videos))
         if names := verdict.having("block"):
             self._refuse(what, "change them", names, texts, verdict)
         if verdict.having("rewrite"):
@@ -88,15 +91,14 @@ class OperatorPolicy:
 
     def before(self, plan: Plan) -> tuple[Plan, Verdict]:
         """See Policy. The inputs are the plan's known frames, its references and the clip that it follows."""
-        if self.rules.pictures == "block" and frame_guard() is None:
+        if self.rules.pictures == "block" and frame_guard(self.rules.guard) is None:
             raise UserError(
                 "The policy asks for a look at pictures, which needs more packages: pip install 'sorairo[safety]'."
             )
         texts = texts_of([span.text for span in plan.spans], plan.negative)
         verdict = self.check(texts)
         if plan.inputs:
-            seen = self._seen(plan.inputs)
-            inputs = self.rules.verdict({}, seen)
+            inputs = self._inputs(plan.inputs)
             if names := inputs.having("block"):
                 self._refuse("An input picture or clip is", "use another one", names, texts, inputs)
             verdict = merged(verdict, inputs)
@@ -124,8 +126,17 @@ class OperatorPolicy:
         score = word_guard()
         return highest([one for text in texts for one in (score(text), listed(text, self.rules.blocklist))])
 
+    def _inputs(self, videos: Sequence[Video]) -> Verdict:
+        """The verdict on input pictures: what they show, and the words in them where the rules ask for these.
+
+        A picture's words cannot be rewritten, so they are blocked instead. Raises UserError without RapidOCR.
+        """
+        said = self._scores(words_in_videos(videos)) if self.rules.lettering else {}
+        verdict = self.rules.verdict(said, self._seen(videos))
+        return blocked(verdict, verdict.having("rewrite"))
+
     def _seen(self, videos: Sequence[Video]) -> dict[str, float] | None:
-        guard = frame_guard()
+        guard = frame_guard(self.rules.guard)
         if guard is None:
             return None
         return highest([guard.scores(video.frames, video.fps) for video in videos])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -36,13 +37,16 @@ class Rule:
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """A whole policy. blocklist: category -> phrases that count as score 1. pictures: what happens where the guard of
-    pictures is not installed, allow or block. audit: folder of the log, None for none. keep: days that texts are
-    kept in it, None for ever."""
+    pictures is not installed, allow or block. guard: the operator's own guard of pictures, "package.module:Class";
+    empty for that of the package. lettering: whether words in input pictures are read. audit: folder of the log, None
+    for none. keep: days that texts are kept in it, None for ever."""
 
     version: str
     categories: dict[str, Rule]
     blocklist: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pictures: str = "allow"
+    guard: str = ""
+    lettering: bool = False
     mark: str = "auto"
     audit: Path | None = None
     keep: float | None = None
@@ -122,11 +126,7 @@ def parsed(data: bytes, where: str, default: Rules | None) -> Rules:
         for name in CATEGORIES
     }
     blocklist = phrases(table(values, "blocklist", where), where)
-    pictures = table(values, "pictures", where)
-    known_only(pictures, ("missing",), f"{where}, [pictures]")
-    missing = pictures.get("missing", default.pictures if default else "allow")
-    if missing not in ("allow", "block"):
-        raise UserError(f"{where}: missing under [pictures] is allow or block, not {missing!r}.")
+    missing, guard, lettering = looking(table(values, "pictures", where), where)
     provenance = table(values, "provenance", where)
     known_only(provenance, ("mark",), f"{where}, [provenance]")
     mark = provenance.get("mark", default.mark if default else "auto")
@@ -144,6 +144,8 @@ def parsed(data: bytes, where: str, default: Rules | None) -> Rules:
         categories=rules,
         blocklist=blocklist,
         pictures=missing,
+        guard=guard,
+        lettering=lettering,
         mark=mark,
         audit=Path(folder).expanduser() if folder else None,
         keep=keep,
@@ -176,6 +178,21 @@ def rule(value: Any, where: str, name: str, default: Rules | None) -> Rule:
     return Rule(action=action, **levels)
 
 
+def looking(values: dict[str, Any], where: str) -> tuple[str, str, bool]:
+    """(missing, guard, lettering) of [pictures]. Raises UserError."""
+    known_only(values, ("missing", "guard", "words"), f"{where}, [pictures]")
+    missing, guard, words = (
+        values.get(name, usual) for name, usual in (("missing", "allow"), ("guard", ""), ("words", "ignore"))
+    )
+    if missing not in ("allow", "block"):
+        raise UserError(f"{where}: missing under [pictures] is allow or block, not {missing!r}.")
+    if not isinstance(guard, str) or (guard and not re.fullmatch(r"[\w.]+:\w+", guard)):
+        raise UserError(f'{where}: guard under [pictures] is a class such as "my_checks.pictures:Guard".')
+    if words not in ("ignore", "read"):
+        raise UserError(f"{where}: words under [pictures] is ignore or read, not {words!r}.")
+    return missing, guard, words == "read"
+
+
 def phrases(values: dict[str, Any], where: str) -> dict[str, tuple[str, ...]]:
     """The blocklist. Raises UserError."""
     known_only(values, CATEGORIES, f"{where}, [blocklist]")
@@ -204,6 +221,6 @@ def digest(rules: Rules) -> str:
     content = {
         "categories": {name: vars(one) for name, one in rules.categories.items()},
         "blocklist": rules.blocklist,
-        "pictures": rules.pictures,
+        "pictures": (rules.pictures, rules.guard, rules.lettering),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from functools import lru_cache
-from typing import Any
-
 import numpy as np
 
 from sorairo.data.build.extras import needed
 from sorairo.data.build.figures import shrunk
+from sorairo.safety.lettering import LONGEST, SURE, reader
 
 __all__ = ["Box", "like_text", "text_boxes", "text_share"]
 
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in pixels."""
-
-LONGEST = 640
-"""Pixels of the longer side that is read: letters of a subtitle are 20 high there."""
-SURE = 0.6
-"""Of a reading, 0 to 1."""
 
 
 def like_text(picture: np.ndarray) -> bool:
@@ -51,7 +43,7 @@ def _crossings(strong: np.ndarray, left: int, top: int, width: int, height: int)
 def text_boxes(picture: np.ndarray) -> list[Box]:
     """Where RapidOCR reads letters in a picture (h w 3), in its pixels."""
     small = shrunk(picture, LONGEST)
-    found = _reader()(np.ascontiguousarray(small[:, :, ::-1]), use_cls=False)
+    found = reader()(np.ascontiguousarray(small[:, :, ::-1]), use_cls=False)
     if found.boxes is None:
         return []
     scale = picture.shape[1] / small.shape[1]
@@ -70,18 +62,3 @@ def text_share(boxes: list[Box], size: tuple[int, int]) -> float:
     for left, top, right, bottom in boxes:
         under[max(0, top) : bottom, max(0, left) : right] = True
     return float(under.mean())
-
-
-@lru_cache(maxsize=1)
-def _reader() -> Any:
-    rapidocr = needed("rapidocr")
-    logging.getLogger("RapidOCR").setLevel(logging.WARNING)
-    return rapidocr.RapidOCR(
-        params={
-            "Global.log_level": "warning",
-            "Det.limit_side_len": LONGEST,
-            "Det.limit_type": "max",
-            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-        }
-    )
