@@ -26,15 +26,16 @@ class SmallDecoderObjective(CodecObjective):
     """As CodecObjective, but what learns is `small`; the codec is only what it is held against.
 
     own_shards: shards of latents that a model made (`latents`, n z t h w) and of the codec's frames of them (`frames`,
-    n T H W 3), each taken for every second batch of own_batch clips, their first own_latents. A model's latents are not
-    quite those of any clip, and the codec's decoder, with its fine layers, is smooth where they disagree. Learning from
-    real clips alone, a decoder that writes whole blocks shows their edges there.
+    n T H W 3), for batches of own_batch clips, their first own_latents; each real_every-th batch is of real clips. A
+    model's latents are not quite those of any clip, and the codec's decoder, with its fine layers, is smooth where they
+    disagree. Learning from real clips alone, a decoder that writes whole blocks shows their edges there.
     """
 
     small: SmallDecoder = field(default_factory=lambda: SmallDecoder(SmallDecoderConfig()))
     own_shards: Sequence[Path] = ()
     own_batch: int = 3
     own_latents: int = 5
+    real_every: int = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,12 +45,12 @@ class SmallDecoderObjective(CodecObjective):
 
     def settings(self) -> dict[str, Any]:
         """What decides the losses."""
-        own = {"shards": [path.name for path in self.own_shards], "batch": self.own_batch}
+        own = {"shards": [path.name for path in self.own_shards], "batch": self.own_batch, "real": self.real_every}
         return super().settings() | {"small": asdict(self.small.config), "own": own}
 
     def batch(self, step: int, share: Share = ALONE) -> CodecBatch:
-        """Crops of training clips, or every second time the beginnings of clips that a model made."""
-        if not self.own or step % 2 == 0:
+        """Crops of training clips, or the beginnings of clips that a model made."""
+        if not self.own or step % self.real_every == 0:
             return super().batch(step, share)
         rng = np.random.default_rng((self.config.seed, step, 1))
         shard = self.own[rng.integers(len(self.own))]
