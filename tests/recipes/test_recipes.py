@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from sorairo.checkpoints.folder import find_folder, load_checkpoint, load_codec
+from sorairo.checkpoints.layouts import decoder_source
 from sorairo.codec.model import Codec
 from sorairo.codec.presets import PRESETS
 from sorairo.data.captions.trained import Trained
@@ -26,7 +27,17 @@ from sorairo.upscale.network import halved
 from sorairo.video import write_video
 
 ROOT = Path(__file__).parents[2]
-RUNS = ("tiny", "codec_default", "default", "few_steps", "own_clips", "upscaler", "captioner")
+RUNS = (
+    "tiny",
+    "codec_default",
+    "default",
+    "few_steps",
+    "own_clips",
+    "upscaler",
+    "captioner",
+    "circles",
+    "small_decoder",
+)
 
 
 def recipe(name: str) -> Recipe:
@@ -91,6 +102,13 @@ def test_the_default_model(latents: Path) -> None:
     assert made.shift == 4.0 and made.transformer.config == load_checkpoint("default").transformer.config
 
 
+def test_wider_circles(latents: Path) -> None:
+    made = load_checkpoint(one_step("circles", latents / "circles"), "fp32")
+    base = load_checkpoint("default", "fp32")
+    assert made.info.steps_trained == base.info.steps_trained + 1 and "ball" in made.info.vocabulary
+    assert made.shift == base.shift and made.decoder is not None
+
+
 def test_the_default_ends_with_a_codec_and_says_how_to_make_it(tmp_path: Path) -> None:
     module = runpy.run_path(str(ROOT / "recipes" / "default.py"))
     with pytest.raises(UserError, match="sorairo train codec_default"):
@@ -153,6 +171,16 @@ def test_the_codec(tmp_path: Path) -> None:
         {k: v.contiguous() for k, v in begun.state_dict().items()}, tmp_path / "codec/start.safetensors"
     )
     assert load_codec(one_step("codec_default", tmp_path / "codec") / "vae", torch.float32).config.z_dim == 24
+
+
+def test_the_small_decoder(tmp_path: Path) -> None:
+    for split in ("train", "heldout"):
+        path = tmp_path / "codec-pixels" / f"{split}-0-96px-0.safetensors"
+        write_shard(path, {"frames": films(2, 9, 96)}, [{}] * 2)
+    made = {"frames": films(3, 9, 96), "latents": torch.randn(3, 24, 5, 12, 12).half()}
+    write_shard(tmp_path / "own" / "own-00000.safetensors", made, [{}] * 3)
+    source = decoder_source(one_step("small_decoder", tmp_path / "small") / "decoder")
+    assert source.config == decoder_source(find_folder("default") / "decoder").config
 
 
 def test_the_upscaler(tmp_path: Path) -> None:
