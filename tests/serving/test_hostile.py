@@ -149,7 +149,8 @@ def test_a_page_elsewhere_can_do_nothing(client: TestClient) -> None:
 )
 def test_what_is_not_there(client: TestClient, path: str) -> None:
     answer = client.get(path)
-    assert answer.status_code == 404 and answer.json()["error"]["message"]
+    assert answer.status_code == 404 and "There is n" in answer.json()["error"]["message"]
+    assert "PUT does nothing at" in client.put("/v1/videos").json()["error"]["message"]
 
 
 def keyed(settings: Settings) -> tuple[TestClient, Service]:

@@ -60,6 +60,13 @@ POLICY = (
 )
 
 
+NOWHERE = {
+    "Not Found": "There is nothing at {path}; the API is described at /docs.",
+    "Method Not Allowed": "{method} does nothing at {path}; the API is described at /docs.",
+}
+"""What is said in place of the framework's own words."""
+
+
 def create_app(settings: Settings, *, housekeeping: bool = True) -> FastAPI:
     """The API over a database and a store, which are made ready. Raises UserError.
 
@@ -163,7 +170,10 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(call: Call, error: HTTPException) -> Response:
-        answer = _answer(call, error.status_code, str(error.detail))
+        words = NOWHERE.get(str(error.detail))
+        where = repr(call.url.path[:80])
+        said = words.format(method=call.method, path=where) if words else str(error.detail)
+        answer = _answer(call, error.status_code, said)
         answer.headers.update(error.headers or {})
         return answer
 
