@@ -266,6 +266,26 @@ def test_the_timeline_by_mouse_and_a_region_by_keyboard(studio: Open) -> None:
     assert "48 by 56 pixels at 32, 24" in region.get_attribute("aria-label")
 
 
+def test_cards_by_the_mouse(studio: Open) -> None:
+    page = studio()
+    page.locator("#verb-storyboard").click()
+    track = page.locator(".track").bounding_box()
+    page.mouse.dblclick(track["x"] + track["width"] * 0.3, track["y"] + 20)  # a card where there was none
+    handle = page.get_by_role("slider", name="Card 2 begins")
+    before = float(handle.get_attribute("aria-valuenow"))
+    page.locator(".cards textarea").nth(1).wait_for()  # the list below grows, so the track goes up
+    box = handle.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(track["x"] + track["width"] * 0.5, y, steps=5)
+    page.mouse.up()
+    assert float(handle.get_attribute("aria-valuenow")) > before
+    assert page.get_by_label("Card 2 begins, in seconds").input_value() == handle.get_attribute(
+        "aria-valuenow"
+    )
+
+
 def test_a_server_with_keys_asks_for_one(browser: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sorairo", "keys", "create", "me", "--folder", str(tmp_path)]
     made = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True)
