@@ -14,6 +14,8 @@ VENV     ?= .venv
 PIP_ARGS ?=
 PROMPT   ?= A large red ball rolls across the floor to the right.
 PYTEST   ?=
+# Processes of `make test`, one thread each.
+WORKERS  ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-input -c constraints.txt $(PIP_ARGS)
@@ -36,7 +38,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/sorairo generate "$(PROMPT)" --seed 1 -o "$(CURDIR)/demo.mp4" --sheet "$(CURDIR)/demo.png"
 
 test: lint opengl postgres browser
-	@$(BIN)/python -m pytest $(PYTEST)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 test-all: lint opengl postgres browser $(NPM_CLIENT)/node_modules/.made
 	@$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST)
