@@ -97,7 +97,7 @@ def test_an_actor_that_is_killed_loses_no_job(tiny_folder: Path, tmp_path: Path)
     "address,words",
     [
         ("auto", "cannot be reached at auto"),
-        (f"127.0.0.1:{free_port()}", "Connection refused"),
+        pytest.param(f"127.0.0.1:{free_port()}", "Connection refused", id="nobody listens"),
         ("somewhere", "--ray is auto, local, HOST:PORT"),
     ],
 )
