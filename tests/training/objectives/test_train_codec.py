@@ -125,14 +125,14 @@ def test_a_small_decoder_learns_beside_it(objective, space, tmp_path):
     made = {"frames": moving_discs(3), "latents": torch.randn(3, 8, 5, 4, 4).half()}
     write_shard(tmp_path / "own.safetensors", made, [{}] * 3)
     learner = replace(learner, own_shards=[tmp_path / "own.safetensors"], own_batch=2, own_latents=3)
-    own, real = learner.batch(3), learner.batch(4)
+    own, real = learner.batch(4), learner.batch(6)
     assert (
         own.clips.shape == (2, 5, 32, 32, 3)
         and own.latents is not None
         and own.latents.shape == (2, 8, 3, 4, 4)
     )
-    assert real.latents is None and torch.equal(real.clips, objective.batch(4).clips)
-    assert learner.loss(own, 3)[0] > 0
+    assert real.latents is None and torch.equal(real.clips, objective.batch(6).clips)
+    assert learner.loss(own, 4)[0] > 0
     learner.export(tmp_path)
     source = decoder_source(tmp_path / "decoder")
     assert source.config == small.config
