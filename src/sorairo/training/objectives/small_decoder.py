@@ -45,7 +45,11 @@ class SmallDecoderObjective(CodecObjective):
 
     def settings(self) -> dict[str, Any]:
         """What decides the losses."""
-        own = {"shards": [path.name for path in self.own_shards], "batch": self.own_batch, "real": self.real_every}
+        own = {
+            "shards": [path.name for path in self.own_shards],
+            "batch": self.own_batch,
+            "real": self.real_every,
+        }
         return super().settings() | {"small": asdict(self.small.config), "own": own}
 
     def batch(self, step: int, share: Share = ALONE) -> CodecBatch:
