@@ -1,9 +1,9 @@
-"""A small decoder of the default model's latents: 0.9 M parameters, a fifth of the codec's time.
+"""A small decoder of the default model's latents: 0.9 M parameters, a quarter of the codec's time.
 
 Command:   sorairo train small_decoder --run RUNS/small
-Time:      half an hour on one core
-Makes:     RUNS/codec-pixels, if the codec's own training has not (minutes), RUNS/small; RUNS/small/export/decoder is
-           what a checkpoint folder takes
+Time:      about an hour on one core
+Makes:     RUNS/codec-pixels, if the codec's own training has not (minutes), RUNS/own, RUNS/small;
+           RUNS/small/export/decoder is what a checkpoint folder takes
 Expects:   docs/codec.md has its PSNR beside the codec's
 """
 

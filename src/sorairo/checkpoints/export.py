@@ -202,7 +202,7 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
         del index["boundary_ratio"], index["transformer_2"]
     if family == "HeliosPyramidPipeline":
         index |= {"is_distilled": True, "is_cfg_zero_star": False}
-    if apart or first.control_layers:  # of which their classes know nothing
+    if apart or first.control_layers:  # their pipelines do not know this key
         del index["expand_timesteps"]
     if found.boundary is not None:
         index["transformer_2"] = index["transformer"]

@@ -13,11 +13,14 @@ The authors' own layout is read too: see original.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from sorairo.checkpoints.beside import Beside, is_files
 from sorairo.checkpoints.families import family_of
@@ -36,7 +39,7 @@ from sorairo.checkpoints.original import check_class, is_original, original_info
 from sorairo.checkpoints.scheduler import Predicts
 from sorairo.checkpoints.tensors import load_weights
 from sorairo.codec.model import Codec, CodecConfig
-from sorairo.codec.small import SmallDecoder, SmallDecoderConfig
+from sorairo.codec.small import SmallDecoder
 from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.nn.causal_conv import channels_innermost
 from sorairo.nn.precision import bf16_pays
@@ -66,6 +69,8 @@ __all__ = [
 ]
 
 WEIGHTS = "diffusion_pytorch_model"
+Config = TypeVar("Config")
+Network = TypeVar("Network", bound=nn.Module)
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -161,7 +166,7 @@ def load_checkpoint(
         predicts=layout.predicts,
         sampler=layout.sampler,
         notes=(*layout.notes, *([note] if note else [])),
-        decoder=_load_decoder(layout.decoder, kind).to(device) if layout.decoder else None,
+        decoder=_load_convolutions(SmallDecoder, layout.decoder, kind).to(device) if layout.decoder else None,
         few_steps=few_steps([layout.folder]) if layout.folder.is_file() else None,
     )
     _share_memory(checkpoint, layout, free, keep)
@@ -231,19 +236,18 @@ def load_codec(folder: Path, dtype: torch.dtype) -> Codec:
 
 def load_codec_source(source: Source[CodecConfig], dtype: torch.dtype) -> Codec:
     """The codec of a layout, frozen."""
-    with Blank():
-        codec = Codec(source.config)
-    load_weights(codec, source.entries, source.adapt, dtype, where=source.where)
-    channels_innermost(codec)
-    return codec.to(dtype).eval().requires_grad_(False)
+    return _load_convolutions(Codec, source, dtype)
 
 
-def _load_decoder(source: Source[SmallDecoderConfig], dtype: torch.dtype) -> SmallDecoder:
+def _load_convolutions(
+    build: Callable[[Config], Network], source: Source[Config], dtype: torch.dtype
+) -> Network:
+    """A network of convolutions, frozen: a codec, or a small decoder."""
     with Blank():
-        decoder = SmallDecoder(source.config)
-    load_weights(decoder, source.entries, source.adapt, dtype, where=source.where)
-    channels_innermost(decoder)
-    return decoder.to(dtype).eval().requires_grad_(False)
+        network = build(source.config)
+    load_weights(network, source.entries, source.adapt, dtype, where=source.where)
+    channels_innermost(network)
+    return network.to(dtype).eval().requires_grad_(False)
 
 
 def compute_dtype(

@@ -63,8 +63,8 @@ def gguf_tensors(path: Path, forms: Mapping[str, Any]) -> dict[str, dict[str, An
 
 
 def gguf_pieces(path: Path) -> bytes | None:
-    """The spiece.model of a T5 encoder's file, made anew of the pieces that llama.cpp's converter puts beside its
-    tensors; None where there are none. Raises UserError where protobuf, which writes it, is not installed."""
+    """The spiece.model of a T5 encoder's file, put together from the pieces that llama.cpp's converter writes into
+    it; None where there are none. Raises UserError where protobuf, which writes it, is not installed."""
     fields = _reader(path).fields
     names = [f"tokenizer.ggml.{name}" for name in ("model", "tokens", "scores", "token_type")]
     if any(name not in fields for name in names):

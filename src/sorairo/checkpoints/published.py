@@ -16,7 +16,7 @@ __all__ = ["TEXT_LEN", "published_constants", "published_info"]
 
 TEXT_LEN = 512
 P480 = ((832, 480), (480, 832), (624, 624), (704, 544), (544, 704))
-# Source: diffusers' HeliosPipeline. Its 132 frames are four chunks of 33, of which it gives 129
+# Source: diffusers' HeliosPipeline. It makes four chunks of 33 frames and returns 129 of the 132
 HELIOS: dict[str, Any] = {
     "sizes": ((640, 384), (384, 640)),
     "max_frames": 33,

@@ -1,4 +1,4 @@
-"""A small decoder of a latent space: what the codec's decoder does, in about a fifth of its time.
+"""A small decoder of a latent space: what the codec's decoder does, in about a quarter of its time.
 
 Wan's decoder computes most of its layers at a quarter of the picture's resolution and at the full rate of frames. This
 one computes all of them on the latents' own grid and writes a whole block of pixels for each position, so it handles a

@@ -53,8 +53,8 @@ def pack_steps(
     """The clips of each of `steps` steps. A clip costs per_clip, and per_position for each of its latents.
 
     All clips come once in random order, then all again; the row is cut every `budget`, so no clip is passed over
-    because it does not fit. stills: the share of which only the first frame is taken. A step has at least one clip: the
-    budget is raised to the dearest clip.
+    because it does not fit. stills: the share of clips that give their first frame alone. A step has at least one clip:
+    the budget is raised to the dearest clip.
     """
     sizes = np.array(shapes, dtype=np.int64)  # clips 3
     each = sizes[:, 1] * sizes[:, 2]

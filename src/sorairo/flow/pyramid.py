@@ -103,7 +103,7 @@ def smallest(noise: torch.Tensor, pyramid: Pyramid) -> torch.Tensor:
 def enlarged(
     x: torch.Tensor, pyramid: Pyramid, stage: int, side: int, noises: torch.Generator
 ) -> torch.Tensor:
-    """Latents (1 c t h w) at twice the size, with noise of which a patch's `side` x `side` values oppose each other."""
+    """Latents (1 c t h w) at twice the size, with noise; the `side` x `side` values of a patch oppose each other."""
     kept, new = pyramid.mix(stage)
     x = F.interpolate(x[0].transpose(0, 1), scale_factor=2, mode="nearest").transpose(0, 1)[None]
     _, c, t, h, w = x.shape

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from sorairo.flow.cache import CacheConfig
 from sorairo.flow.schedule import from_level
 from sorairo.flow.windows import Window
 from sorairo.generation.denoise import denoise, guidance_of, levels_of, noise_like, sampler_of, states_of
+from sorairo.generation.pieces import AtStep, InPieces
 from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.nn.causal_conv import TimeCache
 from sorairo.pixels import to_frames
@@ -26,7 +27,7 @@ from sorairo.types import Plan, UserError, Video
 __all__ = ["ChunkedDenoising"]
 
 
-class ChunkedDenoising:
+class ChunkedDenoising(InPieces):
     """One plan of a model whose frames see their chunk and what came before (ModelInfo.chunk). steps: in all chunks.
 
     Known frames at the beginning are given to the model as they are; later ones are led to. The cost of a chunk and
@@ -54,18 +55,7 @@ class ChunkedDenoising:
         made = sum(stop > 1 + (first - 1) // step for _, stop in self.chunks) if len(unknown) else 0
         self.steps = made * (len(self.sigmas) - 1)
 
-    def run(self, at_step: Callable[[int, torch.Tensor], None]) -> None:
-        """Make all frames. at_step: (steps done, the predicted data 1 c t h w of a chunk), after every step."""
-        for _ in self.pieces(at_step):
-            pass
-
-    def video(self) -> Video:
-        """The whole video, once it was made."""
-        return Video(frames=self.timeline.frames, fps=self.plan.fps)
-
-    def pieces(
-        self, at_step: Callable[[int, torch.Tensor], None] = lambda step, data: None
-    ) -> Iterator[Video]:
+    def pieces(self, at_step: AtStep = lambda step, data: None) -> Iterator[Video]:
         """The frames of each chunk, as soon as they are made."""
         model, plan, done = self.model, self.plan, 0
         noises, decoded = torch.Generator().manual_seed(plan.seed), TimeCache()

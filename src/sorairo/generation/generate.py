@@ -21,6 +21,7 @@ from sorairo.generation.control import control_tensor, reference_latents, starte
 from sorairo.generation.denoise import denoise, guidance_of, levels_of, noise_of, sampler_of
 from sorairo.generation.forks import survive_forks
 from sorairo.generation.memory import RememberedDenoising
+from sorairo.generation.pieces import InPieces
 from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.nn.precision import device_name
 from sorairo.pixels import to_frames
@@ -147,7 +148,7 @@ def stream(
         model.text.rest()
     tell("text", 1, 1)
     one = denoising_of(plan, model, texts)
-    assert not isinstance(one, Denoising)
+    assert isinstance(one, InPieces)  # info.chunk says so
     pieces = one.pieces(lambda step, data: tell("denoise", step, one.steps))
     while True:
         with torch.inference_mode():  # not around the yield: what is done between pieces is not ours
@@ -166,7 +167,7 @@ def check(stop: Callable[[], bool]) -> None:
 
 def denoising_of(
     plan: Plan, model: Checkpoint, texts: Texts, cache: CacheConfig | None = None
-) -> Denoising | ChunkedDenoising | RememberedDenoising:
+) -> Denoising | InPieces:
     """How a model makes a clip: window by window, chunk by chunk, or chunk by chunk beside a memory."""
     if isinstance(model.transformer.config, HeliosConfig):
         return RememberedDenoising(plan, model, texts, cache)

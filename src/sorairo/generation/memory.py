@@ -23,6 +23,7 @@ from sorairo.generation.denoise import (
     sampler_of,
     states_of,
 )
+from sorairo.generation.pieces import AtStep, InPieces
 from sorairo.generation.timeline import Timeline
 from sorairo.pixels import from_frames, to_frames
 from sorairo.text.encoder import TextStates
@@ -32,11 +33,11 @@ from sorairo.types import Plan, Video
 __all__ = ["RememberedDenoising"]
 
 BLUR = (0.111, 0.135)
-"""Between these levels what is given is noised, so that it looks like what the model makes. Source: diffusers'
+"""The known frames are noised to a level between these, so that they look like made ones. Source: diffusers'
 HeliosPipeline."""
 
 
-class RememberedDenoising:
+class RememberedDenoising(InPieces):
     """One plan of a Helios. steps: in all chunks.
 
     Known frames at the beginning are remembered, and the clip goes on behind them. Each chunk is a clip of its own to
@@ -62,18 +63,7 @@ class RememberedDenoising:
         each = max(1, round((len(self.sigmas) - 1) / pyramid.stages))
         return pyramid.stages * each * (2 if chunk == 0 else 1)
 
-    def run(self, at_step: Callable[[int, torch.Tensor], None]) -> None:
-        """Make all frames. at_step: (steps done, the predicted data 1 c t h w of a chunk), after every step."""
-        for _ in self.pieces(at_step):
-            pass
-
-    def video(self) -> Video:
-        """The whole video, once it was made."""
-        return Video(frames=self.timeline.frames, fps=self.plan.fps)
-
-    def pieces(
-        self, at_step: Callable[[int, torch.Tensor], None] = lambda step, data: None
-    ) -> Iterator[Video]:
+    def pieces(self, at_step: AtStep = lambda step, data: None) -> Iterator[Video]:
         """The known frames, then those of each chunk, as soon as they are made."""
         model, plan, done = self.model, self.plan, 0
         noises = torch.Generator().manual_seed(plan.seed)

@@ -21,7 +21,7 @@ __all__ = ["History", "InChunks"]
 
 
 class InChunks:
-    """All frames at once, of which each sees those of its chunk and of the chunks before. frames: of a chunk."""
+    """All frames at once; each sees the frames of its chunk and of the chunks before. frames: of a chunk."""
 
     start = 0
 
