@@ -39,6 +39,9 @@ EARLIER = {
     "objective.data.packed": False,
     "objective.transformer.local": 0,
     "objective.transformer.local_width": 64,
+    "objective.transformer.control_channels": 0,
+    "objective.transformer.control_layers": [],
+    "objective.transformer.rates": 0,
 }
 """What runs did that began before these settings existed."""
 
