@@ -115,7 +115,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
         ema_decay=0.998,
         checkpoint_minutes=4,
         sample_every=500,
-        compile=False,  # the first compiled step takes minutes, so it pays from a few hours on
+        compile=True,
     )
 
 
