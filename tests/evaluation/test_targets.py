@@ -98,6 +98,12 @@ def test_every_target_is_measured_and_met_by_a_careful_model(parser: Parser) -> 
     assert "≥ 30: yes" in text
 
 
+def test_every_clip_is_long_when_nothing_else_is_asked(parser: Parser) -> None:
+    numbers = measure_verbs(bench(parser, careful), CASES, verbs=["long"])
+    assert set(numbers) == {"long.colour", "long.count", "long.objects"}
+    assert len(numbers["long.objects"]) == len(CASES)
+
+
 def test_a_careless_model_misses_targets(parser: Parser) -> None:
     numbers = measure_verbs(bench(parser, careless), CASES[:1], verbs=["extend", "recut", "loop", "edit"])
     assert not any(name.startswith(("blend", "long", "animate")) for name in numbers)

@@ -98,7 +98,10 @@ def verbs(
     seed: Annotated[int, typer.Option(help="The suite of clips; each number is a set of its own.")] = 0,
     circle: Annotated[int, typer.Option(help="How much of the world, from 0 to 3 (all).")] = 0,
     long: Annotated[
-        int, typer.Option(help="Length of the long clip, in lengths of the model's longest.")
+        int,
+        typer.Option(
+            help="Length of the long clip, in lengths of the model's longest (`--only long`: one for each clip)."
+        ),
     ] = 10,
     steps: Annotated[int | None, typer.Option(help="Denoising steps. Default: the model's.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance. Default: the model's.")] = None,

@@ -73,8 +73,11 @@ TARGETS = {
     "blend.ends": Target(verb="blend", what="first like A, last like B", least=1, share=True),
     "variations.distinct": Target(verb="variations", what="distance of two seeds, levels"),
     "variations.objects": Target(verb="variations", what="right objects", share=True),
-    "long.colour": Target(verb="long clip", what="drift of mean colour, levels"),
+    "long.colour": Target(verb="long clip", what="drift of mean colour, levels", most=4),
     "long.count": Target(verb="long clip", what="as many objects at the end as at first", share=True),
+    "long.objects": Target(
+        verb="long clip", what="ends with the objects that it began with", least=1, share=True
+    ),
     "upscale.halved": Target(verb="--upscale 2", what="PSNR over bicubic's, halved clips, dB", least=0),
     "upscale.decoded": Target(verb="--upscale 2", what="PSNR over bicubic's, through the codec, dB", least=0),
 }
