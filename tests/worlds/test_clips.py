@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -35,6 +36,14 @@ def test_a_clip_is_its_seed_on_any_number_of_workers() -> None:
     spread = list(render_clips(world, seeds, workers=2, **FACTS))
     assert [clip.seed for clip in spread] == list(seeds)
     assert all(same(a, b) and same(a, c) for a, b, c in zip(alone, backwards, spread, strict=True))
+
+
+def test_a_clip_is_its_seed_in_any_thread() -> None:
+    here = list(render_clips(get_world("studio"), [3], **FACTS))
+    for _ in range(2):  # each a new one, after others have drawn
+        with ThreadPoolExecutor(1) as threads:
+            there = threads.submit(lambda: list(render_clips(get_world("studio"), [3], **FACTS))).result()
+        assert same(here[0], there[0])
 
 
 def test_one_colour_in_twelve_is_held_out() -> None:

@@ -7,8 +7,8 @@ shadows on the floor, bodies (4 samples a pixel, shaded once), development, mask
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -57,7 +57,7 @@ class Atlas:
 
 
 class Renderer:
-    """One OpenGL context of this process; make it through `renderer()`."""
+    """One OpenGL context of this thread; make it through `renderer()`."""
 
     def __init__(self) -> None:
         os.environ.setdefault(
@@ -191,7 +191,11 @@ class Renderer:
         return self.atlases[size]
 
 
-@cache
+_OF_THREAD = threading.local()  # OpenGL draws nothing for a thread that has not made the context
+
+
 def renderer() -> Renderer:
-    """This process's renderer, made on first use."""
-    return Renderer()
+    """This thread's renderer, made on first use."""
+    if not hasattr(_OF_THREAD, "renderer"):
+        _OF_THREAD.renderer = Renderer()
+    return _OF_THREAD.renderer
