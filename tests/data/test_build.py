@@ -126,6 +126,30 @@ def test_shots_of_one_file_have_words_of_their_own(tmp_path: Path) -> None:
     assert dropped(out)["a.mp4"][0] == "captions" and "one caption for all" in dropped(out)["b.mp4"][1]
 
 
+def test_what_flashes_up_between_cuts_is_in_no_clip(tmp_path: Path) -> None:
+    """A title of two frames, then one shot with a flash in it: what lasts is cut free of both."""
+    folder, out = tmp_path / "clips", tmp_path / "out"
+    folder.mkdir()
+    begun = np.concatenate([film(220, 2, seed=1), film(90, 12)])
+    write_film(folder / "begun.mp4", begun, "Hue 90.")
+    flash = np.concatenate([film(160, 10), film(20, 2, seed=2), film(160, 12)])
+    write_film(folder / "flash.mp4", flash)
+    (folder / "flash.json").write_text(json.dumps({"shots": {"1": ["Before."], "2": ["After."]}}))
+    rapid = np.concatenate([film(hue, 3, seed=hue) for hue in (30, 200, 60, 230)])
+    write_film(folder / "rapid.mp4", rapid, "Many hues.")
+    run(folder, out, target=replace(TARGET, lengths=(9,)))
+    entries = [json.loads(line) for line in (out / "kept.jsonl").read_text().splitlines()]
+    assert [(entry["file"], entry["begin"], entry["end"]) for entry in entries] == [
+        ("begun.mp4", 0.25, 1.75),
+        ("flash.mp4", 0.0, 1.25),
+        ("flash.mp4", 1.5, 3.0),
+    ]
+    shard = read_shard(next(out.glob("*.safetensors")))
+    assert [record["captions"]["long"] for record in shard.records] == ["Hue 90.", "Before.", "After."]
+    assert np.allclose(frames_of(shard["latents"]), [90, 160, 160], atol=2)
+    assert "none of its shots lasts 0.5 s" in dropped(out)["rapid.mp4"][1]
+
+
 def test_a_second_run_does_only_what_is_new(few: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = run(few, out)

@@ -82,6 +82,10 @@ class Gathering:
                 self.pictures = self.pictures[::2]
                 self.every *= 2
 
+    def lasts(self, end: float, seconds: float) -> bool:
+        """Whether there are frames, and from the first of them to `end` as many seconds."""
+        return self.first is not None and end - self.first.time > seconds - 1e-6
+
     def shot(self, end: float) -> Shot:
         """The shot that ends at that second."""
         assert self.first is not None
@@ -119,32 +123,44 @@ class Gathering:
 
 def examine(path: Path, scenes: Scenes) -> list[Shot]:
     """The shots of a file, in order. Raises UserError for a file that is broken or is neither a video nor a picture."""
-    path = checked(path)
+    path, frames = checked(path), 0
+
+    def counted() -> Iterator[Moment]:
+        nonlocal frames
+        for moment in moments_of(path, most=None):
+            frames += 1
+            yield moment
+
     with decoding(path):
-        found = list(shots_of(moments_of(path, most=None), scenes))
-    if not found:
+        found = list(shots_of(counted(), scenes))
+    if not frames:
         raise UserError(f"{path} holds no frames.")
+    if not found:
+        raise UserError(f"{path} is cut too often: none of its shots lasts {scenes.shortest:g} s.")
     return found
 
 
 def shots_of(moments: Iterator[Moment], scenes: Scenes) -> Iterator[Shot]:
-    """Shots of a stream of moments; of the pictures only a few of each shot are held."""
+    """Shots of a stream of moments; of the pictures only a few of each shot are held.
+
+    What lasts less than scenes.shortest between two cuts, or beside one, is in no shot.
+    """
     cuts, waiting, gathering = _Cuts(scenes), deque[Frame](), Gathering()
-    end = 0.0
+    end, was_cut = 0.0, False
     for frame, image, last in _measured(moments):
         end = last
         waiting.append(frame)
         for number in cuts.look(frame, image):
             while waiting and waiting[0].number < number:
                 gathering.add(waiting.popleft())
-            if gathering.frames:
+            if gathering.lasts(waiting[0].time, scenes.shortest):
                 yield gathering.shot(waiting[0].time)
-                gathering = Gathering()
+            gathering, was_cut = Gathering(), True
         while len(waiting) > cuts.behind:
             gathering.add(waiting.popleft())
     for frame in waiting:
         gathering.add(frame)
-    if gathering.frames:
+    if gathering.lasts(end, scenes.shortest if was_cut else 0.0):
         yield gathering.shot(end)
 
 
@@ -156,26 +172,16 @@ class _Cuts:
         from scenedetect import FrameTimecode
         from scenedetect.detectors import AdaptiveDetector
 
-        self.scenes, self.timecode = scenes, FrameTimecode
+        self.timecode = FrameTimecode
         self.detector = AdaptiveDetector(
             adaptive_threshold=scenes.ratio, min_content_val=scenes.change, min_scene_len=1
         )
         self.behind = self.detector.event_buffer_length + 1
-        self.times: dict[int, float] = {}
-        self.last = 0.0
 
     def look(self, frame: Frame, image: np.ndarray) -> list[int]:
         """Numbers of frames that begin a shot and were not known to before; image: small, BGR."""
-        self.times[frame.number] = frame.time
-        self.times.pop(frame.number - 16, None)
         found = self.detector.process_frame(self.timecode(frame.number, 25.0), image)
-        numbers = []
-        for cut in found:
-            time = self.times[cut.frame_num]
-            if time - self.last >= self.scenes.shortest:
-                numbers.append(cut.frame_num)
-                self.last = time
-        return numbers
+        return [cut.frame_num for cut in found]
 
 
 def _measured(moments: Iterator[Moment]) -> Iterator[tuple[Frame, np.ndarray, float]]:

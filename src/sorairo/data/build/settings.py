@@ -42,7 +42,7 @@ class Filters:
 
     bounds: dict[str, Bounds] = field(default_factory=dict)
     ratio: float = 3.0
-    change: float = 6.0
+    change: float = 10.0
     shortest: float = 0.5
     bits: int = 10
     per_shot: int = 8
