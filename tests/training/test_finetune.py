@@ -73,7 +73,11 @@ def data(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*words: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["train", "finetune", *map(str, words)])
+    return run_cli("train", "finetune", *words)
+
+
+def run_cli(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [*map(str, words)])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
@@ -104,6 +108,25 @@ def test_the_lora_is_what_was_learned_and_the_old_model_is_as_it_was(
     assert isinstance(plain.transformer, Transformer) and isinstance(changed.transformer, Transformer)
     with torch.no_grad():
         assert not torch.allclose(plain.transformer(x, t, text), changed.transformer(x, t, text))
+
+
+def test_a_lora_becomes_part_of_a_model_that_can_be_served(
+    trained: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    file, made = trained / "export" / "lora.safetensors", tmp_path / "model"
+    assert run_cli("export", tiny_folder, made, "--lora", file)[0] == 0
+    beside, inside = apply_loras(sorairo.load(tiny_folder, dtype="fp32"), [str(file)]), sorairo.load(made)
+    assert isinstance(beside.transformer, Transformer) and isinstance(inside.transformer, Transformer)
+    ours, theirs = beside.transformer.state_dict(), inside.transformer.float().state_dict()
+    plain = sorairo.load(tiny_folder, dtype="fp32").transformer.state_dict()
+    assert all(torch.allclose(ours[name], theirs[name], rtol=1e-2, atol=1e-3) for name in ours)
+    assert any((theirs[name] - plain[name]).abs().max() > 0.01 for name in ours)
+    assert inside.info.name == beside.info.name and inside.info.scorecard == {}
+    with pytest.raises(UserError, match="diffusers' layout alone"):
+        run_cli("export", tiny_folder, made, "--lora", file, "--layout", "original")
+    with pytest.raises(UserError, match="has one transformer"):
+        run_cli("export", tiny_folder, tmp_path / "other", "--lora", f"high={file}")
+    assert not (tmp_path / "other").exists()
 
 
 def test_sheets_loras_and_validation_stand_in_the_run(trained: Path) -> None:

@@ -5,23 +5,35 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_original, wan_original
 from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.folder import WEIGHTS, open_layout
 from sorairo.checkpoints.index import DMD_TIMES, read_json
 from sorairo.checkpoints.layouts import Layout, Source
+from sorairo.checkpoints.lora import check_lora, parse_lora, read_lora
 from sorairo.checkpoints.original import CLIP, EXPERTS, TOKENIZER, Constants, t5_file
 from sorairo.checkpoints.save import INDEX, class_of, replaced, write_json
 from sorairo.checkpoints.scheduler import scheduler_class, scheduler_config
-from sorairo.checkpoints.tensors import DTYPES, PICKLES, Adapt, Entry, read_header, weight_entries
+from sorairo.checkpoints.tensors import (
+    DTYPES,
+    PICKLES,
+    Adapt,
+    Entry,
+    load_weights,
+    read_header,
+    weight_entries,
+)
 from sorairo.codec.model import CodecConfig
 from sorairo.config import to_json
+from sorairo.nn.lora import merge
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
 
@@ -30,25 +42,35 @@ __all__ = ["LAYOUTS", "export", "write_entries"]
 # How a pipeline of another family begins -> the class of its transformer
 HELIOS = "HeliosTransformer3DModel"
 APART = {"SkyReelsV2": "SkyReelsV2Transformer3DModel", "HeliosPipe": HELIOS, "HeliosPyra": HELIOS}
+PREVIEW = "preview.safetensors"  # what previews are drawn with, of the same codec
 CHUNK = 1 << 24  # bytes copied at once
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 Tensors = Mapping[str, torch.Tensor]
 
 
-def export(source: Path, target: Path, layout: str) -> None:
+def export(source: Path, target: Path, layout: str, loras: Sequence[str] = ()) -> None:
     """Write the checkpoint in `source` to the folder `target`, in place of a checkpoint there, bit for bit.
 
-    layout: a key of LAYOUTS. Raises UserError for what is no video model, another layout, and a folder that cannot be
-    written.
+    layout: a key of LAYOUTS. loras: as apply_loras takes them, added to the weights; then the layout is diffusers'.
+    Raises UserError for what is no video model, another layout, and a folder that cannot be written.
     """
     if layout not in LAYOUTS:
         raise UserError(f"There is no layout {layout!r}; choose {' or '.join(LAYOUTS)}.")
     if target.resolve() == source.resolve():
         raise UserError(f"{target} is the model itself; choose another folder.")
+    if loras and layout != "diffusers":
+        raise UserError(
+            "A LoRA is added to the weights in diffusers' layout alone; export its result once more."
+        )
     found = open_layout(source)
+    info = found.info
     with replaced(target) as fresh:
         LAYOUTS[layout](found, fresh)
-        to_json(found.info, fresh / "sorairo.json")
+        if (source / PREVIEW).is_file() and layout == "diffusers":
+            shutil.copyfile(source / PREVIEW, fresh / PREVIEW)
+        if loras:
+            info = replace(info, name=" + ".join([info.name, *_add_loras(found, fresh, loras)]), scorecard={})
+        to_json(info, fresh / "sorairo.json")
 
 
 def _diffusers(found: Layout, folder: Path) -> None:
@@ -80,9 +102,29 @@ def _diffusers(found: Layout, folder: Path) -> None:
         write_json(folder / "text_encoder" / "config.json", values)
         write_entries(folder / "text_encoder" / "model.safetensors", entries, umt5_original.from_original)
         _copy(found.folder / TOKENIZER, folder / "tokenizer")
-    for name in ("text_encoder", "tokenizer", "image_encoder", "image_processor"):
+    for name in ("text_encoder", "tokenizer", "image_encoder", "image_processor", "decoder"):
         _copy(found.folder / name, folder / name)
     write_json(folder / "model_index.json", _index(found, folder))
+
+
+def _add_loras(found: Layout, folder: Path, asks: Sequence[str]) -> list[str]:
+    """Write the transformers once more with LoRAs in them, each weight in its own dtype; returns the LoRAs' names."""
+    named, parts = [parse_lora(ask) for ask in asks], found.transformers
+    if len(parts) == 1 and any(ask.expert for ask in named):
+        raise UserError(f"{found.info.name} has one transformer; give its LoRAs without high= and low=.")
+    for name, which, part in zip(("transformer", "transformer_2"), ("high", "low"), parts, strict=False):
+        family, own = family_of(part.config), [ask for ask in named if ask.expert in ("", which)]
+        if not own:
+            continue
+        with torch.device("meta"):
+            module = family.build(part.config)
+        loras = [(check_lora(read_lora(ask.path), module).changes, ask.weight) for ask in own]
+        load_weights(module, part.entries, part.adapt, where=part.where)
+        merge(module, loras, keep=False)
+        state = family.to_theirs(module.state_dict(), part.config)
+        stored = {key: tensor.detach().contiguous() for key, tensor in state.items()}
+        save_file(stored, folder / name / f"{WEIGHTS}.safetensors", metadata={"format": "pt"})
+    return [str(ask) for ask in named]
 
 
 def _original(found: Layout, folder: Path) -> None:

@@ -32,6 +32,7 @@ from sorairo.cli import eval as evaluation
 from sorairo.cli.errors import guarded
 from sorairo.cli.expand import EXAMPLES as EXPAND_EXAMPLES
 from sorairo.cli.expand import expand
+from sorairo.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from sorairo.cli.export import export
 from sorairo.cli.generate import EXAMPLES, generate
 from sorairo.cli.serving import SERVE_EXAMPLES, WORKER_EXAMPLES, keys, serve, worker
@@ -70,7 +71,7 @@ app.command()(show)
 app.command(epilog=VERIFY_EXAMPLES)(verify)
 app.command(epilog=WHOSE_EXAMPLES)(whose)
 app.command()(train)
-app.command()(export)
+app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command(epilog=SERVE_EXAMPLES)(serve)
 app.command(epilog=WORKER_EXAMPLES)(worker)
 app.add_typer(keys, name="keys")
