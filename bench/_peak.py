@@ -12,7 +12,7 @@ __all__ = ["added", "resident"]
 def added(call: Callable[[], object]) -> float:
     """MiB. What was freed before is given back first, or it would be used again and not be seen."""
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is measured from here
     before = resident("VmRSS")
     call()
     return resident("VmHWM") - before

@@ -54,7 +54,7 @@ class Case:
 
 
 def disguised(text: str, rng: random.Random) -> str:
-    """A prompt with every long word slipped or disguised in one of nine ways, some of which training does not have."""
+    """A prompt with every long word slipped or disguised in one of nine ways, some of them not in training."""
     way = rng.randrange(9)
 
     def word(word: str) -> str:

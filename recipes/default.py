@@ -106,7 +106,7 @@ def data(run_dir: Path, everything: bool = False) -> None:
 
 
 def recaption(run_dir: Path) -> tuple[int, int]:
-    """Write the clips' captions anew, after the world has learnt new sentences: (how many, how many kept theirs)."""
+    """Write new captions for the clips, after the world has learnt new sentences: (how many, how many kept theirs)."""
     words = words_encoder(TextEncoder.load(text_folder()))
     return rewrite_captions(run_dir.parent / "latents", studio_recaption, words)
 

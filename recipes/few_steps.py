@@ -72,7 +72,7 @@ def render(folder: Path) -> None:
     make_latents(
         PLAN,
         folder,
-        source=Mirrored(Worlds.of(PLAN.world, fps=PLAN.fps, split=PLAN.split, workers=2)),
+        source=Mirrored(Worlds.of(PLAN.world, fps=PLAN.fps, split=PLAN.split, maps=PLAN.maps, workers=2)),
         encode=clip_encoder(LatentSpace.load(Path(__file__).with_name("latent_space.safetensors"))),
         words=words_encoder(load_checkpoint(TEACHER, "fp32").text),
     )

@@ -160,7 +160,7 @@ def _original(found: Layout, folder: Path) -> None:
         entries = weight_entries(found.folder / "text_encoder")
         write_entries(folder / "models_t5_umt5.safetensors", entries, umt5_original.to_original)
         _copy(found.folder / "tokenizer", folder / TOKENIZER)
-    else:  # a BERT, of which their layout knows nothing
+    else:  # a BERT, which their layout does not know
         left += ["text_encoder", "tokenizer"]
     for name in left:
         _copy(found.folder / name, folder / name)

@@ -179,7 +179,7 @@ def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
 
     Parts for a CLIP's tokens are left out of a model without a CLIP: LoRAs of Wan 2.1 are used with 2.2. Raises
     UserError, which names them, for changes of other shapes than the module's, and, when strict, for tensors and
-    parameters that the module does not have; when not, for a LoRA of which nothing fits.
+    parameters that the module does not have; when not, for a LoRA without a part that fits.
     """
     have = {name: torch.Size(shape) for name, shape in logical_shapes(module).items()}
     fit = {name: change for name, change in lora.changes.items() if name in have}

@@ -40,7 +40,7 @@ WARPED = (1000.0, 937.5, 833.3333, 625.0)
 """1000, 750, 500 and 250 moved by shift 5."""
 # Models of few steps whose tensors are those of Wan for words: what their authors' code knows, by a file's, a folder's
 # or a repository's name. Sources: the configurations and inference scripts of guandeh17/Self-Forcing
-# (self_forcing_dmd.yaml), NVlabs/LongLive (local_attn_size 12, of which 3 are the chunk at hand), tianweiy/CausVid
+# (self_forcing_dmd.yaml), NVlabs/LongLive (local_attn_size 12, 3 of them the chunk at hand), tianweiy/CausVid
 # (wan_causal_dmd.yaml) and NVlabs/rcm (wan2pt1_t2v_rcm_infer.py: angles atan 80, 1.3, 1 and 0.6).
 BY_NAME: list[tuple[str, dict[str, Any]]] = [
     (r"self[-_. ]?forcing", {"times": WARPED, "chunk": 3}),

@@ -30,7 +30,7 @@ LEVELS = 127
 PAIR_LEVELS = 64
 """The largest weight where a CPU adds two products in 16 bits: 255 * 64 * 2 is below 2^15, 255 * 127 * 2 is not."""
 FEW_ROWS = 32
-"""Up to so many rows float32 is the faster, since oneDNN orders the weight anew at each use."""
+"""Up to so many rows float32 is the faster, since oneDNN orders the weight again at each use."""
 
 
 def quantised(x: torch.Tensor, levels: int = LEVELS) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,7 +143,7 @@ class PackedLinear(nn.Linear):
 
 
 class PackedEmbedding(nn.Embedding):
-    """A table of which only the rows that are looked up are unpacked. weight: (rows bytes) int8. dtype: what comes
+    """A table that unpacks only the rows that are looked up. weight: (rows bytes) int8. dtype: what comes
     out."""
 
     def __init__(self, table: nn.Embedding, form: str, width: int, dtype: torch.dtype):

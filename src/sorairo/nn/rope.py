@@ -16,7 +16,7 @@ __all__ = ["Turns", "rotate", "turns"]
 class Turns(NamedTuple):
     """The angle of every token and channel pair, as (n c/2) float32 cosines and sines.
 
-    sequences: where the n tokens are several clips, each of which attends to itself alone (nn/packed.py).
+    sequences: where the n tokens are several clips that each attend to themselves alone (nn/packed.py).
     """
 
     cos: torch.Tensor

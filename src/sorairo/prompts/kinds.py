@@ -1,4 +1,4 @@
-"""Kinds of words of which a thing has one at a time: a new colour replaces the old one. Remixes go by them."""
+"""Kinds of words that a thing has one of at a time: a new colour replaces the old one. Remixes go by them."""
 
 from __future__ import annotations
 

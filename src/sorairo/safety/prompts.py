@@ -36,7 +36,7 @@ class WordGuard:
 
     @cached_property
     def harmless(self) -> frozenset[str]:
-        """Words of which no sentence can be made that asks for harm: no people, bodies, weapons or speech."""
+        """Words that cannot make a sentence that asks for harm: no people, bodies, weapons or speech."""
         return frozenset(_lines("harmless.txt"))
 
     @cached_property

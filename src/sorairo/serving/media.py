@@ -14,11 +14,11 @@ __all__ = ["inspect", "likeness"]
 
 SECONDS = 60
 MEMORY, CPU = 3 * 2**30, 50
-"""Bytes of address space of the child, of which libraries take about one GB; its seconds of processor."""
+"""Bytes of address space of the child (libraries take about one GB); its seconds of processor."""
 
 
 def inspect(path: Path, thumbnail: Path | None = None) -> dict[str, Any]:
-    """{kind, width, height, frames, fps, seconds} of a picture or clip, every frame of which was decoded.
+    """{kind, width, height, frames, fps, seconds} of a picture or clip, after every frame was decoded.
 
     thumbnail: where a small WebP of its first frame goes. Raises UserError for what is neither, broken or too large.
     """

@@ -16,7 +16,7 @@ SMALL = {"a", "the", "is", "are", "and", "now", "to"}
 
 
 Kinds = Sequence[Collection[str]]
-"""Kinds of words of which a thing has one at a time, in small letters; see prompts/kinds.py."""
+"""Kinds of words that a thing has one of at a time, in small letters; see prompts/kinds.py."""
 
 
 def remix(

@@ -87,7 +87,7 @@ class RateEmbedding(nn.Module):
 class WordsEmbedding(nn.Module):
     """Text states (b l text_dim), and how many of each are words (b) or None -> Words.
 
-    Wan attends, without a mask, to `text_len` positions of which those behind the words are zero. All of
+    Wan attends, without a mask, to `text_len` positions; those behind the words are zero. All of
     these have one key and one value, so attending to a single one of them with log(their number) added to its
     score is the same softmax, and costs one position in place of dozens. With lengths None every position
     given counts.

@@ -174,7 +174,7 @@ def _trade(x: Tensor, sent: list[int], got: list[int], group: ProcessGroup) -> T
 
 
 class _Gather(torch.autograd.Function):
-    """all_gather along a dimension; its adjoint: the sum of everyone's gradients, of which each keeps its part."""
+    """all_gather along a dimension; its adjoint: the sum of everyone's gradients; each process keeps its part."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dim: int, parts: list[int], group: ProcessGroup) -> Tensor:

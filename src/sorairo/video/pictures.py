@@ -120,7 +120,7 @@ def check_tiff(path: Path, image: Image.Image, count: int) -> None:
 
 
 def check_jpeg(path: Path) -> None:
-    """Raises UserError for JPEG pictures in a row (MJPEG), of which Pillow would show the first."""
+    """Raises UserError for JPEG pictures in a row (MJPEG); Pillow would show the first."""
     if following_jpeg(path.read_bytes()):
         raise UserError(f"{path} holds several JPEG pictures in a row (MJPEG); convert it to MP4.")
 

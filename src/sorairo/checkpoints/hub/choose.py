@@ -50,7 +50,7 @@ def choose(files: Sequence[RemoteFile], repo: str, within: str = "") -> Choice:
     """What of a repository to fetch. within: a folder or a file of it, "" for the whole.
 
     Raises UserError where a part's weights are there as a pickle only, where there are no weights, and for a
-    collection of models of which none is named.
+    collection of models and none is named.
     """
     for file in files:
         path = PurePosixPath(file.path)
