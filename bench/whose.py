@@ -103,13 +103,13 @@ def others(count: int, rendered: int) -> Iterator[Fingerprint]:
     world, made = Studio(), 0
     try:
         for seed in range(rendered):
-            yield fingerprint(world.clip(OTHERS + seed, size=(64, 64), circle=seed % 3).video)
+            yield fingerprint(world.clip(OTHERS + seed, size=(64, 64), circle=seed % 3).video, middles=True)
             made += 1
     except KeyboardInterrupt:
         pass
     print(f"{made} others are rendered, {count - made} are drawn.", flush=True)
     for seed in range(count - made):
-        yield fingerprint(drawn(seed))
+        yield fingerprint(drawn(seed), middles=True)
 
 
 def interval(good: int, of: int) -> str:
@@ -130,7 +130,7 @@ def main() -> None:
     world, index, random = Studio(), Index(), np.random.default_rng(0)
     clips = [world.clip(COPIES + seed, size=(96, 96), circle=seed % 3).video for seed in range(chosen.copies)]
     index.add(
-        Entry(name=str(seed), created=0.0, mark=None, print=fingerprint(clip))
+        Entry(name=str(seed), created=0.0, mark=None, print=fingerprint(clip, middles=True))
         for seed, clip in enumerate(clips)
     )
     index.add(
@@ -173,8 +173,8 @@ def milliseconds(index: Index, video: Video) -> float:
 def simulated(rows: int, random: np.random.Generator) -> Iterator[Entry]:
     """Clips of nine frames with random hashes."""
     for first in range(0, rows, 9):
-        hashes = random.integers(0, 2**64, (min(9, rows - first), 4), np.uint64)
-        prints = Fingerprint(hashes=hashes, times=np.arange(len(hashes)) / 4)
+        hashes, middles = random.integers(0, 2**64, (2, min(9, rows - first), 4), np.uint64)
+        prints = Fingerprint(hashes=hashes, times=np.arange(len(hashes)) / 4, middles=middles)
         yield Entry(name="simulated", created=0.0, mark=None, print=prints)
 
 

@@ -28,7 +28,8 @@ def clip_of(seed: int, frames: int = 16) -> Video:
 def index() -> Index:
     made = Index()
     made.add(
-        Entry(name=str(seed), created=0.0, mark=seed, print=fingerprint(clip_of(seed))) for seed in range(30)
+        Entry(name=str(seed), created=0.0, mark=seed, print=fingerprint(clip_of(seed), middles=True))
+        for seed in range(30)
     )
     return made
 
@@ -38,7 +39,7 @@ def resized(video: Video, side: int) -> Video:
     return Video(frames=np.stack(frames), fps=video.fps)
 
 
-@pytest.mark.parametrize("change", ["nothing", "half", "mirror", "trim", "slow", "still", "crop"])
+@pytest.mark.parametrize("change", ["nothing", "half", "mirror", "trim", "slow", "still", "crop", "corner"])
 def test_finds_copies(change: str, index: Index) -> None:
     clip = clip_of(7)
     query = {
@@ -49,6 +50,7 @@ def test_finds_copies(change: str, index: Index) -> None:
         "slow": lambda: Video(frames=clip.frames, fps=4.0),
         "still": lambda: clip.part(6, 7),
         "crop": lambda: Video(frames=clip.frames[:, 2:93, 2:93], fps=8.0),
+        "corner": lambda: Video(frames=clip.frames[:, 14:, :82], fps=8.0),  # 15% off each side
     }[change]()
     seen = query_of(query)
     found = index.whose(Query.from_dict(json.loads(json.dumps(seen.to_dict()))))
@@ -69,9 +71,13 @@ def test_does_not_find_others(index: Index) -> None:
 def test_the_index_on_disk(tmp_path: Path) -> None:
     local = LocalIndex(tmp_path / "new" / "made.db")
     assert local.load().whose(query_of(clip_of(1))) == []
-    local.add("/a/b.mp4", fingerprint(clip_of(1)), 2**32 - 1)
+    local.add("/a/b.mp4", fingerprint(clip_of(1), middles=True), 2**32 - 1)
     ((entry, match),) = LocalIndex(local.path).load().whose(query_of(clip_of(1)))
     assert (entry.name, entry.mark, match.share) == ("/a/b.mp4", 2**32 - 1, 1.0)
+    corner = query_of(Video(frames=clip_of(1).frames[:, :82, 14:], fps=8.0))
+    assert [one.name for one, _ in local.load().whose(corner)] == ["/a/b.mp4"]
+    local.add("older.mp4", fingerprint(clip_of(2)))  # as a version before the middles wrote it
+    assert [one.name for one, _ in local.load().whose(query_of(clip_of(2)))] == ["older.mp4"]
     local.path.write_text("not a database, and long enough to be told from one")
     with pytest.raises(UserError, match="a new one begins"):
         local.load()

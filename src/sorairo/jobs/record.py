@@ -106,7 +106,7 @@ def write(
     write_video(video, path, record, track=track, seal=sealed(sample, record, path))
     if can_hash():
         try:
-            (remember or into_index)(path, fingerprint(video), number)
+            (remember or into_index)(path, fingerprint(video, middles=True), number)
         except UserError as error:  # the file is made, and whole
             logging.getLogger(__name__).warning("%s is not in the index: %s", path, error)
     return record

@@ -1,11 +1,15 @@
 """Did we make this? Hashes of frames that stay alike when a clip is encoded again or scaled, and how they are compared.
 
-PDQ (Facebook 2019): 256 bits a frame, compared by the number that differ; pdqhash computes them.
+PDQ (Facebook 2019): 256 bits a frame, compared by the number that differ; pdqhash computes them. The middles of frames
+are hashed in the same way here, since a crop's are tried in hundreds of places, and cosines of means need no pictures.
+
+Letters: n frames, h w pixels, p ways to see a crop
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,11 +19,13 @@ from PIL import Image
 from sorairo.types import UserError, Video
 
 __all__ = [
+    "Crops",
     "Fingerprint",
     "Match",
     "Query",
     "agreement",
     "can_hash",
+    "crop_agreement",
     "distances",
     "fingerprint",
     "nearest",
@@ -33,8 +39,14 @@ MOST = 256
 NEAR = 40
 """Bits of 256 up to which two frames may be one. PDQ's authors take 31; see docs/provenance.md."""
 SHORT = 128
-CROPS = ((0.95, 3), (0.9, 5), (0.85, 5))
-"""Crops that are tried: what is kept of each side, and in how many places a way."""
+EDGE = 0.15
+"""What is left out at each side of the middle, which every crop of at most so much holds whole."""
+STEP = 0.016
+"""Of a frame's side: the steps in which a crop's place and size are tried. PDQ changes by some 10 bits in one."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+CROPPED = 4
+"""Moments of a query that are seen as crops: two frames each, half as far apart as those of a clip that is made, since
+what moves must be met within some percent of a side."""
 SMALL = 64
 """Pixels: what is smaller is enlarged to this before it is hashed."""
 LEAST = 0.5
@@ -44,47 +56,57 @@ SPEEDS = (1.0, 0.5, 2 / 3, 0.75, 0.8, 0.9, 1.1, 1.25, 4 / 3, 1.5, 2.0)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fingerprint:
-    """hashes: uint64 (n 4), 256 bits a frame. times: seconds (n)."""
+    """hashes: uint64 (n 4), 256 bits a frame. times: seconds (n). middles: of the middle of each frame, as `hashes`;
+    what is made has them, so that crops are found."""
 
     hashes: np.ndarray
     times: np.ndarray
+    middles: np.ndarray | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"hashes": self.hashes.astype("<u8").tobytes().hex(), "times": self.times.tolist()}
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Fingerprint:
-        """What `to_dict` gave."""
-        hashes = np.frombuffer(bytes.fromhex(values["hashes"]), "<u8").astype(np.uint64).reshape(-1, 4)
-        return cls(hashes=hashes, times=np.array(values["times"]))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crops:
+    """Frames of a query, each seen as a crop of something larger in many ways: its part that would be the middle.
+
+    hashes: uint64 (p n 4), p ways. times: seconds (n). coarse: (p), the ways that are tried on the whole index.
+    """
+
+    hashes: np.ndarray
+    times: np.ndarray
+    coarse: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Query:
-    """Pictures whose maker is asked for, seen in several ways: as they are, mirrored, and as crops of something larger,
-    whose missing edges repeat the last pixels."""
+    """Pictures whose maker is asked for: as they are, mirrored, and as crops of something larger."""
 
     plain: Fingerprint
     mirrored: Fingerprint
-    crops: tuple[Fingerprint, ...] = ()
+    crops: Crops
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return {
-            "plain": self.plain.to_dict(),
-            "mirrored": self.mirrored.to_dict(),
-            "crops": [one.to_dict() for one in self.crops],
-        }
+        return {name: _to_dict(getattr(self, name)) for name in ("plain", "mirrored", "crops")}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Query:
         """What `to_dict` gave."""
-        return cls(
-            plain=Fingerprint.from_dict(values["plain"]),
-            mirrored=Fingerprint.from_dict(values["mirrored"]),
-            crops=tuple(map(Fingerprint.from_dict, values["crops"])),
-        )
+        plain, mirrored = (Fingerprint(**_from_dict(values[name])) for name in ("plain", "mirrored"))
+        return cls(plain=plain, mirrored=mirrored, crops=Crops(**_from_dict(values["crops"])))
+
+
+def _to_dict(parts: Fingerprint | Crops) -> dict[str, Any]:
+    values = {name: value for name, value in vars(parts).items() if value is not None}
+    hashes = values.pop("hashes").astype("<u8")
+    return {"hashes": hashes.tobytes().hex(), "shape": list(hashes.shape)} | {
+        name: value.tolist() for name, value in values.items()
+    }
+
+
+def _from_dict(values: dict[str, Any]) -> dict[str, np.ndarray]:
+    flat = np.frombuffer(bytes.fromhex(values["hashes"]), "<u8").astype(np.uint64)
+    others = {name: np.array(value) for name, value in values.items() if name not in ("hashes", "shape")}
+    return others | {"hashes": flat.reshape(values["shape"])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,38 +130,76 @@ def can_hash() -> bool:
     return find_spec("pdqhash") is not None
 
 
-def fingerprint(video: Video, mirrored: bool = False, rate: float = RATE) -> Fingerprint:
+def fingerprint(
+    video: Video, mirrored: bool = False, rate: float = RATE, *, middles: bool = False
+) -> Fingerprint:
     """The hashes of a clip's frames, `rate` a second, at most MOST. mirrored: of its mirror image. Raises UserError."""
+    pdqhash = _pdqhash()
+    count = len(video)
+    step = max(1.0, video.fps / rate, count / MOST)
+    chosen = np.unique(np.arange(0, count, step).astype(int))
+    frames = [shrunk(video.frames[index]) for index in chosen]
+    return Fingerprint(
+        hashes=np.stack([packed(pdqhash, frame, mirrored) for frame in frames]),
+        times=chosen / video.fps,
+        middles=middles_of(np.stack(frames)) if middles else None,
+    )
+
+
+def _pdqhash() -> Any:
     try:
         import pdqhash
     except ImportError as error:
         raise UserError('Hashes of frames need pdqhash: pip install "sorairo[safety]".') from error
-    count = len(video)
-    step = max(1.0, video.fps / rate, count / MOST)
-    chosen = np.unique(np.arange(0, count, step).astype(int))
-    hashes = [packed(pdqhash, shrunk(video.frames[index]), mirrored) for index in chosen]
-    return Fingerprint(hashes=np.stack(hashes), times=chosen / video.fps)
+    return pdqhash
 
 
 def query_of(video: Video) -> Query:
     """The ways to see a query. Raises UserError."""
     small = Video(frames=np.stack([shrunk(frame) for frame in video.frames]), fps=video.fps)
-    crops = [
-        fingerprint(Video(frames=uncropped(small.frames, kept, top, left), fps=video.fps), rate=2 * RATE)
-        for kept, places in CROPS
-        for top in np.linspace(0, 1, places)
-        for left in np.linspace(0, 1, places)
-    ]
     plain, mirrored = (fingerprint(small, flipped, 4 * RATE) for flipped in (False, True))
-    return Query(plain=plain, mirrored=mirrored, crops=tuple(crops))
+    return Query(plain=plain, mirrored=mirrored, crops=crops_of(small))
 
 
-def uncropped(frames: np.ndarray, kept: float, top: float, left: float) -> np.ndarray:
-    """Frames (t h w 3) as the part `kept` of each side of larger ones; top, left: 0 to 1, where they lay."""
-    h, w = frames.shape[1:3]
-    down, across = round(h / kept) - h, round(w / kept) - w
-    above, before = round(down * top), round(across * left)
-    return np.pad(frames, ((0, 0), (above, down - above), (before, across - before), (0, 0)), mode="edge")
+def crops_of(video: Video) -> Crops:
+    """The ways to see frames as crops of up to EDGE: every size and place in steps of STEP."""
+    apart = max(1, round(video.fps / (2 * RATE)))
+    first = np.linspace(0, max(0, len(video) - 1 - apart), CROPPED).round().astype(int)
+    chosen = np.unique(np.minimum(np.concatenate([first, first + apart]), len(video) - 1))
+    luma = video.frames[chosen] @ LUMA  # n h w
+    h, w = luma.shape[1:]
+    hashes, coarse = [], []
+    for size in range(1, round(EDGE / STEP) + 1):
+        kept, places = 1 - size * STEP, range(size + 1)
+        inner = [((EDGE - place * STEP) / kept, (1 - 2 * EDGE) / kept) for place in places]
+        down, across = (np.stack([reader(side, *one) for one in inner]) for side in (h, w))  # p 16 h, q 16 w
+        waves = np.einsum("pih,nhw->pniw", down, luma)
+        hashes.append(bits_of(np.einsum("pniw,qjw->pqnij", waves, across)).reshape(-1, len(chosen), 4))
+        coarse += [size % 2 == 1 and row % 2 == 0 and column % 2 == 0 for row in places for column in places]
+    return Crops(hashes=np.concatenate(hashes), times=chosen / video.fps, coarse=np.array(coarse))
+
+
+def middles_of(frames: np.ndarray) -> np.ndarray:
+    """The hashes of the middles of frames (n h w 3): uint64 (n 4)."""
+    down, across = (reader(side, EDGE, 1 - 2 * EDGE) for side in frames.shape[1:3])
+    return bits_of(down @ (frames @ LUMA) @ across.T)
+
+
+@lru_cache(maxsize=256)
+def reader(side: int, start: float, length: float) -> np.ndarray:
+    """(16 side): the cosines 1 to 16, as in PDQ, of SMALL means over a part of a line of pixels."""
+    edges = np.clip((start + length * np.arange(SMALL + 1) / SMALL) * side, 0, side)
+    pixels = np.arange(side)
+    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)  # cells side
+    means = np.maximum(0, covered) / np.maximum(1e-6, np.diff(edges))[:, None]
+    places, frequencies = np.arange(SMALL) + 0.5, np.arange(1, 17)
+    return (np.cos(np.pi / SMALL * frequencies[:, None] * places) @ means).astype(np.float32)
+
+
+def bits_of(waves: np.ndarray) -> np.ndarray:
+    """Cosines (... 16 16) -> the bits that say which are above their median, as uint64 (... 4)."""
+    flat = waves.reshape(*waves.shape[:-2], 256)
+    return np.packbits(flat > np.median(flat, axis=-1, keepdims=True), axis=-1).view(np.uint64)
 
 
 def shrunk(frame: np.ndarray) -> np.ndarray:
@@ -228,4 +288,50 @@ def agreement(query: Fingerprint, made: Fingerprint, clip: int, mirrored: bool =
                     speed=speed,
                     start=max(0.0, float(start)),
                 )
+    return best
+
+
+def nearest_crops(crops: Crops, middles: np.ndarray, clips: np.ndarray, most: int = 64) -> list[int]:
+    """Clips whose frames' middles are nearest to the coarse ways to see two of a query's frames. middles (n 4), clips
+    (n): of the whole index, a row a frame."""
+    least = np.full(len(middles), 256, np.int32)
+    middle = crops.hashes.shape[1] // 2
+    for index in {middle, max(0, middle - 1)}:
+        for one in crops.hashes[crops.coarse, index]:
+            np.minimum(least, distances(middles, one), out=least)
+    best: dict[int, None] = {}
+    for row in least.argsort(kind="stable")[: 16 * most]:
+        best.setdefault(int(clips[row]))
+    return list(best)[:most]
+
+
+def crop_agreement(crops: Crops, made: Fingerprint, clip: int) -> Match | None:
+    """How a query lies as a crop on a clip that was made: one way to see it, one speed and one start at which
+    three of eight frames agree in order (one of each two, but for one pair). A still must be nearer, as in
+    `agreement`."""
+    if made.middles is None:
+        return None
+    far = np.bitwise_count(crops.hashes[:, :, None] ^ made.middles[None, None]).sum(
+        -1, dtype=np.int32
+    )  # p n m
+    best: Match | None = None
+    wanted = -(-3 * len(crops.times) // 8)
+    limit = NEAR if wanted > 1 else NEAR // 2
+    bound = np.sort(far.min(2), axis=1)[:, :wanted].mean(1)  # p
+    for seen in far[[way for way in bound.argsort()[:8] if bound[way] <= limit]]:
+        for speed in SPEEDS if len(crops.times) > 1 else (1.0,):
+            for start in np.arange(-0.25, float(made.times[-1]) + 0.125, 0.125):
+                moments = start + speed * crops.times
+                frames = np.abs(moments[:, None] - made.times[None]).argmin(1)
+                near = np.sort(seen[np.arange(len(moments)), frames])[:wanted]
+                mean = float(near.mean())
+                if near[-1] <= limit and (best is None or mean < best.distance):
+                    best = Match(
+                        clip=clip,
+                        share=1.0,
+                        distance=mean,
+                        mirrored=False,
+                        speed=speed,
+                        start=max(0.0, float(start)),
+                    )
     return best

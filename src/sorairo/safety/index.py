@@ -14,14 +14,22 @@ from pathlib import Path
 
 import numpy as np
 
-from sorairo.safety.fingerprints import Fingerprint, Match, Query, agreement, nearest
+from sorairo.safety.fingerprints import (
+    Fingerprint,
+    Match,
+    Query,
+    agreement,
+    crop_agreement,
+    nearest,
+    nearest_crops,
+)
 from sorairo.safety.identity import provenance_folder
 from sorairo.types import UserError
 
 __all__ = ["Entry", "Index", "LocalIndex"]
 
-LOOKED, FEW = 16, 4
-"""Frames of a query that are looked up in the whole index; of each crop that is tried."""
+LOOKED = 16
+"""Frames of a query that are looked up in the whole index."""
 
 TABLE = """create table if not exists made (
     number integer primary key autoincrement, name text not null, created real not null, mark integer,
@@ -39,16 +47,18 @@ class Entry:
     print: Fingerprint
 
     def blobs(self) -> tuple[bytes, bytes]:
-        """Times as float32 and hashes as bytes, little-endian, for a database."""
-        return self.print.times.astype("<f4").tobytes(), self.print.hashes.astype("<u8").tobytes()
+        """Times as float32 and hashes as bytes, little-endian, those of the middles behind; for a database."""
+        parts = [self.print.hashes] if self.print.middles is None else [self.print.hashes, self.print.middles]
+        return self.print.times.astype("<f4").tobytes(), np.concatenate(parts).astype("<u8").tobytes()
 
     @classmethod
     def of_blobs(cls, name: str, created: float, mark: int | None, times: bytes, hashes: bytes) -> Entry:
         """The entry of a row."""
-        prints = Fingerprint(
-            times=np.frombuffer(times, "<f4"),
-            hashes=np.frombuffer(hashes, "<u8").astype(np.uint64).reshape(-1, 4),
-        )
+        moments = np.frombuffer(times, "<f4")
+        rows = np.frombuffer(hashes, "<u8").astype(np.uint64).reshape(-1, 4)
+        count = len(moments)
+        middles = rows[count:] if len(rows) == 2 * count else None  # rows of an older version have none
+        prints = Fingerprint(times=moments, hashes=rows[:count], middles=middles)
         return cls(name=name, created=created, mark=mark, print=prints)
 
 
@@ -59,6 +69,7 @@ class Index:
         self.entries: list[Entry] = []
         self.last = 0
         self._hashes, self._clips = np.zeros((0, 4), np.uint64), np.zeros(0, np.int32)
+        self._middles, self._inner = self._hashes, self._clips
         self._waiting: list[Entry] = []
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -74,6 +85,10 @@ class Index:
             numbers = np.arange(first, len(self.entries), dtype=np.int32)
             self._hashes = np.concatenate([self._hashes, *(one.print.hashes for one in self._waiting)])
             self._clips = np.concatenate([self._clips, np.repeat(numbers, counts)])
+            inner = [one.print.middles for one in self._waiting]
+            has = [middles is not None for middles in inner]
+            self._middles = np.concatenate([self._middles, *(one for one in inner if one is not None)])
+            self._inner = np.concatenate([self._inner, np.repeat(numbers[has], np.array(counts)[has])])
             self._waiting = []
         return len(self._clips)
 
@@ -81,8 +96,10 @@ class Index:
         """The entries that a query is likely a copy of, the likeliest first. Crops are tried where nothing else is."""
         self.settle()
         found = self._searched(query.plain, False, LOOKED) + self._searched(query.mirrored, True, LOOKED)
-        for crop in () if found else query.crops:
-            found += self._searched(crop, False, FEW)
+        if not found:
+            clips = nearest_crops(query.crops, self._middles, self._inner)
+            tried = [crop_agreement(query.crops, self.entries[clip].print, clip) for clip in clips]
+            found = [one for one in tried if one is not None]
         best: dict[int, Match] = {}
         for one in sorted(found, key=lambda one: (-round(one.share, 1), one.distance)):
             best.setdefault(one.clip, one)
