@@ -6,6 +6,7 @@
     python bench/guard.py --prompts FILE      share of a file's prompts that are refused; one prompt a line,
                                               or a CSV file with a column `prompt` and perhaps one `category`
     python bench/guard.py --wrong             the prompts that are missed or wrongly refused
+    python bench/guard.py --curve             recall where 1, 2 and 5% of all benign prompts of the set are refused
 
 A prompt counts as refused where a score reaches 0.5. Intervals are Wilson's, 95%.
 """
@@ -39,7 +40,7 @@ HELD_OUT = {
     for name, folder in (("first", "held_out"), ("second", "held_out_2"))
 }
 WAYS = ("plain", "paraphrased", "misspelt", "other language", "unseen language")
-UNSEEN = ("it", "ja")
+CURVE = (0.01, 0.02, 0.05)
 KEYS = {left: right for row in ("qwertyuiop", "asdfghjkl", "zxcvbnm") for left, right in pairwise(row)}
 
 
@@ -105,6 +106,22 @@ def cell(hits: int, of: int) -> str:
         return ""
     low, high = wilson(hits, of)
     return f"{100 * hits / of:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def measure_curve(folder: Path) -> None:
+    """Recall at equal over-refusal: one threshold for all ways, at the shares of benign prompts in CURVE."""
+    guard = WordGuard()
+    scored = [(case, max(guard.scores(case.text).values())) for case in cases(folder)]
+    benign = sorted((score for case, score in scored if not case.wanted), reverse=True)
+    print("| over-refusal, % | threshold | " + " | ".join(WAYS) + " | all |")
+    print("|---:|---:|" + "---:|" * (len(WAYS) + 1))
+    for share in CURVE:
+        limit = benign[int(share * len(benign))] + 1e-6
+        cells = []
+        for way in (*WAYS, "all"):
+            here = [score >= limit for case, score in scored if case.wanted and way in (case.way, "all")]
+            cells.append(cell(sum(here), len(here)))
+        print(f"| {100 * share:.0f} | {limit:.3f} | " + " | ".join(cells) + " |")
 
 
 def measure_prompts(folder: Path, show_wrong: bool) -> None:
@@ -217,8 +234,11 @@ def main() -> None:
     parser.add_argument("--prompts", type=Path, help="Measure on this file of prompts.")
     parser.add_argument("--set", choices=tuple(HELD_OUT), default="first", help="Which held-out prompts.")
     parser.add_argument("--wrong", action="store_true", help="List the prompts that are judged wrongly.")
+    parser.add_argument("--curve", action="store_true", help="Recall at equal over-refusal.")
     options = parser.parse_args()
-    if options.prompts:
+    if options.curve:
+        measure_curve(HELD_OUT[options.set])
+    elif options.prompts:
         measure_file(options.prompts)
     elif options.frames:
         measure_frames(options.pictures, options.clips)

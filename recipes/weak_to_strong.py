@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.data.encoders import clip_encoder
@@ -57,10 +58,11 @@ class Part:
     name: str
     shards: int
     split: str = "train"
+    looks: int = 1  # frames of each clip that are kept, at random moments
 
 
 PARTS = (
-    Part(name="supervisor", shards=6),  # the supervisor learns from their truth
+    Part(name="supervisor", shards=6, looks=6),  # the supervisor learns from their truth
     Part(name="student", shards=9),  # the student sees the supervisor's labels of these
     Part(name="test", shards=5),
     Part(
@@ -117,14 +119,15 @@ def make_clips(folder: Path) -> None:
                 render_clips(world, range(first, first + SHARD), events=events, leaves=leaves, **facts)
             )
             frames = np.stack([clip.video.frames for clip in clips])
-            moments = np.random.default_rng(first).integers(0, frames.shape[1], len(clips))
+            rng = np.random.default_rng(first)
+            moments = rng.permuted(np.tile(np.arange(frames.shape[1]), (len(clips), 1)), axis=1)
             write_shard(
                 path,
                 {
                     "latents": torch.cat(
                         [encode(frames[i : i + 10]).bfloat16() for i in range(0, len(frames), 10)]
                     ),
-                    "frame": frames[np.arange(len(frames)), moments],
+                    "frame": frames[np.arange(len(frames))[:, None], moments[:, : part.looks]],
                     "truth": np.array([truths(clip) for clip in clips], dtype="f4"),
                 },
                 [
@@ -139,8 +142,7 @@ def make_clips(folder: Path) -> None:
 def features_of(model: Transformer, latents: Tensor, seed: int, empty: Tensor) -> Tensor:
     """What the generator's blocks say of clips (n c t h w) at noise level SIGMA, without words: (n blocks d').
 
-    d': over each clip's tokens the mean and the deviation, of the first and of the last third of the frames, and of
-    all.
+    d': see `summary`.
     """
     made = []
     for start in range(0, len(latents), 20):
@@ -160,10 +162,17 @@ def features_of(model: Transformer, latents: Tensor, seed: int, empty: Tensor) -
 
 
 def summary(tokens: Tensor) -> Tensor:
-    """Tokens (b t s d) -> (b d')."""
+    """Tokens (b t s d) -> (b d'): mean and deviation over a clip, its first and its last third, then means by place.
+
+    Places: a quarter of the picture each, in the first, the middle and the last third of the frames.
+    """
     third = -(-tokens.shape[1] // 3)
     parts = [tokens.flatten(1, 2), tokens[:, :third].flatten(1, 2), tokens[:, -third:].flatten(1, 2)]
-    return torch.cat([torch.cat([part.mean(1), part.std(1)], -1) for part in parts], -1)
+    whole = torch.cat([torch.cat([part.mean(1), part.std(1)], -1) for part in parts], -1)
+    side = round(tokens.shape[2] ** 0.5)
+    b, t, _, d = tokens.shape
+    grid = tokens.view(b, t, side, side, d).permute(0, 4, 1, 2, 3)  # b d t y x
+    return torch.cat([whole, F.adaptive_avg_pool3d(grid, (3, 2, 2)).flatten(1)], -1)
 
 
 def make_features(run: Path) -> dict[str, dict[str, Any]]:
@@ -219,8 +228,10 @@ def frame_supervisor(parts: dict[str, dict[str, Any]], which: int, seed: int) ->
     """Labels by a network that sees one frame of a clip, taught by the truth of four fifths of its part."""
     part = parts["supervisor"]
     rows = rows_of(part, which, np.random.default_rng((which, seed)), 0.8)
-    says = frame_classifier(part["frame"][rows].numpy(), part["truth"][rows, which], seed)
-    return lambda part, rows: says(part["frame"][rows])
+    frames = part["frame"][rows]
+    truth = part["truth"][rows, which].repeat_interleave(frames.shape[1])
+    says = frame_classifier(frames.flatten(0, 1).numpy(), truth, seed, epochs=12)
+    return lambda part, rows: says(part["frame"][rows, 0])
 
 
 def word_supervisor(part: dict[str, Any], rows: np.ndarray) -> Tensor:
@@ -235,7 +246,7 @@ def experiment(
     rng = np.random.default_rng((which, seed, 1))
     part = parts["student"]
     rows = rows_of(part, which, rng, 0.9)
-    weak, truth = (supervisor(part, rows) > 0.5).float(), part["truth"][rows, which]
+    weak, truth = supervisor(part, rows), part["truth"][rows, which]  # not hardened, as in the paper
     seen = part[features][rows]
     whole = seen.flatten(1)
     chosen = selected(whole, weak, ProbeConfig(), seed)

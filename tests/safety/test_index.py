@@ -39,7 +39,9 @@ def resized(video: Video, side: int) -> Video:
     return Video(frames=np.stack(frames), fps=video.fps)
 
 
-@pytest.mark.parametrize("change", ["nothing", "half", "mirror", "trim", "slow", "still", "crop", "corner"])
+@pytest.mark.parametrize(
+    "change", ["nothing", "half", "mirror", "trim", "slow", "still", "crop", "corner", "bars"]
+)
 def test_finds_copies(change: str, index: Index) -> None:
     clip = clip_of(7)
     query = {
@@ -51,6 +53,7 @@ def test_finds_copies(change: str, index: Index) -> None:
         "still": lambda: clip.part(6, 7),
         "crop": lambda: Video(frames=clip.frames[:, 2:93, 2:93], fps=8.0),
         "corner": lambda: Video(frames=clip.frames[:, 14:, :82], fps=8.0),  # 15% off each side
+        "bars": lambda: Video(frames=np.pad(clip.frames, ((0, 0), (12, 12), (0, 0), (0, 0))), fps=8.0),
     }[change]()
     seen = query_of(query)
     found = index.whose(Query.from_dict(json.loads(json.dumps(seen.to_dict()))))

@@ -38,6 +38,12 @@ def unpack(packed: Tensor, scales: Tensor) -> Tensor:
     return (levels * scales.float()[..., None]).flatten(-2)
 
 
+def add(state: dict[str, Tensor], additions: dict[str, Tensor]) -> None:
+    """Add to matrices what was taught: NAME.high (rows, r) times NAME.low (r, columns)."""
+    for name in {name.removesuffix(".low") for name in additions if name.endswith(".low")}:
+        state[f"{name}.weight"] += additions[f"{name}.high"].float() @ additions[f"{name}.low"].float()
+
+
 class Rows(nn.Module):
     """An embedding table that stays packed: ids (b l) -> (b l d)."""
 
@@ -61,8 +67,8 @@ class Encoder:
         self.tokenizer = tokenizer
 
     @classmethod
-    def load(cls) -> Encoder:
-        """From the weights in the package; about half a second."""
+    def load(cls, *, tuned: bool = True) -> Encoder:
+        """From the weights in the package; about half a second. tuned: with what recipes/guard_tune.py taught it."""
         from tokenizers import Tokenizer
 
         folder = files("sorairo.safety") / "weights"
@@ -81,6 +87,8 @@ class Encoder:
             for name, tensor in tensors.items()
             if not name.endswith((".packed", ".scales"))
         }
+        if tuned and (folder / "tuned.safetensors").is_file():
+            add(state, load((folder / "tuned.safetensors").read_bytes()))
         bert.words = Rows(tensors["words.packed"], tensors["words.scales"])  # type: ignore[assignment]
         bert.load_state_dict(state, strict=False)
         tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text())

@@ -47,6 +47,10 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 CROPPED = 4
 """Moments of a query that are seen as crops: two frames each, half as far apart as those of a clip that is made, since
 what moves must be met within some percent of a side."""
+BARS = 0.3
+"""The widest bar at an edge that is taken off, as a part of the side."""
+ONE_COLOUR = 16
+"""Levels of 255 by which a bar's pixels may differ, as they do after encoding."""
 SMALL = 64
 """Pixels: what is smaller is enlarged to this before it is hashed."""
 LEAST = 0.5
@@ -78,21 +82,23 @@ class Crops:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Query:
-    """Pictures whose maker is asked for: as they are, mirrored, and as crops of something larger."""
+    """Pictures whose maker is asked for: as they are, mirrored, without bars of one colour at the edges, and as crops
+    of something larger."""
 
     plain: Fingerprint
     mirrored: Fingerprint
+    unbarred: Fingerprint
     crops: Crops
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return {name: _to_dict(getattr(self, name)) for name in ("plain", "mirrored", "crops")}
+        return {name: _to_dict(value) for name, value in vars(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Query:
         """What `to_dict` gave."""
-        plain, mirrored = (Fingerprint(**_from_dict(values[name])) for name in ("plain", "mirrored"))
-        return cls(plain=plain, mirrored=mirrored, crops=Crops(**_from_dict(values["crops"])))
+        kinds = {"plain": Fingerprint, "mirrored": Fingerprint, "unbarred": Fingerprint, "crops": Crops}
+        return cls(**{name: kind(**_from_dict(values[name])) for name, kind in kinds.items()})
 
 
 def _to_dict(parts: Fingerprint | Crops) -> dict[str, Any]:
@@ -158,7 +164,26 @@ def query_of(video: Video) -> Query:
     """The ways to see a query. Raises UserError."""
     small = Video(frames=np.stack([shrunk(frame) for frame in video.frames]), fps=video.fps)
     plain, mirrored = (fingerprint(small, flipped, 4 * RATE) for flipped in (False, True))
-    return Query(plain=plain, mirrored=mirrored, crops=crops_of(small))
+    inner = without_bars(small.frames)
+    unbarred = (
+        plain
+        if inner.shape == small.frames.shape
+        else fingerprint(Video(frames=inner, fps=video.fps), rate=4 * RATE)
+    )
+    return Query(plain=plain, mirrored=mirrored, unbarred=unbarred, crops=crops_of(small))
+
+
+def without_bars(frames: np.ndarray) -> np.ndarray:
+    """Frames (t h w 3) without the lines at each edge that have one colour all the time, up to BARS of a side."""
+    whole = frames
+    for axis in (1, 2):
+        others = tuple(other for other in (0, 1, 2) if other != axis)
+        plain = (frames.max(others).astype(int) - frames.min(others) <= ONE_COLOUR).all(-1)  # lines
+        most = int(BARS * len(plain))
+        before = int(plain[: most + 1].argmin()) if not plain[: most + 1].all() else 0
+        behind = int(plain[::-1][: most + 1].argmin()) if not plain[::-1][: most + 1].all() else 0
+        frames = np.take(frames, range(before, len(plain) - behind), axis)
+    return frames if min(frames.shape[1:3]) >= SMALL // 2 else whole
 
 
 def crops_of(video: Video) -> Crops:

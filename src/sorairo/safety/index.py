@@ -93,9 +93,12 @@ class Index:
         return len(self._clips)
 
     def whose(self, query: Query) -> list[tuple[Entry, Match]]:
-        """The entries that a query is likely a copy of, the likeliest first. Crops are tried where nothing else is."""
+        """The entries that a query is likely a copy of, the likeliest first. Bars are taken off, then crops tried,
+        where nothing else is found."""
         self.settle()
         found = self._searched(query.plain, False, LOOKED) + self._searched(query.mirrored, True, LOOKED)
+        if not found and query.unbarred is not query.plain:
+            found = self._searched(query.unbarred, False, LOOKED)
         if not found:
             clips = nearest_crops(query.crops, self._middles, self._inner)
             tried = [crop_agreement(query.crops, self.entries[clip].print, clip) for clip in clips]
