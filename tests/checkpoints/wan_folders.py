@@ -174,15 +174,41 @@ def pipeline(name: str) -> Any:
     return made
 
 
+def longcat_folder(folder: Path) -> None:
+    """A LongCat-Video as its authors publish it: dit/ in place of transformer/, and no index."""
+    import json
+
+    import diffusers
+    from safetensors.torch import save_file
+
+    from tests.checkpoints import longcat_golden as golden
+
+    values = golden.SHAPE | {"_class_name": "LongCatVideoTransformer3DModel", "text_tokens_zero_pad": True}
+    values |= {"patch_size": [1, 2, 2], "enable_flashattn2": True, "cp_split_hw": None}
+    values |= {"bsa_params": {"sparsity": 0.9375, "chunk_3d_shape_q": [4, 4, 4]}}
+    (folder / "dit").mkdir(parents=True)
+    (folder / "dit" / "config.json").write_text(json.dumps(values))
+    save_file(golden.weights(golden.shapes()), folder / "dit" / "diffusion_pytorch_model.safetensors")
+    torch.manual_seed(0)
+    codec("2.1").save_pretrained(folder / "vae")
+    umt5().save_pretrained(folder / "text_encoder")
+    tokenizer().save_pretrained(folder / "tokenizer")
+    diffusers.FlowMatchEulerDiscreteScheduler(shift=golden.SHIFT).save_pretrained(folder / "scheduler")
+
+
 def saved(name: str, folder: Path, **how: Any) -> Any:
-    """Write a family's folder as diffusers does, and beside it the sizes that tests ask for; returns the pipeline."""
+    """Write a family's folder as diffusers does, and beside it the sizes that tests ask for; returns the pipeline, None
+    for a family that diffusers does not know."""
     from sorairo.checkpoints.layouts import info_of
     from sorairo.config import to_json
 
-    made = pipeline(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made.save_pretrained(folder, **how)
+        if name == "longcat":
+            made = longcat_folder(folder)
+        else:
+            made = pipeline(name)
+            made.save_pretrained(folder, **how)
     small = replace(info_of(folder), sizes=(SIZE,), max_frames=17, default_frames=FRAMES, default_steps=8)
     to_json(small, folder / "sorairo.json")
     return made

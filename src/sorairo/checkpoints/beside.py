@@ -61,7 +61,7 @@ class Files:
         return stem
 
 
-CHECKPOINTS = ("high_noise_model", "low_noise_model", "transformer")
+CHECKPOINTS = ("high_noise_model", "low_noise_model", "transformer", "dit")
 """Folders whose config.json tells that they are part of a checkpoint, perhaps one that lacks its index."""
 
 

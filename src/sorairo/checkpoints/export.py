@@ -39,9 +39,6 @@ from sorairo.types import UserError
 
 __all__ = ["LAYOUTS", "export", "write_entries"]
 
-# How a pipeline of another family begins -> the class of its transformer
-HELIOS = "HeliosTransformer3DModel"
-APART = {"SkyReelsV2": "SkyReelsV2Transformer3DModel", "HeliosPipe": HELIOS, "HeliosPyra": HELIOS}
 PREVIEW = "preview.safetensors"  # what previews are drawn with, of the same codec
 CHUNK = 1 << 24  # bytes copied at once
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -83,7 +80,7 @@ def _diffusers(found: Layout, folder: Path) -> None:
     for name, part in zip(("transformer", "transformer_2"), found.transformers, strict=False):
         config, family = part.config, family_of(part.config)
         values = family.to_config(config)
-        values["_class_name"] = APART.get(found.family[:10], values["_class_name"])
+        values["_class_name"] = _apart(found) or values["_class_name"]
         write_json(folder / name / "config.json", values)
         write_entries(
             folder / name / f"{WEIGHTS}.safetensors",
@@ -229,7 +226,7 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
     words = read_json(folder / "text_encoder" / "config.json").get("model_type")
     tokens = read_json(folder / "tokenizer" / "tokenizer_config.json").get("tokenizer_class")
     bert = words == "bert"
-    family, apart = _pipeline(found), APART.get(_pipeline(found)[:10])
+    family, apart = _pipeline(found), _apart(found)
     index = INDEX | {
         "_class_name": family,
         "boundary_ratio": found.boundary,
@@ -255,10 +252,17 @@ def _index(found: Layout, folder: Path) -> dict[str, Any]:
     return index
 
 
+def _apart(found: Layout) -> str | None:
+    """The class of the transformer of a pipeline that is not Wan's."""
+    if found.family.startswith("SkyReelsV2"):
+        return "SkyReelsV2Transformer3DModel"
+    return next(iter(family_of(found.transformers[0].config).classes), None)
+
+
 def _pipeline(found: Layout) -> str:
     """The class of diffusers, or of FastVideo, that opens what was written."""
     first = found.transformers[0].config
-    if found.family[:10] in APART:
+    if _apart(found):
         return found.family
     if found.times == DMD_TIMES:
         return "WanDMDPipeline"

@@ -18,12 +18,14 @@ __all__ = ["FewSteps", "few_steps"]
 
 @dataclass(frozen=True, kw_only=True)
 class FewSteps:
-    """Settings of a distillation. source: the file that is known for them."""
+    """Settings of a distillation. shift, sampler: None for the model's own, at the levels of Sampler.grid. source: the
+    file that is known for them."""
 
     steps: int
-    shift: float
-    sampler: SamplerName
+    shift: float | None = None
+    sampler: SamplerName | None = None
     guidance: float = 1.0
+    grid: int = 0
     source: str = ""
 
     def of(self, plan: Plan) -> tuple[Plan, str]:
@@ -37,10 +39,10 @@ class FewSteps:
             shift=self.shift if plan.shift is None else plan.shift,
             sampler=self.sampler if plan.sampler is None else plan.sampler,
         )
-        return made, (
-            f"{self.source} was made for few steps: --steps {made.steps} --guidance {made.guidance:g}"
-            f" --shift {made.shift:g} --sampler {made.sampler}, where you set none."
-        )
+        said = f"--steps {made.steps} --guidance {made.guidance:g}"
+        said += "" if made.shift is None else f" --shift {made.shift:g}"
+        said += "" if made.sampler is None else f" --sampler {made.sampler}"
+        return made, f"{self.source} was made for few steps: {said}, where you set none."
 
 
 # (in the name of the file or its folder, in lower case; its settings)
@@ -51,6 +53,8 @@ KNOWN = [
         r"lightx2v|cfg[-_]?(and[-_])?step[-_]?distill|step[-_]?distill",
         FewSteps(steps=4, shift=5.0, sampler="lcm"),
     ),
+    # Source: github.com/meituan-longcat/LongCat-Video, get_timesteps_sigmas and the scripts
+    (r"cfg[-_]step[-_]lora", FewSteps(steps=16, grid=50)),
 ]
 PLAIN = re.compile(r"(high_noise|low_noise)?_?(model|adapter_model|pytorch_lora_weights|lora)", re.IGNORECASE)
 

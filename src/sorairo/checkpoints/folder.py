@@ -8,7 +8,8 @@ image_encoder/ and _processor/   a CLIP's vision tower, where the model is told 
 scheduler/                  UniPC over flow sigmas, and its shift
 sorairo.json                ModelInfo; published models have none
 
-The authors' own layout is read too: see original.py.
+LongCat-Video's authors have dit/ in place of transformer/, and no index. The layout of Wan's authors is read too: see
+original.py.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sorairo.checkpoints.few_steps import FewSteps, few_steps
 from sorairo.checkpoints.files_layout import files_layout, with_beside
 from sorairo.checkpoints.find import find_folder, model_names
 from sorairo.checkpoints.hub import store
-from sorairo.checkpoints.index import read_json
+from sorairo.checkpoints.index import is_longcat, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source, codec_source, diffusers_layout, info_of
 from sorairo.checkpoints.memory.available import available_memory
@@ -205,11 +206,12 @@ def read_info(folder: Path) -> ModelInfo:
     if is_original(folder):
         return original_info(folder)
     check_class(folder)
-    if not (folder / "model_index.json").is_file():
+    index = folder / "model_index.json"
+    if not index.is_file() and not is_longcat(folder):
         raise UserError(
             f"{folder} is no checkpoint: model_index.json is missing; give the folder that has it."
         )
-    if read_json(folder / "model_index.json").get("_class_name") == "DiTPipeline":
+    if index.is_file() and read_json(index).get("_class_name") == "DiTPipeline":
         raise UserError(f"{folder.name} makes pictures of classes, not of words: use sorairo picture CLASS.")
     return info_of(folder)
 
@@ -221,7 +223,9 @@ def _load_transformer(
     with torch.device("meta") if stream or source.config.width >= 1024 else Blank():
         transformer = family_of(source.config).build(source.config)
     if int8:
-        to_int8(transformer, "blocks")
+        to_int8(transformer, "blocks", but=("modulation",))
+        if source.config.control_layers:
+            to_int8(transformer, "control", but=("embed",))
     if stream:
         load_streamed(transformer, source.entries, source.adapt, dtype, device, where=source.where)
         return transformer

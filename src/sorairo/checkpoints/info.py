@@ -25,6 +25,7 @@ class ModelInfo:
     chunk: how many latent frames see each other and those before, in a model that looks back only; 0: all see all.
     reach: how many latent frames it looks back at, 0: all; sink: of these, how many are always the clip's first.
     times: the timesteps of a model of few steps, which is asked for the data at each; none: its path is solved.
+    zero_star: whether guidance starts from the part that both predictions share (flow.guidance.cfg_zero).
     guidance_interval: the sigmas, low and high, between which guidance pays. scorecard: name -> number or text.
     """
 
@@ -41,6 +42,7 @@ class ModelInfo:
     default_guidance: float = 4.0
     low_noise_guidance: float | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    zero_star: bool = False
     times: tuple[float, ...] = ()
     chunk: int = 0
     reach: int = 0

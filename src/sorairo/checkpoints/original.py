@@ -63,7 +63,7 @@ RELATIVE_CLASSES = {
     "WanModel_S2V": "Wan 2.2 S2V: speech",
     "WanModelS2V": "Wan 2.2 S2V: speech",
     "WanTransformer3DModel": "a transformer of diffusers without the rest of its folder, model_index.json",
-    "LongCatVideoTransformer3DModel": "LongCat-Video",
+    "LongCatVideoTransformer3DModel": "LongCat-Video without the rest of its folder",
     "HeliosTransformer3DModel": "Helios without the rest of its folder, model_index.json",
 }
 

@@ -7,24 +7,15 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from sorairo.checkpoints.families import family_named
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.codec.model import CodecConfig
-from sorairo.transformer.helios import CHUNK, HeliosConfig
 from sorairo.transformer.model import TransformerConfig
 
 __all__ = ["TEXT_LEN", "published_constants", "published_info"]
 
 TEXT_LEN = 512
 P480 = ((832, 480), (480, 832), (624, 624), (704, 544), (544, 704))
-# Source: diffusers' HeliosPipeline. It makes four chunks of 33 frames and returns 129 of the 132
-HELIOS: dict[str, Any] = {
-    "sizes": ((640, 384), (384, 640)),
-    "max_frames": 33,
-    "default_frames": 129,
-    "fps": 24.0,
-    "conditioning": ("begin",),
-    "chunk": CHUNK,
-}
 P540 = ((960, 544), (544, 960))
 P720 = ((1280, 720), (720, 1280), (960, 960), (1088, 832), (832, 1088))
 P704 = ((1280, 704), (704, 1280), (960, 960), (832, 480), (480, 832))  # sides are multiples of 32
@@ -98,9 +89,8 @@ def published_info(
     if times and not folded:  # FastWan 2.1
         info = replace(info, sizes=((832, 448), (448, 832), *info.sizes), default_frames=61)
     told = f"{repo or ''} {name}".lower()
-    if isinstance(transformer, HeliosConfig):
-        few = {"default_steps": 6, "default_guidance": 1.0} if family == "HeliosPyramidPipeline" else {}
-        return replace(info, **HELIOS | few)
+    if facts := family_named(family).pipelines.get(family):
+        return replace(info, **facts)
     if family.startswith("SkyReelsV2") or transformer.rates or SKYREELS.search(told):
         return skyreels_info(info, told, forcing=own_times or bool(transformer.rates))
     plain = not (transformer.condition_channels or transformer.control_layers or experts)

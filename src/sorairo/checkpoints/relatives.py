@@ -24,7 +24,8 @@ RELATIVES = [
     (r"\.cross_attn\.processor\.|(^|\.)proj_model\.", "FantasyTalking"),
     (r"(^|\.)patch_(short|mid|long)\.", "Helios; take its folder, such as BestWishYsh/Helios-Base"),
     (r"to_gate_compress", "FastWan with sparse attention (VSA); take one with full attention"),
-    (r"(^|\.)(adaLN_modulation|x_embedder)\b", "another family (LongCat-Video or a DiT)"),
+    (r"(^|\.)pre_crs_attn_norm\.", "LongCat-Video; take its folder, meituan-longcat/LongCat-Video"),
+    (r"(^|\.)(adaLN_modulation|x_embedder)\b", "another family (a DiT)"),
     (r"^double_blocks\.|\.double_blocks\.", "HunyuanVideo or Flux"),
     (r"(^|\.)transformer_blocks\.0\.", "LTX-Video, CogVideoX or another family"),
 ]

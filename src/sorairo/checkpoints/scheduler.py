@@ -186,7 +186,7 @@ def scheduler_class(sampler: Sampler) -> str:
             return "HeliosDMDScheduler"
         case "helios":
             return "HeliosScheduler"
-        case "flow_match":
+        case "flow_match" | "longcat":
             return "FlowMatchLCMScheduler" if sampler.name == "lcm" else "FlowMatchEulerDiscreteScheduler"
     raise UserError(f"diffusers has no scheduler with the levels of the sampler {sampler.name}.")
 

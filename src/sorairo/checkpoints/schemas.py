@@ -25,6 +25,7 @@ __all__ = [
     "ClipFile",
     "HeliosFile",
     "IndexFile",
+    "LongCatFile",
     "OriginalFile",
     "SchedulerFile",
     "SmallDecoderFile",
@@ -87,6 +88,32 @@ class HeliosFile(TransformerFile):
     has_multi_term_memory_patch: bool = True
     is_amplify_history: bool = False
     history_scale_mode: Annotated[str, Field(pattern="^(scalar|per_head)$")] = "per_head"
+
+
+class LongCatFile(Schema):
+    """dit/config.json of LongCatVideoTransformer3DModel. Which kernel attends, and among how many GPUs, is ours to
+    choose."""
+
+    closed: ClassVar[bool] = True
+    in_channels: Width
+    out_channels: Width
+    hidden_size: Width
+    depth: Depth
+    num_heads: Depth
+    caption_channels: Width
+    mlp_ratio: Annotated[int, Field(ge=1, le=64)]
+    adaln_tembed_dim: Width
+    frequency_embedding_size: Annotated[int, Field(ge=2, le=1 << 14, multiple_of=2)]
+    patch_size: Annotated[list[Annotated[int, Field(ge=1, le=16)]], Field(min_length=3, max_length=3)] = (
+        Field(default=[1, 2, 2])
+    )
+    text_tokens_zero_pad: bool = False
+    enable_bsa: bool = False
+    bsa_params: dict[str, object] | None = None
+    enable_flashattn3: bool = False
+    enable_flashattn2: bool = False
+    enable_xformers: bool = False
+    cp_split_hw: list[int] | None = None
 
 
 class VaeFile(Schema):

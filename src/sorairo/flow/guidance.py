@@ -11,7 +11,7 @@ import torch
 from sorairo.flow.path import interpolate, velocity_of
 from sorairo.flow.solvers import Velocity
 
-__all__ = ["Scale", "cfg", "guided", "with_known"]
+__all__ = ["Scale", "cfg", "cfg_zero", "guided", "with_known"]
 
 Levels = torch.Tensor | float  # one for all, or (b t)
 Scale = float | Callable[[float], float]  # one for all levels, or of a sigma
@@ -22,17 +22,29 @@ def cfg(asked: torch.Tensor, other: torch.Tensor, scale: float) -> torch.Tensor:
     return other + scale * (asked - other)
 
 
+def cfg_zero(asked: torch.Tensor, other: torch.Tensor, scale: float) -> torch.Tensor:
+    """cfg() from that multiple of the other that lies nearest to what was asked for, in each clip.
+
+    Source: Fan et al. 2025 (CFG-Zero*, arXiv 2503.18886), section 4.1.
+    """
+    a, o = asked.flatten(1), other.flatten(1)
+    nearest = (a * o).sum(dim=1) / (o.square().sum(dim=1) + 1e-8)  # b
+    return cfg(asked, other * nearest.view(-1, *[1] * (asked.ndim - 1)), scale)
+
+
 def guided(
     both: Callable[[torch.Tensor, Levels], tuple[torch.Tensor, torch.Tensor]],
     asked: Callable[[torch.Tensor, Levels], torch.Tensor],
     scale: Scale,
     *,
     interval: tuple[float, float] = (0.0, 1.0),
+    by: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor] = cfg,
 ) -> Callable[[torch.Tensor, Levels], torch.Tensor]:
     """A velocity under guidance.
 
     both: gives (as asked, otherwise) in one call. asked: the first alone, used outside the interval of sigma
     (low, high) and where the scale is 1, at half the cost. Of frames with levels of their own the highest counts.
+    by: how the two become one, cfg or cfg_zero.
     Source of the interval: Kynkaanniemi et al. 2024.
     """
     low, high = interval
@@ -42,7 +54,7 @@ def guided(
         here = scale(top) if callable(scale) else scale
         if here == 1 or not low <= top <= high:
             return asked(x, sigma)
-        return cfg(*both(x, sigma), here)
+        return by(*both(x, sigma), here)
 
     return velocity
 

@@ -23,7 +23,7 @@ from sorairo.types import SAMPLERS, SamplerName, UserError
 
 __all__ = ["UNIPC", "Sampler", "Spacing", "flow_match_sigmas", "sampler_named", "shift_of_tokens"]
 
-Spacing = Literal["unipc", "dpm++", "flow_match", "even", "helios", "pyramid"]
+Spacing = Literal["unipc", "dpm++", "flow_match", "even", "helios", "pyramid", "longcat"]
 BELOW_ONE = 1 - 1e-6
 """The highest level whose log((1 - sigma) / sigma) is finite, which the multistep solvers take."""
 
@@ -36,6 +36,8 @@ class Sampler:
     noise in (diffusers' final_sigmas_type "sigma_min"). uncorrected: steps after which UniPC does not correct.
     by_tokens: how the shift follows from the number of tokens, in place of one number (shift_of_tokens).
     pyramid: the sizes at which a model of few steps makes a clip, one after another; its levels are the pyramid's own.
+    grid: of how many levels, evenly from 1 down, a model of few steps takes the ones at or above even ones; 0: any.
+    tail: a clip that goes on from known frames has even levels from a half down (with_even_tail).
     whole_times: the model is told whole timesteps, cut off, as diffusers' UniPC and DPM++ do.
     """
 
@@ -45,6 +47,8 @@ class Sampler:
     uncorrected: tuple[int, ...] = ()
     by_tokens: Literal["", "exponential", "linear"] = ""
     pyramid: Pyramid | None = None
+    grid: int = 0
+    tail: bool = False
 
     @property
     def whole_times(self) -> bool:
@@ -63,6 +67,10 @@ class Sampler:
                 levels = [shifted(0.999 * (1 - step / steps), shift) for step in range(steps)]
             case "flow_match":
                 levels = flow_match_sigmas(steps, shift)[:-1]
+            case "longcat" if not self.grid:
+                levels = [shifted(1 - 0.999 * step / max(1, steps - 1), shift) for step in range(steps)]
+            case "longcat":
+                levels = [shifted(1 - self.grid * step // steps / self.grid, shift) for step in range(steps)]
             case "even" | "pyramid":
                 levels = [shifted(1 - step / steps, shift) for step in range(steps)]
         if self.name in ("unipc", "dpm++"):

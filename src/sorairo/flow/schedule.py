@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sorairo.flow.times import shifted
 
-__all__ = ["from_level", "sigmas_at", "timestep_of", "unipc_sigmas"]
+__all__ = ["from_level", "sigmas_at", "timestep_of", "unipc_sigmas", "with_even_tail"]
 
 
 def unipc_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> list[float]:
@@ -27,6 +27,18 @@ def sigmas_at(timesteps: Sequence[float], *, train_steps: int = 1000) -> list[fl
 def from_level(sigmas: list[float], level: float) -> list[float]:
     """The part of a schedule that begins at a noise level: `level`, then those below it. At 1 all of it."""
     return sigmas if level >= sigmas[0] else [level, *(sigma for sigma in sigmas if sigma < level)]
+
+
+def with_even_tail(sigmas: list[float], start: float = 0.5, steps: int = 10) -> list[float]:
+    """The part of a schedule above a level, and as many even levels from there to 0.
+
+    Source: LongCat-Video's code (enhance_hf), for clips that go on from known frames: more steps where detail is made.
+    """
+    return [
+        *(sigma for sigma in sigmas if sigma > start),
+        *(start * (1 - i / steps) for i in range(steps)),
+        0.0,
+    ]
 
 
 def timestep_of(sigma: float, *, train_steps: int = 1000) -> int:

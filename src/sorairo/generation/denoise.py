@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ import torch
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.codec.model import Codec
 from sorairo.flow.cache import CacheConfig, cached
-from sorairo.flow.guidance import Scale, guided, with_known
+from sorairo.flow.guidance import Scale, cfg, cfg_zero, guided, with_known
 from sorairo.flow.path import data_at, interpolate, towards
 from sorairo.flow.samplers import Sampler, sampler_named, shift_of_tokens
 from sorairo.flow.schedule import sigmas_at
@@ -50,7 +51,12 @@ def sampler_of(plan: Plan, model: Checkpoint) -> Sampler:
     if model.times:
         whole = all(float(time).is_integer() for time in model.times)
         return Sampler(name="lcm", spacing="unipc" if whole else "even")
-    return model.sampler if plan.sampler is None else sampler_named(plan.sampler)
+    if plan.sampler is not None:
+        return sampler_named(plan.sampler)
+    few = model.few_steps
+    if few and few.grid and plan.steps == few.steps:
+        return replace(model.sampler, grid=few.grid)
+    return model.sampler
 
 
 def levels_of(plan: Plan, model: Checkpoint) -> list[float]:
@@ -121,14 +127,15 @@ def denoise(
         return noise.copy_(torch.randn(noise.shape, generator=noises))
 
     solve = sampler.solver(fresh)
-    velocity: Velocity = guided(both, prompted, scale, interval=model.info.guidance_interval)
+    by = cfg_zero if model.info.zero_star else cfg
+    velocity: Velocity = guided(both, prompted, scale, interval=model.info.guidance_interval, by=by)
     velocity = cached(velocity, sigmas, cache)
     watch = Watch(len(sigmas) - 1, callback)
     if known is None:
         return solve(watch.of(velocity), noise, sigmas, watch.after)
     own_levels = bool({"frames", "levels"} & set(model.info.conditioning))
     trained = torch.full_like(known.cap, own_levels, dtype=torch.bool)
-    trained[:, 0] |= "first" in model.info.conditioning
+    trained[:, 0] |= bool({"first", "begin"} & set(model.info.conditioning))
     velocity = with_known(velocity, known.latents, noise, known.cap, own=trained, pinned=known.pinned)
     free = bool((known.cap == 1).any())
     start = noise if free else interpolate(known.latents, noise, sigmas[0])

@@ -17,6 +17,7 @@ from sorairo.flow.schedule import from_level
 from sorairo.flow.windows import Window
 from sorairo.generation.chunks import ChunkedDenoising
 from sorairo.generation.conditions import condition_tensors
+from sorairo.generation.continued import ContinuedDenoising
 from sorairo.generation.control import control_tensor, reference_latents, started
 from sorairo.generation.denoise import denoise, guidance_of, levels_of, noise_of, sampler_of
 from sorairo.generation.forks import survive_forks
@@ -28,12 +29,15 @@ from sorairo.pixels import to_frames
 from sorairo.safety.policy import Policy, policy_of
 from sorairo.text.encoder import TextStates
 from sorairo.transformer.helios import HeliosConfig
+from sorairo.transformer.longcat import LongCatConfig
 from sorairo.types import Cancelled, Plan, Sample, UserError, Video
 
 __all__ = ["Denoising", "Progress", "encode_texts", "generate", "samples", "stream"]
 
 Progress = Callable[[str, int, int], None]  # (stage, done, of)
 Texts = dict[str, TextStates]
+OWN_WAYS: dict[type, type[InPieces]] = {HeliosConfig: RememberedDenoising, LongCatConfig: ContinuedDenoising}
+"""How families make clips that are not Wan's."""
 
 
 def generate(
@@ -168,10 +172,9 @@ def check(stop: Callable[[], bool]) -> None:
 def denoising_of(
     plan: Plan, model: Checkpoint, texts: Texts, cache: CacheConfig | None = None
 ) -> Denoising | InPieces:
-    """How a model makes a clip: window by window, chunk by chunk, or chunk by chunk beside a memory."""
-    if isinstance(model.transformer.config, HeliosConfig):
-        return RememberedDenoising(plan, model, texts, cache)
-    return (ChunkedDenoising if model.info.chunk else Denoising)(plan, model, texts, cache)
+    """How a model makes a clip: as its family does, or else chunk by chunk or window by window."""
+    way = OWN_WAYS.get(type(model.transformer.config))
+    return (way or (ChunkedDenoising if model.info.chunk else Denoising))(plan, model, texts, cache)
 
 
 class Denoising:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from sorairo.checkpoints.folder import Checkpoint
+from sorairo.flow.cache import CacheConfig
 from sorairo.generation.timeline import Timeline
+from sorairo.text.encoder import TextStates
 from sorairo.types import Plan, Video
 
 __all__ = ["AtStep", "InPieces"]
@@ -22,6 +25,11 @@ class InPieces(ABC):
     plan: Plan
     timeline: Timeline
     steps: int
+
+    @abstractmethod
+    def __init__(
+        self, plan: Plan, model: Checkpoint, texts: dict[str, TextStates], cache: CacheConfig | None = None
+    ) -> None: ...
 
     @abstractmethod
     def pieces(self, at_step: AtStep = lambda step, data: None) -> Iterator[Video]:

@@ -19,6 +19,7 @@ from sorairo.nn.rope import Turns, rotate
 from sorairo.transformer.conditions import Words
 
 __all__ = [
+    "Attends",
     "Block",
     "CrossAttention",
     "FeedForward",
@@ -31,24 +32,18 @@ __all__ = [
 ]
 
 
-class Projections(nn.Module):
-    """What both attentions have: four products, and norms of queries and keys across all heads at once.
+class Attends(nn.Module):
+    """What all attentions have: heads, and what computes them.
 
     blocks: see nn.attention; compiling changes it (compiling.py). each, own: see nn.packed, for clips in one row.
     """
 
-    def __init__(self, width: int, heads: int, eps: float):
+    def __init__(self, heads: int):
         super().__init__()
         self.heads = heads
         self.blocks: Attend = in_blocks
         self.each: AttendEach = attend_each
         self.own: AttendEach = attend_to_own
-        self.q = nn.Linear(width, width)
-        self.k = nn.Linear(width, width)
-        self.v = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
-        self.norm_q = RMSNorm(width, eps)
-        self.norm_k = RMSNorm(width, eps)
 
     def split(self, x: torch.Tensor) -> torch.Tensor:
         """(b n d) -> (b k n c)."""
@@ -57,6 +52,19 @@ class Projections(nn.Module):
     def merge(self, x: torch.Tensor) -> torch.Tensor:
         """(b k n c) -> (b n d)."""
         return x.transpose(1, 2).flatten(2)
+
+
+class Projections(Attends):
+    """What both attentions have: four products, and norms of queries and keys across all heads at once."""
+
+    def __init__(self, width: int, heads: int, eps: float):
+        super().__init__(heads)
+        self.q = nn.Linear(width, width)
+        self.k = nn.Linear(width, width)
+        self.v = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+        self.norm_q = RMSNorm(width, eps)
+        self.norm_k = RMSNorm(width, eps)
 
 
 class Others(Protocol):

@@ -87,6 +87,9 @@ class History:
     ) -> torch.Tensor:
         tokens = q.shape[2] // frames
         if (before := self.held[block]) is not None:
+            before = tuple(
+                part.expand(len(k), -1, -1, -1) for part in before
+            )  # what words do not change is held once
             k, v = torch.cat([before[0], k], dim=2), torch.cat([before[1], v], dim=2)  # b k m c
         if self.keep:
             self.held[block] = self._last(k, tokens), self._last(v, tokens)

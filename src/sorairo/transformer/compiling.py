@@ -15,7 +15,7 @@ from torch import nn
 from sorairo.files import cache_home
 from sorairo.nn.attention import Attend, Backend, in_blocks
 from sorairo.nn.packed import AttendEach, attend_each, attend_to_own
-from sorairo.transformer.block import Block, Projections
+from sorairo.transformer.block import Attends, Block
 from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer, TransformerConfig
 
@@ -41,7 +41,7 @@ def compile_blocks(transformer: nn.Module | Experts) -> None:
     for part in parts:
         uncompiled(part)
         for module in part.modules():
-            if isinstance(module, Block):
+            if isinstance(module, getattr(part, "block_class", Block)):
                 module.compile()
 
 
@@ -52,7 +52,7 @@ def uncompiled(transformer: nn.Module) -> None:
     each = cast(AttendEach, torch.compiler.disable(attend_each))
     own = cast(AttendEach, torch.compiler.disable(attend_to_own))
     for module in transformer.modules():
-        if isinstance(module, Projections):
+        if isinstance(module, Attends):
             module.blocks, module.each, module.own = blocks, each, own
 
 
@@ -69,7 +69,7 @@ def use_attention(transformer: nn.Module | Experts, chosen: Backend, *, compiled
     for part in parts:
         assert isinstance(part, nn.Module)
         for module in part.modules():
-            if isinstance(module, Projections):
+            if isinstance(module, Attends):
                 module.blocks = chosen
 
 

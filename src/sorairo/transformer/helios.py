@@ -177,7 +177,7 @@ class Helios(Transformer):
     _cp_plan: ClassVar[
         dict[str, Split | Gather]
     ] = {}  # its memory has tokens of no frame that could be split
-    block_class: ClassVar[type[Block]] = HeliosBlock
+    block_class: ClassVar[type[nn.Module]] = HeliosBlock
 
     def __init__(self, config: HeliosConfig):
         super().__init__(config)

@@ -114,7 +114,7 @@ class Transformer(nn.Module):
         "head": Gather(dim=2),  # b t s p*p*c
     }
     """Where several processes that share a clip split its tokens and join them (transformer/context.py)."""
-    block_class: ClassVar[type[Block]] = Block
+    block_class: ClassVar[type[nn.Module]] = Block
 
     def __init__(self, config: TransformerConfig):
         super().__init__()

@@ -6,6 +6,7 @@ original Wan      diffusion_model.blocks.0.self_attn.q.lora_down.weight (or lora
 kohya, musubi     lora_unet_blocks_0_self_attn_q.lora_down.weight, .alpha; also lora_unet_blocks_0.self_attn.q,
                   lora_transformer_blocks_0_attn1_to_q
 LyCORIS           lycoris_blocks_0_self_attn_q.lokr_w1 (LoKr), .hada_w1_a (LoHa)
+LongCat-Video     lora___lorahyphen___blocks___lorahyphen___0___lorahyphen___attn___lorahyphen___qkv.lora_down.weight
 ours              blocks.0.self_attention.q.lora_A.weight
 """
 
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from sorairo.checkpoints.adapters import longcat
 from sorairo.checkpoints.adapters.wan import NAMES, from_wan
 from sorairo.config import parse_json
 from sorairo.nn.lora import Change, Kronecker, LowRank, Product
@@ -163,6 +165,7 @@ def from_lora(
     that is not one number.
     """
     scaling = scaling or Scaling()
+    tensors = longcat.plain_lora(tensors, where)
     modules: dict[str, dict[str, str]] = {}  # module -> role -> tensor's name
     unread = []
     for name in tensors:
@@ -291,5 +294,5 @@ def module_name(theirs: str) -> str:
     for pattern, ours in DOTTED:
         if found := pattern.fullmatch(bare):
             return found.expand(ours)
-    (name,) = from_wan({f"{bare}.weight": torch.empty(0, 0)})
+    (name,) = from_wan({f"{bare}.weight": torch.empty(0, 0)}, NAMES + longcat.NAMES)
     return name.removesuffix(".weight")

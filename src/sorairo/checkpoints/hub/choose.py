@@ -24,8 +24,9 @@ VARIANTS = ("", "bf16", "fp16", "fp32", "non_ema", "ema")
 SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.)")
 # The parts of a folder in the layout of Wan's authors, who publish them as pickles
 PARTS = {"codec": "*VAE*", "text encoder": "models_t5*", "CLIP": "models_clip*"}
-UNUSED = "transformer_ode/"
-"""A part of BestWishYsh/Helios-Distilled that its model_index.json does not name."""
+UNUSED = ("transformer_ode/", "lora/")
+"""Parts that no index names: of BestWishYsh/Helios-Distilled, and LoRAs of meituan-longcat/LongCat-Video, which are
+pulled one by one."""
 SHOWN = 6
 
 
@@ -83,7 +84,7 @@ def _one_file(files: Sequence[RemoteFile], repo: str, path: str) -> Choice:
 def _whole(files: Sequence[RemoteFile], repo: str, prefix: str) -> Choice:
     """A repository, or a folder of it: `prefix` is the folder's path, with a slash."""
     names = [file.path.removeprefix(prefix) for file in files]
-    diffusers = "model_index.json" in names
+    diffusers = "model_index.json" in names or "dit/config.json" in names
     weights = [name for name in names if name.endswith(WEIGHTS)]
     if diffusers:  # not the whole model once more in one file, nor a step of its training
         weights = [name for name in weights if "/" in name and not name.startswith(UNUSED)]

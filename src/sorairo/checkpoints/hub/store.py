@@ -49,6 +49,7 @@ SHORT_NAMES = {
     "wan2.1-flf2v-14b": "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers",
     "helios-base": "BestWishYsh/Helios-Base",
     "helios-distilled": "BestWishYsh/Helios-Distilled",
+    "longcat-video": "meituan-longcat/LongCat-Video",
     "skyreels-v2-df-1.3b-540p": "Skywork/SkyReels-V2-DF-1.3B-540P-Diffusers",
     "skyreels-v2-df-14b-540p": "Skywork/SkyReels-V2-DF-14B-540P-Diffusers",
     "skyreels-v2-df-14b-720p": "Skywork/SkyReels-V2-DF-14B-720P-Diffusers",
@@ -140,7 +141,7 @@ def find(name: str) -> Path | None:
         return found
     cache = CachedRepo.of(repo)
     commit = cache.commit("main")
-    for known in (within,) if within else ("model_index.json", "config.json"):
+    for known in (within,) if within else ("model_index.json", "config.json", "dit/config.json"):
         if commit and (cache.snapshot(commit) / known).is_file():
             return cache.snapshot(commit) / within if within else cache.snapshot(commit)
     raise UserError(f"{name} is not on this machine; get it with: sorairo models pull {full}")

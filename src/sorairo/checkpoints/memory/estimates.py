@@ -8,14 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sorairo.checkpoints.families import family_of
+from sorairo.checkpoints.families import FAMILIES as OWN
+from sorairo.checkpoints.families import PUBLISHED, family_of
 from sorairo.checkpoints.folder import open_layout, read_json
-from sorairo.checkpoints.index import FORCED, SKYREELS
+from sorairo.checkpoints.index import FORCED, SKYREELS, is_longcat
 from sorairo.checkpoints.layouts import Layout
 from sorairo.checkpoints.memory.decoding import decoding_memory
 from sorairo.checkpoints.memory.streaming import HELD
@@ -34,8 +36,7 @@ from sorairo.checkpoints.tensors import Entry, read_header, weight_entries
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.nn.attention import BLOCK, in_blocks
-from sorairo.transformer.block import Projections
-from sorairo.transformer.helios import MEMORY, HeliosConfig, Memory
+from sorairo.transformer.block import Attends
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.transformer.presets import PRESETS as TRANSFORMERS
 from sorairo.types import UserError
@@ -104,6 +105,8 @@ def blueprint(
         return known[name]()
     if is_original(folder):
         return read_video_folder(folder)
+    if is_longcat(folder):
+        return read_video_folder(folder)
     kind = str(read_json(folder / "model_index.json").get("_class_name"))
     if kind not in families:
         raise UserError(
@@ -122,7 +125,7 @@ def one_head(transformer: Transformer) -> Transformer:
         return made
 
     for module in transformer.modules():
-        if isinstance(module, Projections):
+        if isinstance(module, Attends):
             module.blocks = attend
     return transformer
 
@@ -145,19 +148,16 @@ def video_blueprint(
     def stages(ask: Ask, dtype: torch.dtype) -> list[Stage]:
         latents = latent_shape(ask, config, codec)
         few = replace(config, layers=min(2, config.layers))  # all blocks need the same
-        if isinstance(few, HeliosConfig):
-            few = replace(few, amplify=min(1, few.amplify))  # its heads are counted as one
+        family = family_of(few)
+        few = family.one_head(few)
         few = replace(few, control_layers=tuple(n for n in config.control_layers if n < few.layers))
 
         def denoise(model: Transformer) -> torch.Tensor:
             length = min(WORDS, config.text_len)
             words = torch.zeros(2, length, config.text_dim, dtype=dtype)  # with guidance
-            given: dict[str, Any] = {}
+            given = family.inputs(latents, dtype)
             if config.condition_channels:
                 given["condition"] = torch.zeros(1, config.condition_channels, *latents[1:], dtype=dtype)
-            if isinstance(config, HeliosConfig):
-                past = torch.zeros(1, latents[0], 1 + sum(MEMORY), *latents[2:], dtype=dtype)
-                given["memory"] = Memory(*past.split((1, *MEMORY), dim=2))
             if config.control_layers:
                 given["control"] = torch.zeros(1, config.control_channels, *latents[1:], dtype=dtype)
             if config.image_dim:
@@ -278,7 +278,8 @@ FAMILIES: dict[str, Callable[[Path], Blueprint]] = {
     "WanImageToVideoPipeline": read_video_folder,
     "WanVACEPipeline": read_video_folder,
     "WanCausalDMDPipeline": read_video_folder,
-    **dict.fromkeys((*SKYREELS, *FORCED, "HeliosPipeline", "HeliosPyramidPipeline"), read_video_folder),
+    **dict.fromkeys((*SKYREELS, *FORCED), read_video_folder),
+    **dict.fromkeys((name for family in OWN for name in family.pipelines), read_video_folder),
     "WanDMDPipeline": read_video_folder,
 }
 
@@ -293,17 +294,17 @@ def _wan(size: str, *, experts: int = 1, **more: Any) -> Blueprint:
     return _of(replace(TRANSFORMERS[size], **more), experts)
 
 
-def _helios() -> Blueprint:
-    return _of(HeliosConfig(**vars(TRANSFORMERS["wan-14b"])), asks=(Ask(size=(640, 384), frames=33),))
-
-
-def _of(config: TransformerConfig, experts: int = 1, asks: Sequence[Ask] = ()) -> Blueprint:
+def _of(config: TransformerConfig, experts: int = 1) -> Blueprint:
     later = config.channels == 48
+    asks = WAN22 if later else WAN21
+    facts = next(iter(family_of(config).pipelines.values()), None)
+    if facts:
+        asks = (Ask(size=facts["sizes"][0], frames=facts["max_frames"]),)
     return video_blueprint(
         config,
         CODECS["wan2.2" if later else "wan2.1"],
         UMT5,
-        asks or (WAN22 if later else WAN21),
+        asks,
         experts=experts,
         vision=CLIP if config.image_dim else None,
     )
@@ -324,8 +325,7 @@ KNOWN: dict[str, Callable[[], Blueprint]] = {
     "Wan-AI/Wan2.2-T2V-A14B-Diffusers": lambda: _wan("wan-14b", experts=2),
     "Wan-AI/Wan2.2-I2V-A14B-Diffusers": lambda: _wan("wan-14b", experts=2, **GIVEN),
     "wlsaidhi/SFWan2.1-T2V-1.3B-Diffusers": lambda: _wan("wan-1.3b"),
-    "BestWishYsh/Helios-Base": _helios,
-    "BestWishYsh/Helios-Distilled": _helios,
+    **{name: partial(_of, config) for name, config in PUBLISHED.items()},
     "Skywork/SkyReels-V2-DF-1.3B-540P-Diffusers": lambda: _wan("wan-1.3b", rates=2),
     "Skywork/SkyReels-V2-DF-14B-540P-Diffusers": lambda: _wan("wan-14b"),
     "Skywork/SkyReels-V2-DF-14B-720P-Diffusers": lambda: _wan("wan-14b"),
