@@ -226,7 +226,8 @@ REFUSED = {
         "sparse attention",
         lambda t: t | {"blocks.0.self_attn.to_gate_compress.weight": torch.zeros(2)},
     ),
-    "longcat": ("LongCat-Video", lambda t: {"x_embedder.proj.weight": torch.zeros(2)}),
+    "longcat": ("LongCat-Video", lambda t: {"blocks.0.pre_crs_attn_norm.weight": torch.zeros(2)}),
+    "dit": ("a DiT", lambda t: {"x_embedder.proj.weight": torch.zeros(2)}),
     "ltx": ("LTX-Video", lambda t: {"transformer_blocks.0.attn1.to_q.weight": torch.zeros(2)}),
     "animate": (
         "Wan 2.2 Animate",

@@ -16,7 +16,7 @@ from sorairo.checkpoints.export import export
 from sorairo.checkpoints.folder import load_checkpoint, read_info
 from sorairo.checkpoints.hub.choose import RemoteFile, choose
 from sorairo.checkpoints.lora import apply_loras
-from sorairo.checkpoints.memory.estimates import blueprint
+from sorairo.checkpoints.memory.estimates import KNOWN, blueprint
 from sorairo.generation import continued
 from sorairo.generation.continued import ContinuedDenoising
 from sorairo.generation.generate import generate, stream
@@ -164,7 +164,14 @@ def test_its_folder(folder, model, tmp_path):
         export(folder, tmp_path / "original", "original")
 
 
-def test_streamed_compiled_and_in_int8(folder, model):
+def test_its_published_size():
+    """13.6 billion, as its authors say (arXiv 2510.22200)."""
+    plan = KNOWN["meituan-longcat/LongCat-Video"]()
+    assert plan.parts[1].parameters == pytest.approx(13.6e9, rel=5e-3)
+    assert plan.needs(plan.asks[0], torch.bfloat16)[0] > 27e9
+
+
+def test_streamed_and_in_int8(folder, model):
     plan = Plan(
         size=golden.SIZE, frames=21, fps=15.0, seed=0, spans=(Span(text=PROMPT),), steps=2, guidance=3.0
     )

@@ -13,6 +13,7 @@ import torch
 
 HERE = Path(__file__).parent
 WAN = ("wan2.1-t2v", "wan2.2-ti2v", "wan2.2-t2v-a14b", "wan2.1-i2v", "wan2.1-flf2v", "wan2.2-i2v-a14b")
+OTHERS = ("wan2.1-vace", "skyreels-v2", "skyreels-v2-df", "causal", "helios", "helios-distilled", "longcat")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_a_step_and_a_clip_on_cuda(stand_in: Path, tiny_folder: Path, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "ways"),
-    [*((family, ("resident", "LoRA", "int8")) for family in WAN), ("wan2.1-t2v", ("offloaded",))],
+    [*((family, ("resident", "LoRA", "int8")) for family in WAN + OTHERS), ("wan2.1-t2v", ("offloaded",))],
 )
 def test_a_family_of_open_weights_on_cuda(
     stand_in: Path, family: str, ways: tuple[str, ...], tmp_path: Path
@@ -45,6 +46,11 @@ def test_a_family_of_open_weights_on_cuda(
     others the process ended where fake parameters were freed; why is not known."""
     said = on_cuda("families_on_cuda.py", stand_in, tmp_path, family, *ways).splitlines()
     assert said == [*(f"{family} {way} on cuda" for way in ways), "found"]
+
+
+@pytest.mark.slow
+def test_a_picture_of_a_class_on_cuda(stand_in: Path, tmp_path: Path) -> None:
+    assert "dit on cuda" in on_cuda("families_on_cuda.py", stand_in, tmp_path, "dit")
 
 
 def on_cuda(program: str, library: Path, *arguments: Path | str) -> str:
