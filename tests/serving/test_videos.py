@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import event
 
 from sorairo.serving.settings import Settings
+from sorairo.serving.tables import Batch
 from tests.serving.conftest import client_of
 
 FIELDS = {
@@ -231,6 +233,51 @@ def test_a_batch_queues_its_lines(client: TestClient) -> None:
     assert batch["status"] == "cancelled"
     results = client.get(f"/v1/files/{batch['output_file_id']}/content").text.splitlines()
     assert [json.loads(line)["custom_id"] for line in results] == ["c0", "c1", "c2"]
+
+
+def test_a_batch_is_there_whole_or_not_at_all(client: TestClient) -> None:
+    """Its jobs and its row are one transaction: what breaks off before the row leaves no job behind."""
+    data = "\n".join(
+        json.dumps({"custom_id": f"c{n}", "url": "/v1/videos", "body": {"prompt": WORDS}}) for n in range(2)
+    ).encode()
+    file = client.post("/v1/files", files={"file": ("b.jsonl", data)}, data={"purpose": "batch"}).json()["id"]
+    values = {"input_file_id": file, "endpoint": "/v1/videos"}
+
+    def breaks(*words: object) -> None:
+        raise OSError("killed")
+
+    event.listen(Batch, "before_insert", breaks)
+    try:
+        assert client.post("/v1/batches", json=values).status_code == 500
+    finally:
+        event.remove(Batch, "before_insert", breaks)
+    assert client.get("/v1/videos").json()["data"] == []
+    # a retry of a create whose answer was lost gets the batch that there is
+    first, *others = (
+        client.post("/v1/batches", json=values, headers={"x-stainless-retry-count": count}).json()["id"]
+        for count in ("0", "1", "2")
+    )
+    assert others == [first, first] and len(client.get("/v1/videos").json()["data"]) == 2
+    once = [
+        client.post("/v1/batches", json=values, headers={"Idempotency-Key": "b"}).json()["id"]
+        for _ in range(2)
+    ]
+    assert once[0] == once[1] != first and len(client.get("/v1/videos").json()["data"]) == 4
+    reused = client.post(
+        "/v1/batches", json=values | {"metadata": {"a": "b"}}, headers={"Idempotency-Key": "b"}
+    )
+    assert reused.json()["error"]["code"] == "idempotency_key_reused"
+
+
+def test_a_batch_beyond_a_limit(settings: Settings) -> None:
+    """Lines over a key's limit are refused in the errors' file, and the others are queued."""
+    with client_of(replace(settings, max_queued=2)) as client:
+        line = {"url": "/v1/videos", "body": {"prompt": WORDS}}
+        data = "\n".join([json.dumps(line)] * 3).encode()
+        form = {"files": {"file": ("b.jsonl", data)}, "data": {"purpose": "batch"}}
+        file = client.post("/v1/files", **form).json()["id"]
+        batch = client.post("/v1/batches", json={"input_file_id": file, "endpoint": "/v1/videos"}).json()
+        assert batch["request_counts"] == {"total": 3, "completed": 0, "failed": 1}
 
 
 def test_expand_and_styles(client: TestClient) -> None:

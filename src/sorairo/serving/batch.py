@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from sorairo.serving import submit, wishes
 from sorairo.serving.body import Body, parsed
 from sorairo.serving.errors import ApiError, body_of
 from sorairo.serving.keys import Caller
+from sorairo.serving.moderation import check_wish
 from sorairo.serving.queue import ENDS
 from sorairo.serving.schema import video_json
-from sorairo.serving.tables import Batch, File, Job
+from sorairo.serving.tables import Batch, File, Job, Once
 from sorairo.types import UserError
 
 if TYPE_CHECKING:
@@ -25,11 +28,67 @@ LINES = 1000
 """Calls of one batch, at most."""
 
 
-def enqueue(here: Service, who: Caller, batch: str, data: bytes) -> tuple[int, dict[str, Any]]:
-    """Queue every line; (lines, what was refused by custom_id). Raises ApiError for a file that is no batch."""
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a batch that can be made."""
+
+    name: str
+    call: submit.Call
+    wish: submit.Wish
+
+
+def enqueue(here: Service, call: submit.Call, batch: Batch, data: bytes) -> Batch:
+    """Queue every line that can be made, and the batch, in one transaction; the others are its `refused`.
+
+    A call that came before gets the batch that it got then. Raises ApiError for a file that is no batch.
+    """
+    if before := _known(here, call):
+        return before
+    ready, refused, count = _read(here, call.caller, batch.id, data)
+    with submit.accepting(here.database, here.settings, here.store, batch.project) as session:
+        if before := _before(session, here, call):
+            return before
+        now = here.database.now(session)
+        for line in ready:
+            try:
+                submit.check_limits(session, here.settings, call.caller, line.wish.charged, now)
+            except ApiError as error:
+                refused[line.name] = _refusal(error)
+            else:
+                session.add(submit.row(line.call, line.wish, now))
+                session.flush()  # the next line's limits count this one
+        batch.lines, batch.refused, batch.created = count, refused, now
+        session.add(batch)
+        key = call.key or f"{batch.id}\n0"  # an Idempotency-Key has no line break
+        session.add(Once(project=batch.project, key=key, body=call.digest, job=batch.id, created=now))
+    here.metrics.created.labels("generate").inc(count - len(refused))
+    return batch
+
+
+def _known(here: Service, call: submit.Call) -> Batch | None:
+    """The batch of an earlier call, if this one is the same again: its pictures need not be fetched a second time."""
+    with here.database.read() as session:
+        return _before(session, here, call)
+
+
+def _before(session: Session, here: Service, call: submit.Call) -> Batch | None:
+    """By the key, or for a retry by the body: it names the file, which each upload gives another id."""
+    found = None
+    if call.key:
+        found = submit.by_key(session, call)
+    elif call.retry > 0:
+        since = here.database.now(session) - here.settings.window
+        mine = Once.project == call.caller.project, Once.body == call.digest, Once.created > since
+        found = session.scalars(select(Once.job).where(*mine).order_by(Once.number.desc())).first()
+    return session.scalars(select(Batch).where(Batch.id == found)).first() if found else None
+
+
+def _read(here: Service, who: Caller, batch: str, data: bytes) -> tuple[list[Line], dict[str, Any], int]:
+    """(what can be made, what was refused by custom_id, lines) of a file. Raises ApiError."""
     lines = [line for line in data.splitlines() if line.strip()]
     if not 1 <= len(lines) <= LINES:
         raise ApiError(400, f"A batch has 1 to {LINES} lines, not {len(lines)}.", param="input_file_id")
+    ready: list[Line] = []
     refused: dict[str, Any] = {}
     seen: set[str] = set()
     for number, line in enumerate(lines, 1):
@@ -46,16 +105,20 @@ def enqueue(here: Service, who: Caller, batch: str, data: bytes) -> tuple[int, d
             if not isinstance(values.get("body"), dict):
                 raise ApiError(400, "A line has a body.")
             wish = wishes.create(here, who, Body(values=values["body"]))
-            call = submit.Call(caller=who, digest=f"{batch}{number:06d}"[:64], key=f"{batch}/{number}")
-            here.submit(call, submit.replaced(wish, batch=batch, custom_id=name))
-        except ApiError as error:
-            refused[name] = {
-                "status": error.status,
-                "body": body_of(error.status, error.message, error.param, error.code, error.more),
-            }
-        except UserError as error:
-            refused[name] = {"status": 400, "body": body_of(400, str(error))}
-    return len(lines), refused
+            check_wish(here.policy, here.database, who, wish)
+            call = submit.Call(caller=who, digest=f"{batch}{number:06d}"[:64])
+            ready.append(Line(name=name, call=call, wish=submit.replaced(wish, batch=batch, custom_id=name)))
+        except (ApiError, UserError) as error:
+            refused[name] = _refusal(error)
+    return ready, refused, len(lines)
+
+
+def _refusal(error: ApiError | UserError) -> dict[str, Any]:
+    """What the errors' file says of a line."""
+    if isinstance(error, ApiError):
+        body = body_of(error.status, error.message, error.param, error.code, error.more)
+        return {"status": error.status, "body": body}
+    return {"status": 400, "body": body_of(400, str(error))}
 
 
 def finish_batches(here: Service) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +20,7 @@ from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 from sorairo.serving.tables import Job, Once
 
-__all__ = ["Call", "Wish", "full", "submit"]
+__all__ = ["Call", "Wish", "accepting", "by_key", "check_limits", "full", "replaced", "row", "submit"]
 
 DAY = 86400.0
 RETRY = "retry"
@@ -65,22 +67,28 @@ def known(database: Database, settings: Settings, call: Call) -> Job | None:
 
 
 def _known(session: Session, database: Database, settings: Settings, call: Call) -> Job | None:
-    mine = call.caller
     if call.key:
-        once = session.scalars(select(Once).where(Once.project == mine.project, Once.key == call.key)).first()
-        if once is None:
-            return None
-        if once.body != call.digest:
-            raise ApiError(
-                409,
-                "This Idempotency-Key was used for another call; use a new one.",
-                code="idempotency_key_reused",
-                headers={"x-should-retry": "false"},
-            )
-        return session.scalars(select(Job).where(Job.id == once.job)).first()
+        found = by_key(session, call)
+        return session.scalars(select(Job).where(Job.id == found)).first() if found else None
     if call.retry <= 0:
         return None
     return _retried(session, database.now(session), settings.window, call)
+
+
+def by_key(session: Session, call: Call) -> str | None:
+    """The id of what an earlier call with this Idempotency-Key got. Raises ApiError 409 if that was another call."""
+    mine = Once.project == call.caller.project, Once.key == call.key
+    once = session.scalars(select(Once).where(*mine)).first()
+    if once is None:
+        return None
+    if once.body != call.digest:
+        raise ApiError(
+            409,
+            "This Idempotency-Key was used for another call; use a new one.",
+            code="idempotency_key_reused",
+            headers={"x-should-retry": "false"},
+        )
+    return once.job
 
 
 def _retried(session: Session, now: float, window: float, call: Call) -> Job | None:
@@ -110,24 +118,29 @@ def _count(job: Job, retry: int, now: float) -> Once:
 
 def submit(database: Database, settings: Settings, store: Store, call: Call, wish: Wish) -> Job:
     """The job, new or, for a call that came before, the one that it got then. Raises ApiError 409, 429 and 503."""
+    with accepting(database, settings, store, call.caller.project) as session:
+        if before := _known(session, database, settings, call):
+            return before
+        now = database.now(session)
+        check_limits(session, settings, call.caller, wish.charged, now)
+        job = row(call, wish, now)
+        session.add(job)
+        if call.retry > 0 and not call.key:
+            session.add(_count(job, call.retry, now))
+        if call.key:
+            session.add(Once(project=job.project, key=call.key, body=call.digest, job=job.id, created=now))
+    return job
+
+
+@contextmanager
+def accepting(database: Database, settings: Settings, store: Store, project: str) -> Iterator[Session]:
+    """A transaction that adds jobs of a project; one at a time. Raises ApiError 503 where the disk is full."""
     if store.free() < settings.min_free:
         raise full()
     try:
         with database.write() as session:
-            lock(session, database, call.caller.project)
-            if before := _known(session, database, settings, call):
-                return before
-            now = database.now(session)
-            check_limits(session, settings, call.caller, wish.charged, now)
-            job = row(call, wish, now)
-            session.add(job)
-            if call.retry > 0 and not call.key:
-                session.add(_count(job, call.retry, now))
-            if call.key:
-                session.add(
-                    Once(project=job.project, key=call.key, body=call.digest, job=job.id, created=now)
-                )
-        return job
+            lock(session, database, project)
+            yield session
     except OperationalError as error:
         if isinstance(error.orig, sqlite3.OperationalError) and "full" in str(error.orig):
             raise full() from error

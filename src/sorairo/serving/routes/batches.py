@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import select
+from starlette.requests import Request as Call
 
 from sorairo.serving import wishes
 from sorairo.serving.batch import batch_json, enqueue
@@ -15,7 +15,7 @@ from sorairo.serving.errors import ApiError, missing
 from sorairo.serving.inputs import own
 from sorairo.serving.queue import ENDS
 from sorairo.serving.routes.videos import clean, stop
-from sorairo.serving.service import Content, Here, Who, json_body
+from sorairo.serving.service import Content, Here, Who, identity, json_body
 from sorairo.serving.tables import Batch, File, Job
 
 __all__ = ["router"]
@@ -25,7 +25,7 @@ TEXT = {"type": "string"}
 
 
 @router.post("", openapi_extra=json_body(input_file_id=TEXT, endpoint=TEXT, completion_window=TEXT))
-def create(here: Here, who: Who, body: Content) -> dict[str, Any]:
+def create(call: Call, here: Here, who: Who, body: Content) -> dict[str, Any]:
     """Queue every line of an uploaded file of JSON lines."""
     source = wishes.text(body, "input_file_id", required=True) or ""
     endpoint = wishes.text(body, "endpoint", required=True)
@@ -39,24 +39,17 @@ def create(here: Here, who: Who, body: Content) -> dict[str, Any]:
         path = here.store.local(own(session, File, who, clean(source)).path)
     if path is None:
         raise missing("content of", source)
-    identity = new_id("batch")
-    lines, refused = enqueue(here, who, identity, path.read_bytes())
     batch = Batch(
-        id=identity,
+        id=new_id("batch"),
         project=who.project,
         key=who.key,
         status="in_progress",
         endpoint=endpoint,
         window=window,
         input=source,
-        lines=lines,
-        refused=refused,
         note=note,
-        created=time.time(),
     )
-    with here.database.write() as session:
-        session.add(batch)
-    return batch_json(here, batch)
+    return batch_json(here, enqueue(here, identity(call, who, body), batch, path.read_bytes()))
 
 
 @router.get("")
