@@ -53,7 +53,7 @@ def test_a_backup_while_serving(tiny_folder: Path, tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         try:
-            assert enough.wait(60)
+            assert enough.wait(600)
             first = answered[0]
             while client.get(f"/v1/videos/{first}").json()["status"] != "completed":
                 Event().wait(0.05)

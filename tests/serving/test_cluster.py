@@ -51,7 +51,7 @@ class Served:
         with self.database.read() as session:
             return list(session.query(Job).order_by(Job.number))
 
-    def until(self, true: Any, seconds: float = 120) -> None:
+    def until(self, true: Any, seconds: float = 900) -> None:
         limit = time.monotonic() + seconds
         while not true():
             assert self.process.poll() is None and time.monotonic() < limit, self.log.read_text()[-3000:]

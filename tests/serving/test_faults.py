@@ -138,7 +138,7 @@ def stubborn(port: int, path: str, values: dict[str, Any], key: str, seconds: fl
         time.sleep(0.1)
 
 
-def wait_for(what: Any, seconds: float = 120) -> Any:
+def wait_for(what: Any, seconds: float = 600) -> Any:
     """Ask until the answer is true, and return it."""
     until = time.monotonic() + seconds
     while not (found := what()):
@@ -214,7 +214,7 @@ def test_killed_and_stopped_once_each(url: str, tmp_path: Path) -> None:
             processes.send(2, signal.SIGCONT)
             client.join()
             assert len(accepted) == 10
-            check(database, data / "files", accepted, got, 120)
+            check(database, data / "files", accepted, got, 600)
         finally:
             processes.end()
             database.close()

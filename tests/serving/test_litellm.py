@@ -26,7 +26,7 @@ def test_litellm_from_words_to_files(served: str, litellm: Any) -> None:
     where = {"api_base": served, "api_key": "x", "custom_llm_provider": "openai"}
 
     def finished(video: Any) -> Any:
-        until = time.monotonic() + 300
+        until = time.monotonic() + 900
         while (found := litellm.video_status(video_id=video.id, **where)).status in ("queued", "in_progress"):
             assert time.monotonic() < until
             time.sleep(0.3)

@@ -62,7 +62,7 @@ def test_npm_openai_from_words_to_files(served: str, tmp_path: Path) -> None:
     picture.write_bytes(png())
     command = [node(), str(NODE / "conformance.mjs"), served, str(picture)]
     run = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env=os.environ | {"NODE_NO_WARNINGS": "1"}
+        command, capture_output=True, text=True, timeout=900, env=os.environ | {"NODE_NO_WARNINGS": "1"}
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert json.loads(run.stdout)["videos"] >= 11

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, text
 
 from sorairo.cli.main import app
+from sorairo.cli.serving import Work
 from sorairo.jobs.request import ARGS, Request
 from sorairo.serving import database as database_module
 from sorairo.serving.database import Database
 from sorairo.serving.housekeeping import sweep
 from sorairo.serving.keys import create_key, revoke_key
-from sorairo.serving.launch import check_start
+from sorairo.serving.launch import Workers, check_start
 from sorairo.serving.queue import announce
 from sorairo.serving.service import Service
 from sorairo.serving.settings import Settings
@@ -173,3 +174,45 @@ def test_the_description_has_the_fields_of_the_command_line(client: TestClient) 
     assert set(body["properties"]) == set(Request.model_fields) - {"verb", "number", *FORBIDDEN}
     assert len(body["properties"]["args"]["anyOf"]) == len(ARGS) and "$ref" not in json.dumps(body)
     assert {"/v1/videos/{video_id}/content", "/v1/videos/{video_id}/events"} <= set(document)
+
+
+def test_how_the_operator_has_the_model_loaded(tmp_path: Path, tiny_folder: Path) -> None:
+    """What callers may not send, `sorairo serve` and `sorairo worker` take, and the server's workers get it."""
+    lora = tmp_path / "style.safetensors"
+    lora.touch()
+    values = {"dtype": "fp32", "memory": "2GB", "cache": 0.1, "compile": False, "attention": "torch"}
+    work = Work(model=str(tiny_folder), folder=tmp_path, lora=[f"{lora}:0.5"], **values)
+    settings = work.settings()
+    check_start(settings, "127.0.0.1", 0)
+    command = Workers(settings, 1).command
+    for option in ("--dtype fp32", "--memory 2GB", "--cache 0.1", "--no-compile", "--attention torch"):
+        assert option in " ".join(command)
+    assert command[command.index("--lora") + 1] == f"{lora}:0.5"
+    sent = Request.parse({"verb": "generate", "prompt": "a", "model": str(tiny_folder)}).model_dump(
+        mode="json"
+    )
+    made = Request.parse(settings.loaded(sent))
+    assert made.model_dump(include=set(values)) == values and made.lora == (f"{lora}:0.5",)
+    assert Request.parse(settings.loaded(sent | {"model": "default"})).lora == ()
+    turned = {"verb": "upscale", "sources": ["a.mp4"], "args": {}}
+    assert Request.parse(settings.loaded(turned)).dtype == "auto"
+    assert {*asdict(settings.loading)} <= {*FORBIDDEN}
+    for bad in ({"dtype": "fp64"}, {"memory": "much"}, {"attention": "none"}, {"cache": -1.0}):
+        with pytest.raises(UserError):
+            check_start(replace(work, lora=None, **bad).settings(), "127.0.0.1", 0)
+    with pytest.raises(UserError, match=r"There is no file .*none\.safetensors"):
+        replace(work, lora=["none.safetensors"]).settings()
+
+
+def test_every_command_takes_the_model_by_its_short_name() -> None:
+    from typer.main import get_command
+
+    below = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    options = {
+        name: option.opts
+        for name, one in below.items()
+        for option in getattr(one, "params", [])
+        if option.name == "model" and option.opts[0].startswith("-")
+    }
+    assert {"generate", "serve", "worker"} <= {*options}
+    assert not [name for name, words in options.items() if "-m" not in words]

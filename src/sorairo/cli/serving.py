@@ -20,7 +20,7 @@ __all__ = ["keys", "serve", "worker"]
 SERVE_EXAMPLES = """\b
 Examples:
   sorairo serve
-  sorairo serve --port 9000 --model ./my-model --workers 2
+  sorairo serve --port 9000 -m ./my-model --workers 2
   sorairo serve --host 0.0.0.0 --allow-host video.example.org
 """
 WORKER_EXAMPLES = """\b
@@ -40,7 +40,7 @@ StoreUrl = Annotated[
     str, typer.Option("--store", metavar="URL", help="Where videos are kept: a folder, s3://..., gs://...")
 ]
 ModelName = Annotated[
-    str, typer.Option("--model", metavar="NAME|FOLDER", help="Model that is used by default.")
+    str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="Model that is used by default.")
 ]
 HERE = Path("sorairo-data")
 
@@ -78,6 +78,25 @@ class Work:
     database_url: DatabaseUrl = ""
     store: StoreUrl = ""
     model: ModelName = "default"
+    dtype: Annotated[
+        str, typer.Option(metavar="auto|bf16|fp32|int8", help="Precision, as for `sorairo generate`.")
+    ] = "auto"
+    memory: Annotated[
+        str | None, typer.Option(metavar="8GB", help="Limit the memory of each worker's model.")
+    ] = None
+    lora: Annotated[
+        list[str] | None, typer.Option(metavar="FILE[:WEIGHT]", help="Apply a LoRA to the model; repeatable.")
+    ] = None
+    cache: Annotated[
+        float | None, typer.Option(metavar="T", help="Skip steps that can be predicted within this error.")
+    ] = None
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile", help="Compile the model. Default: large ones only.", show_default=False
+        ),
+    ] = None
+    attention: Annotated[str, typer.Option(metavar="auto|NAME", help="The kernel of attention.")] = "auto"
     lease: Annotated[
         float, typer.Option(metavar="S", help="Seconds of silence after which a worker counts as dead.")
     ] = 30
@@ -92,13 +111,22 @@ class Work:
 
     def settings(self) -> Settings:
         """The same for the server's rooms."""
-        from sorairo.serving.settings import Settings
+        from sorairo.serving.settings import Loading, Settings
 
+        loading = Loading(
+            dtype=self.dtype,
+            memory=self.memory,
+            lora=tuple(map(whole_lora, self.lora or ())),
+            cache=self.cache,
+            compile=self.compile,
+            attention=self.attention,
+        )
         return Settings(
             folder=self.folder.absolute(),
             database_url=self.database_url,
             store=self.store,
             model=whole_name(self.model),
+            loading=loading,
             lease=self.lease,
             attempts=self.attempts,
             expiry=self.expiry * 86400,
@@ -204,6 +232,16 @@ def worker(
 def whole_name(model: str) -> str:
     """A folder by its whole path, since workers change theirs; a name as it is."""
     return str(Path(model).absolute()) if Path(model).is_dir() else model
+
+
+def whole_lora(ask: str) -> str:
+    """A LoRA by its whole path. Raises UserError for a file that is not there."""
+    from sorairo.checkpoints.lora import parse_lora
+
+    lora = parse_lora(ask)
+    if not lora.path.is_file():
+        raise UserError(f"There is no file {lora.path} for --lora.")
+    return f"{lora.expert}{'=' if lora.expert else ''}{lora.path.absolute()}:{lora.weight:g}"
 
 
 keys = typer.Typer(help="Keys of the server: who may call it, and how much.", no_args_is_help=True)

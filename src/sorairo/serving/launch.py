@@ -21,7 +21,7 @@ from sorairo.types import UserError
 __all__ = ["PATIENCE", "Staff", "Workers", "check_start", "serve_forever", "work_forever"]
 
 PATIENCE = 15.0
-"""Seconds that workers have to hand their jobs back."""
+"""Seconds that workers have to hand their jobs back, and that one waits which could not begin."""
 
 
 def check_start(settings: Settings, host: str, port: int) -> None:
@@ -30,6 +30,7 @@ def check_start(settings: Settings, host: str, port: int) -> None:
     from sorairo.serving.keys import list_keys
 
     info_of(settings.model)
+    _check_loading(settings)
     policy_here(settings)
     database = Database(settings.url)
     database.migrate()
@@ -50,6 +51,27 @@ def check_start(settings: Settings, host: str, port: int) -> None:
         ) from error
 
 
+def _check_loading(settings: Settings) -> None:
+    """The same of how workers hold the model. Raises UserError."""
+    loading = settings.loading
+    if loading.dtype not in ("auto", "bf16", "fp32", "int8"):
+        raise UserError(f"--dtype is auto, bf16, fp32 or int8, not {loading.dtype!r}.")
+    if loading.memory is not None:
+        from sorairo.checkpoints.memory.planner import parse_memory
+
+        parse_memory(loading.memory)
+    if loading.cache is not None:
+        from sorairo.flow.cache import CacheConfig
+
+        CacheConfig(tolerance=loading.cache)
+    if loading.attention != "auto":
+        from sorairo.nn.backends import BACKENDS
+
+        if loading.attention not in BACKENDS:
+            names = ", ".join(BACKENDS)
+            raise UserError(f"There is no attention {loading.attention!r}; choose auto or one of: {names}.")
+
+
 class Workers:
     """Worker processes of this machine; one that dies is replaced."""
 
@@ -64,7 +86,17 @@ class Workers:
             "--expiry": settings.expiry / 86400,
             "--policy": settings.policy or "",
         }
+        loading = settings.loading
+        values |= {
+            "--dtype": loading.dtype,
+            "--memory": loading.memory or "",
+            "--attention": loading.attention,
+        }
+        values |= {"--cache": "" if loading.cache is None else loading.cache}
         options = [str(part) for name, value in values.items() if value != "" for part in (name, value)]
+        options += [part for lora in loading.lora for part in ("--lora", lora)]
+        if loading.compile is not None:
+            options.append("--compile" if loading.compile else "--no-compile")
         self.command = [sys.executable, "-m", "sorairo", "worker", *options]
         self.count, self.ended = count, Event()
         self.running: list[subprocess.Popen[bytes]] = []
@@ -86,6 +118,8 @@ class Workers:
             for index, one in enumerate(self.running):
                 if one.poll() is not None and not self.ended.is_set():
                     logging.getLogger("sorairo.serving").warning("a worker ended with %s", one.returncode)
+                    if one.returncode == 2:  # it said why, and will say it again
+                        self.ended.wait(PATIENCE)
                     self.running[index] = self._one()
 
     def end(self) -> None:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Settings"]
+__all__ = ["Loading", "Settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """How workers load and run their model: the fields of a Request that no caller may send."""
+
+    dtype: str = "auto"
+    memory: str | None = None
+    lora: tuple[str, ...] = ()
+    cache: float | None = None
+    compile: bool | None = None
+    attention: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,15 +26,17 @@ class Settings:
     """folder: of the database and the files, where neither has a URL of its own. store: a folder or any fsspec URL.
 
     model: what old model names map to. fit_requests: map sizes and lengths that the model cannot make to the nearest;
-    otherwise they are refused. keys: every call needs a key. hosts: names by which the server may be called; empty:
-    any. private_urls: pictures and webhooks may be on private addresses. consent: a character needs a stated consent.
-    policy: the operator's policy file; None takes the one of this account, else the default (docs/guardrails.md).
+    otherwise they are refused. loading: how workers hold the model. keys: every call needs a key. hosts: names by
+    which the server may be called; empty: any. private_urls: pictures and webhooks may be on private addresses.
+    consent: a character needs a stated consent. policy: the operator's policy file; None takes the one of this
+    account, else the default (docs/guardrails.md).
     """
 
     folder: Path
     database_url: str = ""
     store: str = ""
     model: str = "default"
+    loading: Loading = Loading()
     fit_requests: bool = True
     keys: bool = False
     hosts: tuple[str, ...] = ()
@@ -40,6 +55,13 @@ class Settings:
     max_fetch: int = 32 * 2**20
     max_queued: int = 10_000
     min_free: int = 200 * 2**20
+
+    def loaded(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values of a Request with what the operator decides. LoRAs are for the operator's own model."""
+        if values["verb"] == "upscale":  # it has no such fields
+            return values
+        own = asdict(self.loading)
+        return values | own | {"lora": own["lora"] if values["model"] == self.model else ()}
 
     @property
     def url(self) -> str:

@@ -73,7 +73,8 @@ class Worker:
         policy = policy_here(self.settings)
         policy.words(["a"])
         policy.frames([Video(frames=np.zeros((1, 64, 64, 3), np.uint8), fps=1.0)])
-        self.models.get(Request.parse({"verb": "generate", "prompt": "a", "model": self.settings.model}))
+        values = {"verb": "generate", "prompt": "a", "model": self.settings.model}
+        self.models.get(Request.parse(self.settings.loaded(values)))
 
     def run(self) -> None:
         """Work until stop or drain is set."""
@@ -186,7 +187,7 @@ class Worker:
             if not name.exists():
                 os.symlink(path, name)
             names.append(str(name))
-        return Request.parse({**lease.request, "sources": names})
+        return Request.parse(self.settings.loaded({**lease.request, "sources": names}))
 
     def _source(self, lease: Lease, identity: str) -> Path:
         with self.database.read() as session:
