@@ -46,7 +46,7 @@ def here(client: TestClient) -> Service:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server of this test run's own."""
     found = shutil.which("pg_ctl") or next(
         (str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))), None
@@ -54,14 +54,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if found is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     tools = Path(found).resolve().parent
-    folder = Path(tmp_path_factory.mktemp("pg"))
+    folder = Path(tempfile.mkdtemp(prefix="sorairo-pg-"))  # not pytest's: another account must reach it
     as_other: list[str] = []
     if os.getuid() == 0:  # it does not run as root
         if not shutil.which("runuser"):
             pytest.skip("PostgreSQL does not run as root, and there is no runuser")
-        for path in (folder, *folder.parents):
-            if path.owner() == "root" and Path(tempfile.gettempdir()) in path.parents:
-                path.chmod(path.stat().st_mode | 0o011)
         shutil.chown(folder, "postgres")
         as_other = ["runuser", "-u", "postgres", "--"]
     data, port = folder / "data", 20000 + os.getpid() % 20000
@@ -77,6 +74,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         pid = int((data / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGQUIT)  # at once: nothing of it is kept
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -7,18 +7,20 @@ The quick form has workers that deliver without a model, and each fault once, wh
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -27,71 +29,44 @@ from sqlalchemy import select
 
 from sorairo.serving.database import Database
 from sorairo.serving.tables import Base, Event, Job
+from tests.serving.fault_processes import api, started, worker
 from tests.serving.test_node import free_port
 
 LEASE = 0.7
-API = textwrap.dedent("""
-    import sys, uvicorn, pathlib
-    from sorairo.serving.app import create_app
-    from sorairo.serving.settings import Settings
-    url, folder, port = sys.argv[1:]
-    settings = Settings(folder=pathlib.Path(folder), database_url=url, private_urls=True, min_free=0)
-    uvicorn.run(create_app(settings), port=int(port), log_level="error")
-""")
-WORKER = textwrap.dedent("""
-    import pathlib, sys, time
-    from sorairo.serving.database import Database
-    from sorairo.serving.queue import Lost, Queue
-    from sorairo.serving.storage import Store
-    url, folder, lease, name = sys.argv[1:]
-    folder = pathlib.Path(folder)
-    queue = Queue(Database(url), lease=float(lease), attempts=1000, expiry=600)
-    store, made = Store(str(folder / "files"), folder), folder / f"made-{name}"
-    made.write_text("made")
-    while not (folder / "go").exists():
-        time.sleep(0.02)
-    while True:
-        lease = queue.claim(name)
-        if lease is None:
-            time.sleep(0.05)
-            continue
-        target = f"jobs/{lease.job}/{lease.token}"
-        try:
-            time.sleep(0.15)
-            queue.beat(lease, progress=50)
-            store.put(made, f"{target}/video.mp4")
-            queue.deliver(lease, target, facts={})
-            for token in range(1, lease.token):
-                store.remove(f"jobs/{lease.job}/{token}")
-        except Lost:
-            store.remove(target)
-""")
 
 
 class Processes:
-    """An API and two workers that can be killed and started again. commands: of the API and of worker 0 and 1."""
+    """An API and two workers that can be killed and started again. starts: of the API and of worker 0 and 1."""
 
-    def __init__(self, *commands: list[str], log: Path) -> None:
-        self.commands, self.log = commands, log
-        self.running: list[subprocess.Popen[bytes] | None] = [None] * len(commands)
+    def __init__(self, *starts: Callable[[], subprocess.Popen[bytes] | BaseProcess]) -> None:
+        self.starts = starts
+        self.running: list[subprocess.Popen[bytes] | BaseProcess | None] = [None] * len(starts)
 
     def start(self, which: int) -> None:
-        with self.log.open("ab") as out:
-            self.running[which] = subprocess.Popen(self.commands[which], stdout=out, stderr=out)
+        self.running[which] = self.starts[which]()
+
+    def pid(self, which: int) -> int:
+        process = self.running[which]
+        assert process is not None and process.pid is not None
+        return process.pid
 
     def send(self, which: int, number: signal.Signals) -> None:
-        process = self.running[which]
-        assert process is not None
-        process.send_signal(number)
+        os.kill(self.pid(which), number)
 
     def kill(self, which: int) -> None:
         if (process := self.running[which]) is not None:
             process.kill()
-            process.wait()
+            process.join() if isinstance(process, BaseProcess) else process.wait()
 
     def end(self) -> None:
-        for which in range(len(self.commands)):
+        for which in range(len(self.starts)):
             self.kill(which)
+
+
+def logged(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """A command that writes into a log."""
+    with log.open("ab") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out)
 
 
 @contextmanager
@@ -143,7 +118,7 @@ def wait_for(what: Any, seconds: float = 600) -> Any:
     until = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < until, what
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
@@ -182,9 +157,12 @@ def test_killed_and_stopped_once_each(url: str, tmp_path: Path) -> None:
     database, port = emptied(url), free_port()
     data = tmp_path / "data"
     data.mkdir()
-    worker = [sys.executable, "-c", WORKER, url, str(data), str(LEASE)]
-    api = [sys.executable, "-c", API, url, str(data), str(port)]
-    processes = Processes(api, [*worker, "0"], [*worker, "1"], log=tmp_path / "log")
+    log = tmp_path / "log"
+    processes = Processes(
+        lambda: started(api, log, url, data, port),
+        lambda: started(worker, log, url, data, LEASE, "0"),
+        lambda: started(worker, log, url, data, LEASE, "1"),
+    )
     accepted: set[str] = set()
 
     def create() -> None:
@@ -227,9 +205,9 @@ def test_sixty_seconds_of_faults(url: str, tmp_path: Path, tiny_folder: Path) ->
     sorairo = [sys.executable, "-m", "sorairo"]
     common = ["--folder", str(data), "--database-url", url, "--model", str(tiny_folder)]
     common += ["--lease", "4", "--attempts", "1000"]
-    worker = [*sorairo, "worker", *common]
-    api = [*sorairo, "serve", *common, "--port", str(port), "--workers", "0", "--private-urls"]
-    processes = Processes(api, worker, worker, log=tmp_path / "log")
+    works = partial(logged, [*sorairo, "worker", *common], tmp_path / "log")
+    serves = [*sorairo, "serve", *common, "--port", str(port), "--workers", "0", "--private-urls"]
+    processes = Processes(partial(logged, serves, tmp_path / "log"), works, works)
     accepted: set[str] = set()
     over = threading.Event()
 
@@ -246,9 +224,8 @@ def test_sixty_seconds_of_faults(url: str, tmp_path: Path, tiny_folder: Path) ->
         return sum(job.status == "completed" for job in rows(database))
 
     def worked(which: int) -> bool:
-        process = processes.running[which]
-        assert process is not None
-        return any((job.worker or "").endswith(f"-{process.pid}") for job in rows(database))
+        end = f"-{processes.pid(which)}"
+        return any((job.worker or "").endswith(end) for job in rows(database))
 
     kills = {"api": 0, "worker": 0, "stop": 0}
     with receiver() as (hook, got):
