@@ -112,7 +112,7 @@ def fit(settings: Settings, model: str, size: str | None, seconds: float | None)
         if not settings.fit_requests:
             raise ApiError(
                 400,
-                f"{public(model)} cannot make {wanted[:20]}; it makes {', '.join(sizes)}.",
+                f"The model {public(model)} cannot make {wanted[:20]}; it makes {', '.join(sizes)}.",
                 param="size",
                 code="invalid_size",
             )
@@ -122,18 +122,18 @@ def fit(settings: Settings, model: str, size: str | None, seconds: float | None)
             key=lambda one: (round(abs(_ratio(one) - _ratio((width, height))), 3), -one[0] * one[1]),
         )
         wanted = f"{nearest[0]}x{nearest[1]}"
-        notes.append(f"{public(model)} does not make {width}x{height}; this is {wanted}.")
+        notes.append(f"The model {public(model)} does not make {width}x{height}; this is {wanted}.")
     most = (able.longest - 1) / able.fps
     length = able.default_frames / able.fps if seconds is None else seconds
     if not 0 < length <= most:
         if length <= 0 or not settings.fit_requests:
             raise ApiError(
                 400,
-                f"{public(model)} makes up to {most:g} seconds, not {length:g}.",
+                f"The model {public(model)} makes up to {most:g} seconds, not {length:g}.",
                 param="seconds",
                 code="invalid_seconds",
             )
-        notes.append(f"{public(model)} does not make {length:g} seconds; this has {most:g}.")
+        notes.append(f"The model {public(model)} does not make {length:g} seconds; this has {most:g}.")
         length = most
     return Fitted(wanted, f"{length:g}", notes)
 

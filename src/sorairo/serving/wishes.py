@@ -74,7 +74,9 @@ def create(here: Service, who: Caller, body: Body) -> Wish:
         raise ApiError(400, "A character and an input_reference do not go together.", param="characters")
     source = reference or source
     if source and not (able.windows or able.needs):
-        raise ApiError(400, f"{public(model)} cannot start from a picture.", param="input_reference")
+        raise ApiError(
+            400, f"The model {public(model)} cannot start from a picture.", param="input_reference"
+        )
     request = Request.parse(
         {
             "verb": "animate" if source else "generate",

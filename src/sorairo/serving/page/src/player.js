@@ -37,11 +37,12 @@ export function Player({ video }) {
   return html`<figure class="player"><div class="screen" style=${{ "--poster": `url("${content(video, "thumbnail")}")` }}>
       <video ref=${element} src=${content(video)} poster=${content(video, "thumbnail")} loop muted playsinline autoplay=${!calm} aria-label=${video.prompt} style=${{ aspectRatio: `${source.width || 1} / ${source.height || 1}` }}></video></div>
     ${!still && html`<${Controls} media=${() => [element.current]} fps=${source.fps} seconds=${source.seconds} />`}
-    <figcaption><p class="title">${video.prompt || t("Untitled")}</p><p class="facts">${facts.map((fact) => html`<span key=${fact}>${fact}</span>`)}</p>
-      ${video.sorairo?.notes?.length > 0 && html`<ul class="notes">${video.sorairo.notes.map((note) => html`<li>${note}</li>`)}</ul>`}
-      <div class="actions"><a class="primary" href=${content(video)} download=${`sorairo-${video.id}.mp4`}><${Icon} name="download" />${t("Download")}</a>
-        ${verbs.map(([verb, label]) => html`<button key=${verb} class="soft" onClick=${() => useIn(verb, source, verb === "animate" ? video.prompt : "")}><${Icon} name=${verb} size="16" />${t(label)}</button>`)}
+    <figcaption><div class="head"><p class="title">${video.prompt || t("Untitled")}</p>
         <span class="row">${[["reuse", "Use these settings again", () => reuse(video)], ["compare", "Compare", () => compare(video.id), compared.value.includes(video.id)], ["larger", "Double the width and height", () => enlarge(video.id)], ["plan", "How it was made", () => { dialog.value = { name: "plan", video }; }],
           ["copy", "Copy as curl, Python or a command", () => { dialog.value = { name: "copy", request: video.sorairo?.request ?? { verb: "generate", prompt: video.prompt } }; }], ["trash", "Delete", () => remove(video)]]
-          .map(([icon, label, run, pressed]) => html`<button key=${icon} class="bare" aria-label=${t(label)} title=${t(label)} aria-pressed=${pressed} onClick=${run}><${Icon} name=${icon} /></button>`)}</span></div></figcaption></figure>`;
+          .map(([icon, label, run, pressed]) => html`<button key=${icon} class="bare" aria-label=${t(label)} title=${t(label)} aria-pressed=${pressed} onClick=${run}><${Icon} name=${icon} /></button>`)}</span></div>
+      <p class="facts">${facts.map((fact) => html`<span key=${fact}>${fact}</span>`)}</p>
+      ${video.sorairo?.notes?.length > 0 && html`<ul class="notes">${video.sorairo.notes.map((note) => html`<li>${note}</li>`)}</ul>`}
+      <div class="actions"><a class="primary" href=${content(video)} download=${`sorairo-${video.id}.mp4`}><${Icon} name="download" />${t("Download")}</a>
+        ${verbs.map(([verb, label]) => html`<button key=${verb} class="soft" onClick=${() => useIn(verb, source, verb === "animate" ? video.prompt : "")}><${Icon} name=${verb} size="16" />${t(label)}</button>`)}</div></figcaption></figure>`;
 }

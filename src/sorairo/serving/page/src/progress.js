@@ -23,6 +23,6 @@ export function Progress({ video, cancel }) {
       ${video.preview ? html`<img src=${video.preview} alt=${t("How it looks so far")} style=${{ filter: `blur(${Math.round((1 - share) * 6)}px)` }} />` : html`<div class="mist" aria-hidden="true"></div>`}</div>
     <figcaption><p class="title">${video.prompt}</p>
       <div class="bar" role="progressbar" aria-label=${t("Progress")} aria-valuemin="0" aria-valuemax="100" aria-valuenow=${video.progress ?? 0}><i style=${{ width: `${video.progress ?? 0}%` }}></i></div>
-      <div class="row between"><span>${said}</span><span class="hint">${!waiting && left !== null ? (left === 1 ? t("a second left") : t("about {n} s left", { n: left })) : ""}</span>
+      <div class="row between"><span>${said}</span><span class="hint">${!waiting && left !== null ? (left === 1 ? t("a second left") : left < 90 ? t("about {n} s left", { n: left }) : t("about {n} min left", { n: Math.round(left / 60) })) : ""}</span>
         <button id="cancel" class="soft" onClick=${cancel}><${Icon} name="close" size="16" />${t("Cancel")}</button></div></figcaption></figure>`;
 }

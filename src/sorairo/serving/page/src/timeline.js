@@ -16,7 +16,7 @@ const scaleFor = (total, most) => {
   const wide = total * 1.18 + 0.2;
   return Math.min(Math.max(Math.ceil(wide * 2) / 2, 2.5), Math.max(most, total) + 0.5);
 };
-const tickOf = (scale) => [0.25, 0.5, 1, 2, 5, 10, 30].find((tick) => scale / tick <= 12) ?? 60;
+const tickOf = (scale, most) => [0.25, 0.5, 1, 2, 5, 10, 30].find((tick) => scale / tick <= most) ?? 60;
 
 function Handle({ handle, scale, track }) {
   const apply = (at) => change(handle.set(Math.min(Math.max(at, handle.least), handle.id === "added" ? Infinity : handle.most)));
@@ -69,7 +69,7 @@ export function Timeline() {
   const now = draft.value;
   const spans = spansOf(now, model.value);
   const scale = held.value ?? scaleFor(spans.total, mostSeconds(model.value));
-  const tick = tickOf(scale);
+  const tick = tickOf(scale, innerWidth < 1100 ? 7 : 12); // the labels do not touch
   const ticks = Array.from({ length: Math.floor(scale / tick) + 1 }, (_, i) => i * tick);
   const canCard = now.verb === "generate" || now.verb === "storyboard";
   const double = (event) => {
