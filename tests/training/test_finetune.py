@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import sorairo
+from sorairo.checkpoints.export import export_trained
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.lora import apply_loras
 from sorairo.cli.main import app
@@ -22,13 +23,16 @@ from sorairo.data.manifest import Manifest, ShardEntry, read_manifest, write_man
 from sorairo.data.shards import read_shard, write_shard
 from sorairo.files import file_hash
 from sorairo.text.encoder import TextEncoder
+from sorairo.text.umt5 import UMT5Encoder
 from sorairo.training.encoding import encoding_of
+from sorairo.training.finetune import trainable
 from sorairo.training.low_rank import LoraConfig, add_lora, merged, write_lora
 from sorairo.training.memory import choose_checkpointing, step_memory
 from sorairo.training.validation import Validation, hold_out
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from sorairo.types import UserError
+from tests.checkpoints import wan_folders
 
 TINY = replace(PRESETS["tiny"], channels=8, text_dim=32)
 LINES = ("a red ball drops", "a blue cube rolls", "a ball", "a cube")
@@ -262,6 +266,16 @@ def test_wrong_options_are_one_sentence(
         run("--data", data, "-m", tiny_folder, "--run", tmp_path / "run", *words)
 
 
+def test_a_student_of_few_steps_is_refused() -> None:
+    for name in ("fast", "default"):
+        model = load_checkpoint(name, "fp32")
+        if name == "default":
+            trainable(model)
+            continue
+        with pytest.raises(UserError, match="fine-tune its teacher"):
+            trainable(model)
+
+
 def test_data_of_another_model_and_folders_that_are_none_are_refused(
     data: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -290,3 +304,21 @@ def test_all_weights_become_a_model_of_their_own(data: Path, tiny_folder: Path, 
     model = sorairo.load(tmp_path / "run" / "export", dtype="fp32")
     assert model.info.name.endswith("-tuned")
     assert len(model.generate("a red ball", frames=1, steps=1).video) == 1
+
+
+def test_all_weights_of_a_wan_keep_its_words_codec_and_solver(tmp_path: Path) -> None:
+    """umT5 cannot be written by save_checkpoint; the folder is copied but for the transformer."""
+    wan_folders.saved("wan2.1-t2v", tmp_path / "wan")
+    model = load_checkpoint(tmp_path / "wan", "fp32")
+    transformer = trainable(model)
+    with torch.no_grad():
+        transformer.blocks[0].table.add_(1)
+    folder = tmp_path / "tuned"
+    export_trained(tmp_path / "wan", folder, transformer, replace(model.info, name="wan-tuned"))
+    again = load_checkpoint(folder, "fp32")
+    assert (
+        again.info.name == "wan-tuned" and again.shift == model.shift and isinstance(again.text, UMT5Encoder)
+    )
+    for ours, theirs in ((again.transformer, transformer), (again.codec, model.codec)):
+        assert isinstance(ours, torch.nn.Module) and isinstance(theirs, torch.nn.Module)
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))

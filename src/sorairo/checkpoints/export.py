@@ -17,6 +17,7 @@ from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_ori
 from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.folder import WEIGHTS, open_layout
 from sorairo.checkpoints.index import DMD_TIMES, read_json
+from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source
 from sorairo.checkpoints.lora import check_lora, parse_lora, read_lora
 from sorairo.checkpoints.original import CLIP, EXPERTS, TOKENIZER, Constants, t5_file
@@ -34,10 +35,10 @@ from sorairo.checkpoints.tensors import (
 from sorairo.codec.model import CodecConfig
 from sorairo.config import to_json
 from sorairo.nn.lora import merge
-from sorairo.transformer.model import TransformerConfig
+from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["LAYOUTS", "export", "write_entries"]
+__all__ = ["LAYOUTS", "export", "export_trained", "write_entries"]
 
 PREVIEW = "preview.safetensors"  # what previews are drawn with, of the same codec
 CHUNK = 1 << 24  # bytes copied at once
@@ -63,10 +64,17 @@ def export(source: Path, target: Path, layout: str, loras: Sequence[str] = ()) -
     info = found.info
     with replaced(target) as fresh:
         LAYOUTS[layout](found, fresh)
-        if (source / PREVIEW).is_file() and layout == "diffusers":
-            shutil.copyfile(source / PREVIEW, fresh / PREVIEW)
         if loras:
             info = replace(info, name=" + ".join([info.name, *_add_loras(found, fresh, loras)]), scorecard={})
+        to_json(info, fresh / "sorairo.json")
+
+
+def export_trained(source: Path, target: Path, transformer: Transformer, info: ModelInfo) -> None:
+    """As export() in diffusers' layout, with other weights in the one transformer, in the dtypes that it had."""
+    found = open_layout(source)
+    with replaced(target) as fresh:
+        _diffusers(found, fresh)
+        _write_transformer(fresh / "transformer", transformer)
         to_json(info, fresh / "sorairo.json")
 
 
@@ -101,6 +109,8 @@ def _diffusers(found: Layout, folder: Path) -> None:
         _copy(found.folder / TOKENIZER, folder / "tokenizer")
     for name in ("text_encoder", "tokenizer", "image_encoder", "image_processor", "decoder"):
         _copy(found.folder / name, folder / name)
+    if (found.folder / PREVIEW).is_file():
+        shutil.copyfile(found.folder / PREVIEW, folder / PREVIEW)
     write_json(folder / "model_index.json", _index(found, folder))
 
 
@@ -118,10 +128,17 @@ def _add_loras(found: Layout, folder: Path, asks: Sequence[str]) -> list[str]:
         loras = [(check_lora(read_lora(ask.path), module).changes, ask.weight) for ask in own]
         load_weights(module, part.entries, part.adapt, where=part.where)
         merge(module, loras, keep=False)
-        state = family.to_theirs(module.state_dict(), part.config)
-        stored = {key: tensor.detach().contiguous() for key, tensor in state.items()}
-        save_file(stored, folder / name / f"{WEIGHTS}.safetensors", metadata={"format": "pt"})
+        _write_transformer(folder / name, module)
     return [str(ask) for ask in named]
+
+
+def _write_transformer(folder: Path, transformer: Transformer) -> None:
+    """Write weights over those that lie in a folder of diffusers' layout, each in the dtype that it has there."""
+    path, config = folder / f"{WEIGHTS}.safetensors", transformer.config
+    kinds = {name: entry.dtype for name, entry in read_header(path).items()}
+    state = family_of(config).to_theirs(transformer.state_dict(), config)
+    stored = {name: tensor.detach().to("cpu", kinds[name]).contiguous() for name, tensor in state.items()}
+    save_file(stored, path, metadata={"format": "pt"})
 
 
 def _original(found: Layout, folder: Path) -> None:

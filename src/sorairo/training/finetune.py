@@ -11,15 +11,14 @@ from typing import Any
 
 import torch
 
+from sorairo.checkpoints.export import export_trained
 from sorairo.checkpoints.folder import Checkpoint, find_folder, load_checkpoint, read_info
 from sorairo.checkpoints.memory.available import available_memory
-from sorairo.checkpoints.save import save_checkpoint
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.manifest import Manifest, read_manifest
 from sorairo.data.shards import read_shard
 from sorairo.data.sources.base import KINDS
 from sorairo.flow.times import TimesConfig
-from sorairo.text.encoder import TextEncoder
 from sorairo.training.encoding import encoding_of
 from sorairo.training.loop import TrainConfig
 from sorairo.training.low_rank import LoraConfig, add_lora, lora_layers, merged, write_lora
@@ -38,6 +37,7 @@ __all__ = ["FinetuneOptions", "build", "options_of"]
 
 log = logging.getLogger(__name__)
 CAPTIONS = (0.4, 0.2, 0.2, 0.2)  # the shares of the four captions of a clip
+FEW = 8  # steps that a student takes at most
 SMALL = 512  # width below which a model takes larger learning rates
 
 
@@ -107,10 +107,6 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
         raise UserError(f"{options.data} holds no clips: none passed the filters of sorairo data build.")
     model = load_checkpoint(options.model, dtype if options.lora else torch.float32)
     transformer = trainable(model)
-    if options.lora is None and not isinstance(model.text, TextEncoder):
-        raise UserError(
-            f"{options.model} reads words with umT5, with which a whole model cannot be written yet; train a LoRA."
-        )
     manifest.check(encoding_of(model.codec, model.text, model.info), options.data)
     held = hold_out(options.data, run_dir / "held_out.json", options.held_out)
     with torch.no_grad():
@@ -144,7 +140,7 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
             predicts=model.predicts,
         ),
         sampler=watcher(model, manifest, options, held),
-        exporter=partial(export, model, run_dir, options),
+        exporter=partial(export, run_dir, options),
     )
     tail = max(1, options.steps // 5)
     return objective, TrainConfig(
@@ -197,8 +193,9 @@ def trainable(model: Checkpoint) -> Transformer:
         raise UserError(
             f"{model.info.name} takes a picture beside the noise; fine-tuning takes models of words alone."
         )
-    if model.times:
-        raise UserError(f"{model.info.name} is a student of few steps; fine-tune its teacher.")
+    info = model.info
+    if model.times or model.few_steps or (info.default_guidance == 1 and info.default_steps <= FEW):
+        raise UserError(f"{info.name} is a student of few steps; fine-tune its teacher.")
     return transformer
 
 
@@ -295,9 +292,7 @@ def about(options: FinetuneOptions, step: int) -> dict[str, str]:
     return {"software": "sorairo", "base_model": options.model, "steps": str(step)}
 
 
-def export(
-    model: Checkpoint, run_dir: Path, options: FinetuneOptions, transformer: Transformer, folder: Path
-) -> None:
+def export(run_dir: Path, options: FinetuneOptions, transformer: Transformer, folder: Path) -> None:
     """The LoRA's file, or the whole model's folder."""
     step = newest_step(run_dir / "checkpoints")
     folder.mkdir(parents=True, exist_ok=True)
@@ -318,4 +313,4 @@ def export(
     )
     plain = Transformer(transformer.config)
     plain.load_state_dict(merged(transformer))
-    save_checkpoint(folder, model.codec, plain, source, info, shift=model.shift, predicts=model.predicts)
+    export_trained(source, folder, plain, info)
