@@ -70,7 +70,11 @@ def data(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_manifest(
         folder,
         Manifest(
-            encoding=encoding_of(model.codec, model.text, model.info), shards=(entry,), clips=n, complete=True
+            encoding=encoding_of(model.codec, model.text, model.info),
+            shards=(entry,),
+            clips=n,
+            complete=True,
+            vocabulary=("blueprint", "red"),
         ),
     )
     return folder
@@ -126,6 +130,7 @@ def test_a_lora_becomes_part_of_a_model_that_can_be_served(
     assert all(torch.allclose(ours[name], theirs[name], rtol=1e-2, atol=1e-3) for name in ours)
     assert any((theirs[name] - plain[name]).abs().max() > 0.01 for name in ours)
     assert inside.info.name == beside.info.name and inside.info.scorecard == {}
+    assert {"blueprint", "red"} <= {*beside.info.vocabulary} == {*inside.info.vocabulary}
     with pytest.raises(UserError, match="diffusers' layout alone"):
         run_cli("export", tiny_folder, made, "--lora", file, "--layout", "original")
     with pytest.raises(UserError, match="has one transformer"):

@@ -19,7 +19,7 @@ from sorairo.checkpoints.folder import WEIGHTS, open_layout
 from sorairo.checkpoints.index import DMD_TIMES, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source
-from sorairo.checkpoints.lora import check_lora, parse_lora, read_lora
+from sorairo.checkpoints.lora import Lora, LoraAsk, check_lora, parse_lora, read_lora, with_loras
 from sorairo.checkpoints.original import CLIP, EXPERTS, TOKENIZER, Constants, t5_file
 from sorairo.checkpoints.save import INDEX, class_of, replaced, write_json
 from sorairo.checkpoints.scheduler import scheduler_class, scheduler_config
@@ -65,7 +65,9 @@ def export(source: Path, target: Path, layout: str, loras: Sequence[str] = ()) -
     with replaced(target) as fresh:
         LAYOUTS[layout](found, fresh)
         if loras:
-            info = replace(info, name=" + ".join([info.name, *_add_loras(found, fresh, loras)]), scorecard={})
+            read = [(parse_lora(ask), read_lora(parse_lora(ask).path)) for ask in loras]
+            _add_loras(found, fresh, read)
+            info = replace(with_loras(info, read), scorecard={})
         to_json(info, fresh / "sorairo.json")
 
 
@@ -114,22 +116,21 @@ def _diffusers(found: Layout, folder: Path) -> None:
     write_json(folder / "model_index.json", _index(found, folder))
 
 
-def _add_loras(found: Layout, folder: Path, asks: Sequence[str]) -> list[str]:
-    """Write the transformers once more with LoRAs in them, each weight in its own dtype; returns the LoRAs' names."""
-    named, parts = [parse_lora(ask) for ask in asks], found.transformers
-    if len(parts) == 1 and any(ask.expert for ask in named):
+def _add_loras(found: Layout, folder: Path, read: Sequence[tuple[LoraAsk, Lora]]) -> None:
+    """Write the transformers once more with LoRAs in them, each weight in its own dtype."""
+    parts = found.transformers
+    if len(parts) == 1 and any(ask.expert for ask, _ in read):
         raise UserError(f"{found.info.name} has one transformer; give its LoRAs without high= and low=.")
     for name, which, part in zip(("transformer", "transformer_2"), ("high", "low"), parts, strict=False):
-        family, own = family_of(part.config), [ask for ask in named if ask.expert in ("", which)]
+        family, own = family_of(part.config), [one for one in read if one[0].expert in ("", which)]
         if not own:
             continue
         with torch.device("meta"):
             module = family.build(part.config)
-        loras = [(check_lora(read_lora(ask.path), module).changes, ask.weight) for ask in own]
+        loras = [(check_lora(lora, module).changes, ask.weight) for ask, lora in own]
         load_weights(module, part.entries, part.adapt, where=part.where)
         merge(module, loras, keep=False)
         _write_transformer(folder / name, module)
-    return [str(ask) for ask in named]
 
 
 def _write_transformer(folder: Path, transformer: Transformer) -> None:

@@ -17,6 +17,7 @@ from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
 from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.few_steps import FewSteps, few_steps
 from sorairo.checkpoints.folder import Checkpoint
+from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.tensors import PICKLES, read_tensors, weight_files
 from sorairo.config import parse_json
 from sorairo.nn.lora import Change, Weighted, attach, merge
@@ -25,7 +26,7 @@ from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-__all__ = ["Lora", "LoraAsk", "apply_loras", "check_lora", "parse_lora", "read_lora"]
+__all__ = ["Lora", "LoraAsk", "apply_loras", "check_lora", "parse_lora", "read_lora", "with_loras"]
 
 Model = TypeVar("Model", bound=Checkpoint)
 IMAGE = re.compile(r"(blocks\.\d+\.cross_attention\.)?image\.")
@@ -35,10 +36,12 @@ IMAGE = re.compile(r"(blocks\.\d+\.cross_attention\.)?image\.")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lora:
     """A file's changes, float32, by our parameters' names. unread: names of its tensors that mean nothing to us.
-    left_out: those, and parts, that a model has no place for."""
+    left_out: those, and parts, that a model has no place for. words: of the captions that it learned from, where the
+    file says so."""
 
     path: Path
     changes: dict[str, Change]
+    words: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -91,7 +94,7 @@ def apply_loras(
     left = {lora.path: _left_out(lora) for _, lora in loras if lora.left_out}
     return replace(
         model,
-        info=replace(model.info, name=" + ".join([model.info.name, *map(str, named)])),
+        info=with_loras(model.info, loras),
         notes=(*model.notes, *left.values()),
         few_steps=few or model.few_steps,
     )
@@ -171,7 +174,17 @@ def read_lora(path: Path) -> Lora:
     else:
         scaling = scaling_of(config, where=str(path))
     changes, unread = from_lora(tensors, scaling, where=str(path))
-    return Lora(path=path, changes=changes, unread=tuple(unread))
+    said = config.get("words")
+    words = tuple(said.split()) if isinstance(said, str) else ()
+    return Lora(path=path, changes=changes, words=words, unread=tuple(unread))
+
+
+def with_loras(info: ModelInfo, loras: Sequence[tuple[LoraAsk, Lora]]) -> ModelInfo:
+    """What a model is with LoRAs in it: their names beside its own, and the words that they brought."""
+    name = " + ".join([info.name, *(str(ask) for ask, _ in loras)])
+    brought = {word for _, lora in loras for word in lora.words}
+    known = tuple(sorted({*info.vocabulary, *brought})) if info.vocabulary else ()
+    return replace(info, name=name, vocabulary=known)
 
 
 def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:

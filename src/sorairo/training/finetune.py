@@ -289,7 +289,8 @@ def watcher(
 
 def about(options: FinetuneOptions, step: int) -> dict[str, str]:
     """What a LoRA's metadata says of its making."""
-    return {"software": "sorairo", "base_model": options.model, "steps": str(step)}
+    words = " ".join(read_manifest(options.data).vocabulary)
+    return {"software": "sorairo", "base_model": options.model, "steps": str(step), "words": words}
 
 
 def export(run_dir: Path, options: FinetuneOptions, transformer: Transformer, folder: Path) -> None:
