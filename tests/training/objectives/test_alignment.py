@@ -10,7 +10,7 @@ from sorairo.data.latents import Bucket, LatentPlan, make_latents
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.maps import KINDS_MAPPED, state_map
 from sorairo.data.sources.worlds import Worlds
-from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, object_weight
+from sorairo.training.objectives.alignment import AlignmentConfig, MapHead, MixedMapWatch, object_weight
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.parallel.processes import Share
 from sorairo.transformer.model import Transformer
@@ -165,3 +165,22 @@ def test_words_are_seen_through_a_projection_which_the_export_folds_in(tmp_path)
     seen.export(tmp_path)
     plain.transformer.load_state_dict(made[0].state_dict())
     assert torch.isclose(plain.loss(batch, 0)[0], seen.loss(batch, 0)[0], rtol=1e-4)
+
+
+def test_clips_in_a_row_are_one_call_and_the_losses_of_each() -> None:
+    """With divided weights each call is an exchange, and processes hold rows of different numbers of clips."""
+    torch.manual_seed(2)
+    head = MapHead(width=8, patch_side=2)
+    torch.nn.init.normal_(head.project.weight)
+    calls: list[int] = []
+    head.register_forward_hook(lambda *_: calls.append(1))
+    shapes, parts = ((2, 4, 4), (1, 4, 6), (3, 2, 4)), (0.5, 0.3, 0.2)
+    there = [torch.rand(1, len(KINDS_MAPPED), *shape) / 50 for shape in shapes]
+    tokens = [torch.randn(1, t, h * w // 4, 8) for t, h, w in shapes]
+    row = torch.cat([one.flatten(1, 2) for one in tokens], dim=1)[None]
+    watch = MixedMapWatch(block=1, head=head, there=there, parts=parts)
+    watch(0, row)
+    watch(1, row)
+    assert len(calls) == 1 and watch.loss is not None
+    each = [part * head(*pair) for part, *pair in zip(parts, tokens, there, strict=True)]
+    torch.testing.assert_close(watch.loss, torch.stack(each).sum())

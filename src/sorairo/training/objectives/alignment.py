@@ -49,9 +49,28 @@ class MapHead(nn.Module):
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
-    def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
-        """tokens: (b t s d). there: coverage 0..1 (b k t h w). Returns a float32 scalar, in nats."""
-        logits = from_patches(self.project(tokens), self.side, there.shape[3] // self.side).float()
+    def forward(
+        self, tokens: Tensor, there: Tensor | Sequence[Tensor], parts: Sequence[float] = ()
+    ) -> Tensor:
+        """tokens: (b t s d). there: coverage 0..1 (b k t h w). Returns a float32 scalar, in nats.
+
+        Or tokens (1 1 n d) of clips behind one another, `there` (1 k t h w) of each, and how much each counts. It is
+        one call for all of them: where weights are divided (FSDP), each call is an exchange between processes, whose
+        rows hold different numbers of clips.
+        """
+        said = self.project(tokens)
+        if isinstance(there, Tensor):
+            return self._loss(said, there)
+        frames = [(one.shape[2], one[0, 0, 0].numel() // self.side**2) for one in there]
+        clips = said[0, 0].split([t * s for t, s in frames])
+        each = [
+            part * self._loss(clip.view(1, t, s, -1), one)
+            for clip, (t, s), one, part in zip(clips, frames, there, parts, strict=True)
+        ]
+        return torch.stack(each).sum()
+
+    def _loss(self, said: Tensor, there: Tensor) -> Tensor:
+        logits = from_patches(said, self.side, there.shape[3] // self.side).float()
         cut = len(SHAPES) + 1
         loss = logits.new_zeros(())
         for scores, part in ((logits[:, :cut], there[:, : cut - 1]), (logits[:, cut:], there[:, cut - 1 :])):
@@ -88,15 +107,8 @@ class MixedMapWatch:
     loss: Tensor | None = None
 
     def __call__(self, block: int, tokens: Tensor) -> None:
-        if block != self.block:
-            return
-        frames = [(there.shape[2], there[0, 0, 0].numel() // self.head.side**2) for there in self.there]
-        clips = tokens[0, 0].split([t * s for t, s in frames])
-        each = [
-            part * self.head(clip.view(1, t, s, -1), there)
-            for clip, (t, s), there, part in zip(clips, frames, self.there, self.parts, strict=True)
-        ]
-        self.loss = torch.stack(each).sum()
+        if block == self.block:
+            self.loss = self.head(tokens, self.there, self.parts)
 
 
 def object_weight(there: Tensor, sigma: Tensor, more: float) -> Tensor:
