@@ -26,6 +26,7 @@ function Welcome() {
 
 function Failed({ video }) {
   return html`<div class="failed"><${Icon} name="close" size="34" /><h2>${video.status === "cancelled" ? t("Cancelled") : t("This video could not be made")}</h2>
+    ${video.prompt && html`<p class="asked">${video.prompt}</p>`}
     <p>${video.error?.message ?? (video.status === "cancelled" ? t("Nothing was kept. The settings are still there.") : t("The server gave no reason; its log has one."))}</p>
     <button class="soft" onClick=${() => reuse(video)}><${Icon} name="reuse" size="16" />${t("Use these settings again")}</button></div>`;
 }
