@@ -19,8 +19,9 @@ from pathlib import Path
 
 import torch
 
+from sorairo.checkpoints.headers import read_header
 from sorairo.checkpoints.memory.streaming import load_streamed
-from sorairo.checkpoints.tensors import load_weights, read_header
+from sorairo.checkpoints.tensors import load_weights
 from sorairo.transformer.model import Transformer, TransformerConfig
 
 RUNS = [(how, dtype) for dtype in ("bfloat16", "float32") for how in ("resident", "streamed")]

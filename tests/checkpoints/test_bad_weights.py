@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sorairo.checkpoints.adapters.lora import module_name
+from sorairo.checkpoints.headers import read_header, weight_entries
 from sorairo.checkpoints.lora import read_lora
-from sorairo.checkpoints.tensors import load_weights, read_header, weight_entries
+from sorairo.checkpoints.tensors import load_weights
 from sorairo.nn.weights import all_finite, read_weights
 from sorairo.types import UserError
 

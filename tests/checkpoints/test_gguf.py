@@ -19,12 +19,13 @@ from sorairo.checkpoints.adapters.wan_original import from_original, to_original
 from sorairo.checkpoints.encoders import load_text
 from sorairo.checkpoints.folder import load_checkpoint, open_layout
 from sorairo.checkpoints.gguf import T5
+from sorairo.checkpoints.headers import read_header
 from sorairo.checkpoints.lora import apply_loras
 from sorairo.checkpoints.memory.estimates import KNOWN, UMT5, Ask, with_packed
 from sorairo.checkpoints.memory.planner import plan_memory
 from sorairo.checkpoints.memory.streaming import load_streamed
 from sorairo.checkpoints.memory.working import entries_part
-from sorairo.checkpoints.tensors import load_weights, read_header
+from sorairo.checkpoints.tensors import load_weights
 from sorairo.nn.quantised import PackedEmbedding, PackedLinear
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
@@ -251,7 +252,8 @@ ONE_PASS = """
 import sys, torch
 torch.set_num_threads(1)
 from sorairo.checkpoints.adapters.wan_original import from_original
-from sorairo.checkpoints.tensors import load_weights, read_header
+from sorairo.checkpoints.headers import read_header
+from sorairo.checkpoints.tensors import load_weights
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 from pathlib import Path

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import sorairo
 from sorairo.checkpoints.adapters import longcat
 from sorairo.checkpoints.export import export
+from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.folder import load_checkpoint, read_info
 from sorairo.checkpoints.hub.choose import RemoteFile, choose
 from sorairo.checkpoints.lora import apply_loras
@@ -169,6 +170,13 @@ def test_its_published_size():
     plan = KNOWN["meituan-longcat/LongCat-Video"]()
     assert plan.parts[1].parameters == pytest.approx(13.6e9, rel=5e-3)
     assert plan.needs(plan.asks[0], torch.bfloat16)[0] > 27e9
+    longer = replace(plan.asks[0], frames=173)
+    assert plan.needs(longer, torch.bfloat16) == plan.needs(plan.asks[0], torch.bfloat16)
+    tokens = 4 * 52 * 30  # of 13 frames at 832x480: their keys and values are 4.9 GB
+    assert (
+        family_of(plan.configs[0]).held(plan.configs[0], (16, 24, 60, 104), torch.bfloat16)
+        == 48 * 2 * tokens * 8192
+    )
 
 
 def test_streamed_and_in_int8(folder, model):
@@ -185,6 +193,7 @@ def test_streamed_and_in_int8(folder, model):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
 def test_compiled(model):
     plan = Plan(
         size=golden.SIZE, frames=21, fps=15.0, seed=0, spans=(Span(text=PROMPT),), steps=2, guidance=3.0

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from sorairo.checkpoints.adapters.wan import from_wan, to_wan
+from sorairo.checkpoints.headers import read_header
 from sorairo.checkpoints.memory.streaming import load_streamed
-from sorairo.checkpoints.tensors import read_header
 from sorairo.nn.lora import LowRank, attach, merge
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
@@ -23,7 +23,8 @@ torch.set_num_threads(1)
 from dataclasses import replace
 from sorairo.checkpoints.adapters.wan import from_wan
 from sorairo.checkpoints.memory.streaming import load_streamed
-from sorairo.checkpoints.tensors import load_weights, read_header
+from sorairo.checkpoints.headers import read_header
+from sorairo.checkpoints.tensors import load_weights
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 path, dtype, how = sys.argv[1], getattr(torch, sys.argv[2]), sys.argv[3]

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sorairo.checkpoints.tensors import load_weights, read_header, weight_files
+from sorairo.checkpoints.headers import read_header, weight_files
+from sorairo.checkpoints.tensors import load_weights
 from sorairo.types import UserError
 
 

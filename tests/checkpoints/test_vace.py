@@ -276,3 +276,16 @@ def test_clips_alone_cannot_teach_it(vace):
 
     with pytest.raises(UserError, match="more than noise and words"):
         trainable(vace[1])
+
+
+@torch.inference_mode()
+def test_the_branch_in_int8(vace):
+    """One step: over several, a tiny model with random weights drives small differences apart."""
+    _, model, folder = vace
+    eight = load_checkpoint(folder, "int8")
+    layers = [m for m in eight.transformer.control.modules() if isinstance(m, torch.nn.Linear)]
+    assert [type(m) for m in layers].count(torch.nn.Linear) == 1  # the patches
+    plan = replace(CASES["all"], steps=1, guidance=1.0)
+    want, made = (made_of(plan, one).float() for one in (model, eight))
+    error = (made - want).square().mean()
+    assert 10 * torch.log10((want.max() - want.min()) ** 2 / error) > 38

@@ -22,8 +22,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sorairo.checkpoints.headers import weight_entries
 from sorairo.checkpoints.lora import read_lora
-from sorairo.checkpoints.tensors import read_tensors, weight_entries
+from sorairo.checkpoints.tensors import read_tensors
 from sorairo.cli.errors import exit_code
 from sorairo.video.read import read_metadata, read_notes, read_video
 from tests.fuzz.mutate import damaged_bytes, damaged_values

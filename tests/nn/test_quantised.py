@@ -77,6 +77,7 @@ def test_products_in_pairs_are_exact_at_their_largest():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
 def test_products_in_pairs_are_compiled_around():
     if not precision.has_int8_pairs() or shutil.which("g++") is None:
         pytest.skip("needs such a CPU and a compiler")

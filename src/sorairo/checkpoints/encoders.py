@@ -17,13 +17,14 @@ import torch
 from torch import nn
 
 from sorairo.checkpoints.adapters import clip_original
+from sorairo.checkpoints.headers import Entry, read_header, weight_entries
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.memory.streaming import load_streamed
 from sorairo.checkpoints.memory.working import entries_part
 from sorairo.checkpoints.recognise import FilePart
 from sorairo.checkpoints.scaled import with_scales
 from sorairo.checkpoints.schemas import ClipFile, UMT5File
-from sorairo.checkpoints.tensors import Adapt, Entry, load_weights, read_header, weight_entries
+from sorairo.checkpoints.tensors import Adapt, load_weights
 from sorairo.config import check
 from sorairo.nn.quantised import to_int8
 from sorairo.text.encoder import TextEncoder, read_tokenizer

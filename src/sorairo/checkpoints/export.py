@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_original, wan_original
 from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.folder import WEIGHTS, open_layout
+from sorairo.checkpoints.headers import DTYPES, PICKLES, Entry, read_header, weight_entries
 from sorairo.checkpoints.index import DMD_TIMES, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source
@@ -23,15 +24,7 @@ from sorairo.checkpoints.lora import Lora, LoraAsk, check_lora, parse_lora, read
 from sorairo.checkpoints.original import CLIP, EXPERTS, TOKENIZER, Constants, t5_file
 from sorairo.checkpoints.save import INDEX, class_of, replaced, write_json
 from sorairo.checkpoints.scheduler import scheduler_class, scheduler_config
-from sorairo.checkpoints.tensors import (
-    DTYPES,
-    PICKLES,
-    Adapt,
-    Entry,
-    load_weights,
-    read_header,
-    weight_entries,
-)
+from sorairo.checkpoints.tensors import Adapt, load_weights
 from sorairo.codec.model import CodecConfig
 from sorairo.config import to_json
 from sorairo.nn.lora import merge

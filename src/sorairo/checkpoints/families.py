@@ -31,7 +31,8 @@ class Family:
 
     classes: of its transformer, as folders name it. pipelines: of the whole, each with what ModelInfo says otherwise
     than of a Wan. sampler: its own, from what its scheduler's file says. inputs: what a forward pass takes beside
-    latents (c t h w), time and words, in a dtype. one_head: a config, where one head is counted for all.
+    latents (c t h w), time and words, in a dtype. held: bytes that stay from step to step for latents of that shape.
+    one_head: a config, where one head is counted for all.
     """
 
     build: Callable[[Any], Transformer]
@@ -45,7 +46,13 @@ class Family:
     pipelines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sampler: Callable[[Sampler], Sampler] = lambda sampler: sampler
     inputs: Callable[[Shape, torch.dtype], dict[str, Any]] = lambda latents, dtype: {}
+    held: Callable[[Any, Shape, torch.dtype], int] = lambda config, latents, dtype: 0
     one_head: Callable[[Any], Any] = lambda config: config
+
+    @property
+    def window(self) -> int | None:
+        """Frames that are made at once, whatever the clip's length; None where the folder says it."""
+        return next((int(facts["max_frames"]) for facts in self.pipelines.values()), None)
 
 
 WAN = Family(
@@ -89,6 +96,14 @@ HELIOS = Family(
     inputs=_memory,
     one_head=lambda config: replace(config, amplify=min(1, config.amplify)),
 )
+
+
+def _context(config: LongCatConfig, latents: Shape, dtype: torch.dtype) -> int:
+    """Keys and values of the frames that a clip goes on from."""
+    tokens = min(latents[1], 1 + (CONTEXT - 1) // 4) * latents[2] * latents[3] // config.patch_side**2
+    return 2 * config.layers * tokens * config.width * dtype.itemsize
+
+
 # Source: its authors' scripts and bucket_config. Wide, tall and square ones of 480p, then of 720p
 LONGCAT_SIZES = (
     (832, 480),
@@ -124,6 +139,7 @@ LONGCAT = Family(
         }
     },
     sampler=lambda sampler: replace(sampler, spacing="longcat", tail=True),
+    held=_context,
 )
 FAMILIES = (WAN, HELIOS, LONGCAT)
 

@@ -20,12 +20,12 @@ from sorairo.checkpoints.adapters import (
 from sorairo.checkpoints.beside import Beside, files_of, find_part
 from sorairo.checkpoints.encoders import from_umt5, load_file_vision, load_umt5
 from sorairo.checkpoints.gguf import gguf_pieces
+from sorairo.checkpoints.headers import is_gguf, read_entry
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.layouts import Layout, Make, Source, codec_names
 from sorairo.checkpoints.published import TEXT_LEN, published_constants, published_info
 from sorairo.checkpoints.recognise import FilePart, Role, parts_of
 from sorairo.checkpoints.schemas import VaeFile, check_codec_volume, check_transformer_volume
-from sorairo.checkpoints.tensors import is_gguf, read_entry
 from sorairo.codec.model import CodecConfig
 from sorairo.config import check
 from sorairo.transformer.model import TransformerConfig

@@ -17,6 +17,7 @@ import torch
 from sorairo.checkpoints.adapters import wan, wan_codec, wan_original
 from sorairo.checkpoints.encoders import load_text, load_vision
 from sorairo.checkpoints.families import family_named, family_of
+from sorairo.checkpoints.headers import Entry, weight_entries
 from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import read_index, read_json
 from sorairo.checkpoints.info import ModelInfo
@@ -30,7 +31,7 @@ from sorairo.checkpoints.schemas import (
     check_decoder_volume,
     check_transformer_volume,
 )
-from sorairo.checkpoints.tensors import Adapt, Entry, weight_entries
+from sorairo.checkpoints.tensors import Adapt
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.small import SmallDecoderConfig
 from sorairo.config import check, from_json

@@ -17,8 +17,9 @@ from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
 from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.few_steps import FewSteps, few_steps
 from sorairo.checkpoints.folder import Checkpoint
+from sorairo.checkpoints.headers import PICKLES, weight_files
 from sorairo.checkpoints.info import ModelInfo
-from sorairo.checkpoints.tensors import PICKLES, read_tensors, weight_files
+from sorairo.checkpoints.tensors import read_tensors
 from sorairo.config import parse_json
 from sorairo.nn.lora import Change, Weighted, attach, merge
 from sorairo.nn.quantised import is_quantised, logical_shapes

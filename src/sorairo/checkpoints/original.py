@@ -21,6 +21,7 @@ import torch
 
 from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_original, wan_original
 from sorairo.checkpoints.encoders import from_umt5, load_original_vision, load_text, load_umt5, load_vision
+from sorairo.checkpoints.headers import PICKLES, Entry, read_header, weight_entries
 from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.info import ModelInfo
@@ -35,7 +36,6 @@ from sorairo.checkpoints.schemas import (
     check_codec_volume,
     check_transformer_volume,
 )
-from sorairo.checkpoints.tensors import PICKLES, Entry, read_header, weight_entries
 from sorairo.codec.model import CodecConfig
 from sorairo.config import check, from_dict, from_json
 from sorairo.flow.samplers import UNIPC, Sampler

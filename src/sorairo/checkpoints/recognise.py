@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sorairo.checkpoints.headers import PICKLES, Entry, read_header
 from sorairo.checkpoints.relatives import check_relatives
 from sorairo.checkpoints.scaled import with_scales
-from sorairo.checkpoints.tensors import PICKLES, Entry, read_header
 from sorairo.types import UserError
 
 __all__ = ["FilePart", "Role", "parts_of"]

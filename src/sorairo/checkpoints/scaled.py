@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from sorairo.checkpoints.tensors import Entry, read_entry
+from sorairo.checkpoints.headers import Entry, read_entry
 from sorairo.config import parse_json
 from sorairo.types import UserError
 

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sorairo.checkpoints.tensors import Entry
+from sorairo.checkpoints.headers import Entry
 from sorairo.codec.model import CodecConfig
 from sorairo.codec.small import SmallDecoderConfig
 from sorairo.config import Schema

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from sorairo.checkpoints.headers import PICKLES
 from sorairo.checkpoints.hub.store import SHORT_NAMES
-from sorairo.checkpoints.tensors import PICKLES
 from sorairo.types import UserError
 
 __all__ = ["Choice", "RemoteFile", "choose"]

@@ -17,6 +17,7 @@ import torch
 from sorairo.checkpoints.families import FAMILIES as OWN
 from sorairo.checkpoints.families import PUBLISHED, family_of
 from sorairo.checkpoints.folder import open_layout, read_json
+from sorairo.checkpoints.headers import Entry, read_header, weight_entries
 from sorairo.checkpoints.index import FORCED, SKYREELS, is_longcat
 from sorairo.checkpoints.layouts import Layout
 from sorairo.checkpoints.memory.decoding import decoding_memory
@@ -32,7 +33,6 @@ from sorairo.checkpoints.memory.working import (
     working_memory,
 )
 from sorairo.checkpoints.original import is_original, t5_file
-from sorairo.checkpoints.tensors import Entry, read_header, weight_entries
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.presets import PRESETS as CODECS
 from sorairo.nn.attention import BLOCK, in_blocks
@@ -146,6 +146,9 @@ def video_blueprint(
     names = ("transformer", "transformer_2")[:experts]
 
     def stages(ask: Ask, dtype: torch.dtype) -> list[Stage]:
+        latent_shape(ask, config, codec)  # raises
+        window = family_of(config).window
+        ask = replace(ask, frames=min(ask.frames, window or ask.frames))
         latents = latent_shape(ask, config, codec)
         few = replace(config, layers=min(2, config.layers))  # all blocks need the same
         family = family_of(few)
@@ -165,7 +168,8 @@ def video_blueprint(
             lengths = torch.full((2,), length)
             return model(torch.zeros(2, *latents, dtype=dtype), torch.zeros(2), words, lengths, **given)
 
-        work = working_memory(one_head(meta(lambda: family_of(few).build(few))), denoise, dtype)
+        work = working_memory(one_head(meta(lambda: family.build(few))), denoise, dtype)
+        work += family.held(config, latents, dtype)
         last, less = decoding_memory(codec, latents, dtype)
         return [
             Stage(name="text", parts=(text.name,), working=0),

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sorairo.checkpoints.tensors import Adapt, Entry, _check, load_weights, pack_layers
+from sorairo.checkpoints.headers import Entry
+from sorairo.checkpoints.tensors import Adapt, _check, load_weights, pack_layers
 
 __all__ = ["HELD", "load_streamed"]
 

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sorairo.checkpoints.tensors import Entry, weight_entries
+from sorairo.checkpoints.headers import Entry, weight_entries
 
 __all__ = [
     "Live",
