@@ -205,6 +205,20 @@ def test_limits_of_a_key(settings: Settings, limits: dict[str, float]) -> None:
     assert 1 <= int(answers[2].headers["retry-after"]) <= 120
 
 
+@pytest.mark.parametrize("limits", [{"creates": 2}, {"jobs": 2}, {"seconds": 9}, {}])
+def test_limits_of_a_key_hold_for_the_lines_of_a_batch(settings: Settings, limits: dict[str, float]) -> None:
+    """Lines beyond a limit are refused, and the others are queued."""
+    client, here = keyed(settings if limits else replace(settings, max_queued=2))
+    with client:
+        _, key = create_key(here.database, "one", limits=limits)
+        data = "\n".join([json.dumps({"url": "/v1/videos", "body": {"prompt": WORDS}})] * 3).encode()
+        files, form = {"file": ("b.jsonl", data)}, {"purpose": "batch"}
+        file = client.post("/v1/files", headers=bearer(key), files=files, data=form).json()["id"]
+        values = {"input_file_id": file, "endpoint": "/v1/videos"}
+        batch = client.post("/v1/batches", json=values, headers=bearer(key)).json()
+    assert batch["request_counts"] == {"total": 3, "completed": 0, "failed": 1}
+
+
 def test_a_full_disk_refuses_and_loses_nothing(settings: Settings) -> None:
     with client_of(settings) as client:
         job = client.post("/v1/videos", json={"prompt": WORDS}).json()["id"]

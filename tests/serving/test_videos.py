@@ -269,17 +269,6 @@ def test_a_batch_is_there_whole_or_not_at_all(client: TestClient) -> None:
     assert reused.json()["error"]["code"] == "idempotency_key_reused"
 
 
-def test_a_batch_beyond_a_limit(settings: Settings) -> None:
-    """Lines over a key's limit are refused in the errors' file, and the others are queued."""
-    with client_of(replace(settings, max_queued=2)) as client:
-        line = {"url": "/v1/videos", "body": {"prompt": WORDS}}
-        data = "\n".join([json.dumps(line)] * 3).encode()
-        form = {"files": {"file": ("b.jsonl", data)}, "data": {"purpose": "batch"}}
-        file = client.post("/v1/files", **form).json()["id"]
-        batch = client.post("/v1/batches", json={"input_file_id": file, "endpoint": "/v1/videos"}).json()
-        assert batch["request_counts"] == {"total": 3, "completed": 0, "failed": 1}
-
-
 def test_expand_and_styles(client: TestClient) -> None:
     answer = client.post("/v1/sorairo/expand", json={"prompt": "red ball bouncing"}).json()
     assert answer["changed"] and answer["unknown"] == []

@@ -49,14 +49,14 @@ def enqueue(here: Service, call: submit.Call, batch: Batch, data: bytes) -> Batc
         if before := _before(session, here, call):
             return before
         now = here.database.now(session)
+        room = submit.Room(session, here.settings, call.caller, now)
         for line in ready:
             try:
-                submit.check_limits(session, here.settings, call.caller, line.wish.charged, now)
+                room.take(line.wish.charged)
             except ApiError as error:
                 refused[line.name] = _refusal(error)
             else:
                 session.add(submit.row(line.call, line.wish, now))
-                session.flush()  # the next line's limits count this one
         batch.lines, batch.refused, batch.created = count, refused, now
         session.add(batch)
         key = call.key or f"{batch.id}\n0"  # an Idempotency-Key has no line break

@@ -20,7 +20,7 @@ from sorairo.serving.settings import Settings
 from sorairo.serving.storage import Store
 from sorairo.serving.tables import Job, Once
 
-__all__ = ["Call", "Wish", "accepting", "by_key", "check_limits", "full", "replaced", "row", "submit"]
+__all__ = ["Call", "Room", "Wish", "accepting", "by_key", "full", "replaced", "row", "submit"]
 
 DAY = 86400.0
 RETRY = "retry"
@@ -122,7 +122,7 @@ def submit(database: Database, settings: Settings, store: Store, call: Call, wis
         if before := _known(session, database, settings, call):
             return before
         now = database.now(session)
-        check_limits(session, settings, call.caller, wish.charged, now)
+        Room(session, settings, call.caller, now).take(wish.charged)
         job = row(call, wish, now)
         session.add(job)
         if call.retry > 0 and not call.key:
@@ -193,33 +193,39 @@ def row(call: Call, wish: Wish, now: float) -> Job:
     )
 
 
-def check_limits(session: Session, settings: Settings, caller: Caller, seconds: float, now: float) -> None:
-    """Raise ApiError 429 where a key asks for more than it may, or the queue is full."""
+class Room:
+    """What a key may still ask for: read once in a transaction, then counted along."""
 
-    def total(value: Any, *where: Any) -> float:
-        return float(session.execute(select(value).where(*where)).scalar_one() or 0)
+    def __init__(self, session: Session, settings: Settings, caller: Caller, now: float) -> None:
+        def total(value: Any, *where: Any) -> float:
+            return float(session.execute(select(value).where(*where)).scalar_one() or 0)
 
-    if total(func.count(Job.number), Job.status == "queued") >= settings.max_queued:
-        raise busy("The queue is full; try again later.", 30, "queue_full")
-    mine, limits = Job.key == caller.key, caller.limits
-    going = Job.status.in_(("queued", "in_progress"))
-    if (most := limits.get("jobs")) and total(func.count(Job.number), mine, going) >= most:
-        raise busy(f"This key may have {most:g} jobs at once; wait for one to end.", 10, "too_many_jobs")
-    if (most := limits.get("creates")) and total(
-        func.count(Job.number), mine, Job.created > now - 60
-    ) >= most:
-        first = session.execute(
-            select(func.min(Job.created)).where(mine, Job.created > now - 60)
-        ).scalar_one()
-        raise busy(f"This key may start {most:g} jobs a minute.", first + 60 - now, "rate_limit_exceeded")
-    if most := limits.get("seconds"):
-        used = total(func.sum(Job.charged), mine, Job.created > now - DAY, Job.status != "failed")
-        if used + seconds > most:
-            raise busy(
-                f"This key may make {most:g} seconds of video a day, and {used:g} are used.",
-                LATEST,
-                "quota_exceeded",
-            )
+        mine, self.limits, self.settings, self.now = Job.key == caller.key, caller.limits, settings, now
+        self.queued = total(func.count(Job.number), Job.status == "queued")
+        self.going = self.created = self.used = self.first = 0.0
+        if self.limits.get("jobs"):
+            self.going = total(func.count(Job.number), mine, Job.status.in_(("queued", "in_progress")))
+        if self.limits.get("creates"):
+            lately = mine, Job.created > now - 60
+            self.created = total(func.count(Job.number), *lately)
+            self.first = total(func.min(Job.created), *lately) or now
+        if self.limits.get("seconds"):
+            self.used = total(func.sum(Job.charged), mine, Job.created > now - DAY, Job.status != "failed")
+
+    def take(self, seconds: float) -> None:
+        """Count one job more. Raises ApiError 429 where a key asks for more than it may, or the queue is full."""
+        if self.queued >= self.settings.max_queued:
+            raise busy("The queue is full; try again later.", 30, "queue_full")
+        if (most := self.limits.get("jobs")) and self.going >= most:
+            raise busy(f"This key may have {most:g} jobs at once; wait for one to end.", 10, "too_many_jobs")
+        if (most := self.limits.get("creates")) and self.created >= most:
+            wait = self.first + 60 - self.now
+            raise busy(f"This key may start {most:g} jobs a minute.", wait, "rate_limit_exceeded")
+        if (most := self.limits.get("seconds")) and self.used + seconds > most:
+            said = f"This key may make {most:g} seconds of video a day, and {self.used:g} are used."
+            raise busy(said, LATEST, "quota_exceeded")
+        self.queued, self.going, self.created = self.queued + 1, self.going + 1, self.created + 1
+        self.used += seconds
 
 
 def busy(message: str, seconds: float, code: str) -> ApiError:
