@@ -23,7 +23,7 @@ from standardwebhooks.webhooks import Webhook
 
 from sorairo.serving.app import create_app
 from sorairo.serving.service import Service
-from sorairo.serving.settings import Settings
+from sorairo.serving.settings import Loading, Settings
 from sorairo.serving.tables import Job
 from sorairo.serving.webhooks import send_due
 from sorairo.serving.worker import Worker
@@ -181,6 +181,19 @@ def local(tiny: Settings, tmp_path: Path) -> Iterator[tuple[TestClient, Worker, 
 
 def post(client: TestClient, **values: Any) -> str:
     return client.post("/v1/videos", json={"prompt": WORDS, **values}).json()["id"]
+
+
+def test_the_operator_is_told_how_the_model_is_held_and_callers_are_not(
+    tiny: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = replace(tiny, folder=tmp_path / "data", loading=Loading(memory="2GB", dtype="fp32"))
+    with client_of(settings) as client:
+        job, worker = post(client), Worker(settings)
+        assert worker.once()
+        video = client.get(f"/v1/videos/{job}").json()
+        worker.database.close()
+    assert video["status"] == "completed" and "memory" not in str(video["sorairo"]["notes"])
+    assert "weights stay in memory" in caplog.text
 
 
 def test_cancel_ends_within_a_step(local: tuple[TestClient, Worker, Service]) -> None:

@@ -19,11 +19,12 @@ __all__ = ["Models"]
 class Models:
     """Loads what requests ask for, and keeps the last one.
 
-    Only one is held at a time, since a second would need its memory beside the first. Threads may share this.
+    Only one is held at a time, since a second would need its memory beside the first. Threads may share this. say: is
+    told how models are held; None tells whoever asks for one.
     """
 
-    def __init__(self) -> None:
-        self._lock = Lock()
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+        self._lock, self._say = Lock(), say
         self._key: tuple[Any, ...] | None = None
         self._model: Checkpoint | None = None
 
@@ -38,7 +39,7 @@ class Models:
         with self._lock:
             if self._model is None or key != self._key:
                 self._model = self._key = None  # its memory is free before the next one is loaded
-                self._model, self._key = load(request, say), key
+                self._model, self._key = load(request, self._say or say), key
             return self._model
 
     @property

@@ -65,7 +65,8 @@ class Worker:
         self.queue = Queue(
             self.database, lease=settings.lease, attempts=settings.attempts, expiry=settings.expiry
         )
-        self.models = Models()
+        # of the server's memory and files the operator is told, not the callers
+        self.models = Models(say=lambda sentence: log.warning("%s: %s", self.name, sentence))
         self.stop, self.drain = Event(), Event()
 
     def warm(self) -> None:
