@@ -143,9 +143,11 @@ import pathlib, sys
 from sorairo.serving.app import create_app
 from sorairo.serving.catalog import models
 from sorairo.serving.launch import check_start
+from sorairo.safety.guards import frame_guard
 from sorairo.serving.settings import Settings
 settings = Settings(folder=pathlib.Path(sys.argv[1]))
 check_start(settings, "127.0.0.1", 0)
+frame_guard("")  # `sorairo serve` says where it is missing
 create_app(settings)
 assert models(settings)
 assert not {"torch", "transformers", "av", "scipy"} & set(sys.modules)

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from sorairo.safety.categories import CATEGORIES
 from sorairo.types import UserError
@@ -33,6 +34,12 @@ def looked_at(frames: int, fps: float, rate: float = FRAMES_A_SECOND) -> list[in
         return [0]
     steps = min(frames - 1, max(1, math.ceil((frames - 1) / fps * rate)))
     return [round(step * (frames - 1) / steps) for step in range(steps + 1)]
+
+
+def _threads() -> int:
+    """As many as torch computes with, where it is loaded: a server looks at uploads without it."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else os.cpu_count() or 1
 
 
 class FrameGuard:
@@ -63,7 +70,7 @@ class FrameGuard:
         numbers = looked_at(len(frames), fps)
         classify = self.classifier.classify
         # One frame a thread: the network's own threads keep their cores after a run, and slow what comes next
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        with ThreadPoolExecutor(_threads()) as threads:
             highest = max(
                 float(seen) for seen in threads.map(classify, (frames[number] for number in numbers))
             )
