@@ -118,8 +118,6 @@ class Abilities:
 
     def _check_size(self, size: tuple[int, int]) -> None:
         """Any multiple can be made; one that training did not show is a note (generation/generate.py)."""
-        if size in self.sizes:
-            return
         nearest = tuple(self.multiple * min(max(1, round(side / self.multiple)), PATCHES) for side in size)
         if nearest != size:
             raise UserError(

@@ -129,9 +129,10 @@ def plan_for(name: str, model: Checkpoint) -> Plan:
     family = FAMILIES.get(name, {})
     places = [0] if family.get("pictures") or name in ("helios", "longcat") else []
     places += [FRAMES - 1] if family.get("places") else []
-    picture = Video(frames=np.zeros((1, SIZE[1], SIZE[0], 3), np.uint8), fps=16.0)
+    size = (128, 64) if model.sampler.pyramid else SIZE  # a pyramid's sides are multiples of 64
+    picture = Video(frames=np.zeros((1, size[1], size[0], 3), np.uint8), fps=16.0)
     return Plan(
-        size=SIZE,
+        size=size,
         frames=FRAMES,
         fps=model.info.fps,
         spans=(Span(text=WORDS),),
@@ -182,9 +183,10 @@ def generate(name: str, way: str, folder: Path, change: str) -> None:
         model = load_checkpoint(folder, "int8" if way == "int8" else "bf16", CUDA, **how)
         if way in ("LoRA", "offloaded"):
             model = apply_loras(model, [change])
-        pixels = clip(model, plan_for(name, model))
+        plan = plan_for(name, model)
+        pixels = clip(model, plan)
         assert isinstance(pixels, FakeTensor) and pixels.device == CUDA
-        assert pixels.shape == (1, 3, FRAMES, SIZE[1], SIZE[0])
+        assert pixels.shape == (1, 3, plan.frames, plan.size[1], plan.size[0])
 
 
 def picture(folder: Path) -> None:
