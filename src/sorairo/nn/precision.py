@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-import functools
 import platform
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 __all__ = ["bf16_pays", "device_name", "has_int8", "has_int8_pairs", "processor_name"]
+
+
+class Once:
+    """A question about the processor that is asked once. torch.compile, which looks into functions, warns of those that
+    functools caches; of this it reads the answer."""
+
+    def __init__(self, ask: Callable[[], bool]) -> None:
+        self.ask = ask
+        self.answer: bool | None = None
+        self.__doc__ = ask.__doc__
+
+    def __call__(self) -> bool:
+        if self.answer is None:
+            self.answer = self.ask()
+        return self.answer
+
+    def cache_clear(self) -> None:
+        self.answer = None
 
 
 def bf16_pays(device: torch.device | None = None) -> bool:
@@ -30,7 +48,7 @@ def bf16_pays(device: torch.device | None = None) -> bool:
     return bool(has.get("avx512_bf16")) and not has.get("avx512_fp16")
 
 
-@functools.cache
+@Once
 def has_int8() -> bool:
     """Whether this CPU multiplies int8 by an instruction of its own (VNNI, AMX)."""
     if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.10
@@ -39,7 +57,7 @@ def has_int8() -> bool:
     return any(has.get(name) for name in ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8", "i8mm"))
 
 
-@functools.cache
+@Once
 def has_int8_pairs() -> bool:
     """Whether this CPU, without an instruction for int8, multiplies it in pairs by those for 16 bits (x86 with AVX2),
     and oneDNN is there, which does. A pair's sum is cut off at 16 bits."""
