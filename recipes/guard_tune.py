@@ -3,11 +3,11 @@
     python recipes/guard_tune.py              (all files of guard_prompts but the held-out ones; ten processor minutes)
     python bench/guard.py --curve             (recall over over-refusal, on the held-out sets)
 
-Writes weights/tuned.safetensors (the additions, float16) and weights/head.safetensors. The states below the first
-trained layer are computed once. Each line is seen once an epoch, in one of its forms: filled another way, between
-other words, misspelt. The word lists' part is left out in some rows, so that the encoder cannot lean on it. A tenth of
-the lines is kept back; the threshold is set on these, read as the guard reads them, so that 2% of the look-alikes score
-0.5 or more.
+Writes weights/taught.safetensors: the additions and the head, float16. The guard takes the mean of its log odds and of
+those of the head of guard.py, whose encoder is not trained. The states below the first trained layer are computed once.
+Each line is seen once an epoch, in one of its forms: filled another way, between other words, misspelt. The word lists'
+part is left out in some rows, so that the encoder cannot lean on it. A tenth of the lines is kept back; the head's own
+threshold is set on these, read as the guard reads them, so that 2% of the look-alikes score 0.5 or more.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -39,7 +40,7 @@ from recipes.guard import (
     training,
 )
 from sorairo.safety.encoder import Encoder
-from sorairo.safety.head import Head
+from sorairo.safety.head import LEAN, Head
 from sorairo.safety.lexicon import FEATURES
 from sorairo.safety.normalise import fold
 from sorairo.safety.prompts import WordGuard
@@ -116,7 +117,7 @@ class Tuned(nn.Module):
 
     def __init__(self, encoder: Encoder, start: int, rank: int, categories: int):
         super().__init__()
-        self.layers = encoder.bert.layers[start:]
+        self.layers: Any = encoder.bert.layers[start:]
         self.start, d = start, encoder.bert.norm.weight.numel()
         self.low, self.high = nn.ParameterDict(), nn.ParameterDict()
         for number, layer in enumerate(self.layers):
@@ -241,7 +242,7 @@ def main() -> None:
     )
     parser.add_argument("--start", type=int, default=8, help="The first layer that is trained, from 0.")
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--few", type=int, default=0, help="Train on so many groups of lines, as a trial.")
     parser.add_argument("--out", type=Path, default=SAFETY / "weights")
@@ -249,7 +250,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     guard, rng = WordGuard(), random.Random(SEED)
-    encoder = Encoder.load(tuned=False)
+    encoder = Encoder.load()
     groups = lines()
     if options.few:
         groups = rng.sample(groups, options.few)
@@ -314,13 +315,12 @@ def main() -> None:
         recall, _ = recall_at(found[~benign], found[benign], share)
         print(f"kept-back lines: recall {100 * recall:.1f}% at an over-refusal of {share:.0%}")
     report(flat[count:], found, labels[count:])
-    options.out.mkdir(parents=True, exist_ok=True)
-    save_file(model.additions(), options.out / "tuned.safetensors")
     made = calibrated(model, states[count:], lists[count:], labels[count:], weights[count:])
-    path = options.out / "head.safetensors"
-    save_file({name: tensor.half().contiguous() for name, tensor in made.items()}, path)
-    made = as_read(model, encoder, made, flat[count:])
-    save_file({name: tensor.half().contiguous() for name, tensor in made.items()}, path)
+    additions = model.additions()
+    made = as_read(model, encoder, made, [prompt for prompt in flat[count:] if not prompt.labels])
+    own = {f"head.{name}": tensor.half().contiguous() for name, tensor in made.items()}
+    options.out.mkdir(parents=True, exist_ok=True)
+    save_file(additions | own, options.out / "taught.safetensors")
 
 
 def as_read(
@@ -334,17 +334,11 @@ def as_read(
                 key = f"{number}_{name}"
                 getattr(layer, name).weight += model.high[key] @ model.low[key]
     guard = WordGuard()
-    guard.judge.encoder = encoder
-    guard.judge.__dict__["head"] = Head(**head)
-    scored = [(bool(p.labels), max(guard.scores(p.text).values())) for p in prompts]
-    odds = torch.tensor([score for _, score in scored]).clamp(1e-6, 1 - 1e-6).logit()
-    harmful = torch.tensor([label for label, _ in scored])
-    for share in (0.01, OVER, 0.05):
-        recall, limit = recall_at(odds[harmful], odds[~harmful], share)
-        print(
-            f"as the guard reads: recall {100 * recall:.1f}% at an over-refusal of {share:.0%}; log odds {limit:.2f}"
-        )
-    _, limit = recall_at(odds[harmful], odds[~harmful], OVER)
+    guard.judge.encoder = Encoder(encoder.bert, encoder.tokenizer)
+    guard.judge.__dict__["heads"] = (Head(**head), Head(**head))
+    scores = torch.tensor([max(guard.scores(prompt.text).values()) for prompt in prompts])
+    odds = scores.clamp(1e-6, 1 - 1e-6).logit() - LEAN
+    _, limit = recall_at(odds, odds, OVER)
     return head | {"offset": head["offset"] - limit}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from sorairo.safety.categories import CATEGORIES
+from sorairo.safety.encoder import add
 from sorairo.safety.prompts import THRESHOLD, WordGuard, minors
 
 GUARD = WordGuard()
@@ -64,6 +66,14 @@ def test_one_sentence_cannot_hide_among_others() -> None:
     calm = "A small boat lies on a lake. The sun sets behind the hills. A heron waits. "
     assert not refused(calm * 3)
     assert "sexual" in refused(calm + "Two adults have explicit sex. " + calm * 2)
+
+
+def test_what_was_taught_is_added_to_the_encoder() -> None:
+    state = {"layers.8.q.weight": torch.ones(3, 4), "layers.8.k.weight": torch.zeros(3, 4)}
+    low, high = torch.arange(8.0).view(2, 4), torch.tensor([[1.0, 0], [0, 1], [0, 0]])
+    add(state, {"layers.8.q.low": low.half(), "layers.8.q.high": high.half()})
+    assert torch.equal(state["layers.8.q.weight"], 1 + torch.cat([low, torch.zeros(1, 4)]))
+    assert not state["layers.8.k.weight"].any()
 
 
 def test_minors_is_a_rule() -> None:

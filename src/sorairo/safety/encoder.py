@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from sorairo.text.bert import Bert, BertConfig
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["BLOCK", "WINDOW", "Encoder", "unpack"]
+__all__ = ["BLOCK", "WINDOW", "Encoder", "add", "unpack"]
 
 BLOCK = 32
 """Weights that share a scale."""
@@ -62,13 +63,15 @@ class Rows(nn.Module):
 class Encoder:
     """multilingual-e5-small (Wang et al. 2024) with the tokens of the scripts that people type prompts in."""
 
-    def __init__(self, bert: Bert, tokenizer: Tokenizer):
+    def __init__(self, bert: Bert, tokenizer: Tokenizer, taught: nn.ModuleList | None = None):
+        """taught: what takes the place of the last layers in the second kind of vectors."""
         self.bert = bert.eval().requires_grad_(False)
         self.tokenizer = tokenizer
+        self.taught = taught if taught is None else taught.eval().requires_grad_(False)
 
     @classmethod
-    def load(cls, *, tuned: bool = True) -> Encoder:
-        """From the weights in the package; about half a second. tuned: with what recipes/guard_tune.py taught it."""
+    def load(cls) -> Encoder:
+        """From the weights in the package; about half a second."""
         from tokenizers import Tokenizer
 
         folder = files("sorairo.safety") / "weights"
@@ -87,25 +90,57 @@ class Encoder:
             for name, tensor in tensors.items()
             if not name.endswith((".packed", ".scales"))
         }
-        if tuned and (folder / "tuned.safetensors").is_file():
-            add(state, load((folder / "tuned.safetensors").read_bytes()))
         bert.words = Rows(tensors["words.packed"], tensors["words.scales"])  # type: ignore[assignment]
         bert.load_state_dict(state, strict=False)
+        additions = load((folder / "taught.safetensors").read_bytes())
+        first = min(int(name.split(".")[1]) for name in additions if name.startswith("layers."))
+        add(state, additions)
+        with Blank():
+            taught = Bert(BertConfig(**config)).layers[first:]
+        taught.load_state_dict(
+            {
+                f"{int(number) - first}.{rest}": tensor
+                for name, tensor in state.items()
+                if name.startswith("layers.")
+                for number, rest in [name.removeprefix("layers.").split(".", 1)]
+                if int(number) >= first
+            }
+        )
         tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text())
-        return cls(bert, tokenizer)
+        return cls(bert, tokenizer, taught)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text with the marks of its begin and end; cut after WINDOW tokens."""
         ids = self.tokenizer.encode("query: " + text).ids
         return ids if len(ids) <= WINDOW else [*ids[: WINDOW - 1], ids[-1]]
 
-    @torch.inference_mode()
     def vectors(self, ids: list[list[int]]) -> Tensor:
         """The mean states of token ids, of length one: (b d)."""
+        return self.both(ids)[0]
+
+    @torch.inference_mode()
+    def both(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """The mean states of token ids, of length one, by the encoder's own last layers and by the taught ones: (b d)
+        twice. The layers before are computed once."""
         lengths = torch.tensor([len(line) for line in ids])
         longest = int(lengths.max())
         padded = torch.tensor([line + [0] * (longest - len(line)) for line in ids])
-        same = bool((lengths == longest).all())
-        states = self.bert(padded, None if same else lengths)  # b l d
-        seen = (torch.arange(longest) < lengths[:, None])[..., None]
-        return nn.functional.normalize((states * seen).sum(1) / lengths[:, None], dim=-1)
+        place = torch.arange(longest)
+        seen = place < lengths[:, None]  # b l
+        bias = None
+        if not bool(seen.all()):
+            bias = torch.zeros(seen.shape).masked_fill(~seen, -torch.inf)[:, None, None]
+        bert, layers = self.bert, list(self.bert.layers)
+        first = len(layers) - len(self.taught or ())
+        x = bert.norm(bert.words(padded) + bert.places(place) + bert.kinds.weight[0])  # b l d
+        for layer in layers[:first]:
+            x = layer(x, bias)
+
+        def mean(last: Iterable[nn.Module]) -> Tensor:
+            states = x
+            for layer in last:
+                states = layer(states, bias)
+            return nn.functional.normalize((states * seen[..., None]).sum(1) / lengths[:, None], dim=-1)
+
+        own = mean(layers[first:])
+        return own, own if self.taught is None else mean(self.taught)

@@ -13,7 +13,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from sorairo.safety.encoder import Encoder
-from sorairo.safety.lexicon import FEATURES, Lexicon
+from sorairo.safety.lexicon import Lexicon
 from sorairo.safety.terms import words_of
 
 __all__ = ["Head", "Judge", "is_short"]
@@ -23,6 +23,13 @@ FEW = 3
 
 MOST = 64
 """Texts that are looked at together."""
+
+
+MOST_ODDS = 9.0
+"""So sure a head may be, as log odds, that it cannot outvote the other alone."""
+
+LEAN = 0.5
+"""Added to the mean log odds of both heads: at 0.5, 2% of the benign prompts of the first held-out set are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +48,18 @@ class Head:
 
     @classmethod
     def load(cls) -> Head:
-        """From the weights in the package."""
+        """From the weights in the package: the head on the encoder as it was."""
         tensors = load((files("sorairo.safety") / "weights" / "head.safetensors").read_bytes())
         return cls(**{name: tensor.float() for name, tensor in tensors.items()})
+
+    @classmethod
+    def taught(cls) -> Head:
+        """The head that was trained together with the encoder's last layers, by recipes/guard_tune.py."""
+        tensors = load((files("sorairo.safety") / "weights" / "taught.safetensors").read_bytes())
+        own = {
+            name.removeprefix("head."): tensor for name, tensor in tensors.items() if name.startswith("head.")
+        }
+        return cls(**{name: tensor.float() for name, tensor in own.items()})
 
     def logits(self, x: Tensor) -> Tensor:
         """Features (b f) -> log odds before calibration (b k)."""
@@ -51,9 +67,13 @@ class Head:
         hidden = torch.relu(x @ self.weight1.T + self.bias1)  # b h
         return hidden @ self.weight2.T + x @ self.linear.T + self.bias2
 
+    def odds(self, x: Tensor) -> Tensor:
+        """Features (b f) -> calibrated log odds (b k), each at most MOST_ODDS from even. Calibration: Platt 1999."""
+        return (self.logits(x) * self.slope + self.offset).clamp(-MOST_ODDS, MOST_ODDS)
+
     def __call__(self, x: Tensor) -> Tensor:
-        """Features (b f) -> probabilities (b k). Calibration: Platt 1999."""
-        return torch.sigmoid(self.logits(x) * self.slope + self.offset)
+        """Features (b f) -> probabilities (b k)."""
+        return torch.sigmoid(self.odds(x))
 
 
 class Judge:
@@ -64,13 +84,16 @@ class Judge:
         self.encoder = Encoder.load()
 
     @cached_property
-    def head(self) -> Head:
-        return Head.load()
+    def heads(self) -> tuple[Head, Head]:
+        return Head.load(), Head.taught()
 
-    def features(self, texts: list[str]) -> Tensor:
-        """Folded texts -> what the head sees (b f)."""
-        vectors = self.encoder.vectors([self.encoder.ids(text) for text in texts])
-        return torch.cat([vectors, torch.tensor([self.lexicon.features(text) for text in texts])], 1)
+    def probabilities(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Folded texts -> what both heads say together (b k), and what the lists have (b FEATURES)."""
+        own, taught = self.encoder.both([self.encoder.ids(text) for text in texts])
+        lists = torch.tensor([self.lexicon.features(text) for text in texts])
+        first, second = self.heads
+        odds = (first.odds(torch.cat([own, lists], 1)) + second.odds(torch.cat([taught, lists], 1))) / 2
+        return torch.sigmoid(odds + LEAN), lists
 
     @torch.inference_mode()
     def highest(self, texts: list[str]) -> list[float]:
@@ -81,10 +104,10 @@ class Judge:
         found = []
         for start in range(0, len(texts), MOST):
             some = texts[start : start + MOST]
-            features = self.features(some)
-            counted = torch.tensor([self.lexicon.counted(row) for row in features[:, -FEATURES:].tolist()])
+            said, lists = self.probabilities(some)
+            counted = torch.tensor([self.lexicon.counted(row) for row in lists.tolist()])
             few = torch.tensor([is_short(text) for text in some])[:, None]
-            found.append(self.head(features) * torch.where(few, counted, 1.0))
+            found.append(said * torch.where(few, counted, 1.0))
         return torch.cat(found).amax(0).tolist()
 
 
