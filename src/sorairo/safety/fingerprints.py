@@ -179,10 +179,13 @@ def without_bars(frames: np.ndarray) -> np.ndarray:
     for axis in (1, 2):
         others = tuple(other for other in (0, 1, 2) if other != axis)
         plain = (frames.max(others).astype(int) - frames.min(others) <= ONE_COLOUR).all(-1)  # lines
-        most = int(BARS * len(plain))
-        before = int(plain[: most + 1].argmin()) if not plain[: most + 1].all() else 0
-        behind = int(plain[::-1][: most + 1].argmin()) if not plain[::-1][: most + 1].all() else 0
-        frames = np.take(frames, range(before, len(plain) - behind), axis)
+        colours = frames.mean(others)
+        wide = []
+        for order in (slice(None), slice(None, None, -1)):  # from either end, as long as the colour stays
+            same = plain[order] & (abs(colours[order] - colours[order][0]) <= ONE_COLOUR).all(-1)
+            count = len(same) if same.all() else int(same.argmin())
+            wide.append(count if count <= BARS * len(plain) else 0)
+        frames = np.take(frames, range(wide[0], len(plain) - wide[1]), axis)
     return frames if min(frames.shape[1:3]) >= SMALL // 2 else whole
 
 
