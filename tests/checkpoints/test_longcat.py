@@ -194,13 +194,12 @@ def test_streamed_and_in_int8(folder, model):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
-def test_compiled(model):
+def test_compiled(folder, model):
     plan = Plan(
         size=golden.SIZE, frames=21, fps=15.0, seed=0, spans=(Span(text=PROMPT),), steps=2, guidance=3.0
     )
     want = generate(plan, model)[0].video.frames.astype(int)
-    compiled = replace(model, transformer=transformer())
-    compiled.transformer.load_state_dict(model.transformer.state_dict())
+    compiled = load_checkpoint(folder, "fp32")
     compile_blocks(compiled.transformer)
     assert np.abs(generate(plan, compiled)[0].video.frames - want).max() <= 2
 
