@@ -1,4 +1,7 @@
-"""Processes that torchrun starts make one clip together, and the leading one writes it."""
+"""Processes that torchrun starts make one clip together, and the leading one writes it.
+
+Compared as a PNG sheet of all frames, which loses nothing: of equal frames, x264 made other files in another process on one processor.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from PIL import Image
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "--"]
 
@@ -30,12 +33,12 @@ def test_a_clip_of_two_processes_has_the_frames_of_one(tiny_folder: Path, tmp_pa
         "fp32",
     ]
     frames = []
-    for name, before in (("one.mp4", [sys.executable, "-m"]), ("two.mp4", TORCHRUN)):
+    for name, before in (("one.png", [sys.executable, "-m"]), ("two.png", TORCHRUN)):
         done = subprocess.run(
             [*before, *shared, "-o", str(tmp_path / name)], env=env, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        with av.open(str(tmp_path / name)) as file:
-            frames.append(np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]))
+        with Image.open(tmp_path / name) as file:
+            frames.append(np.asarray(file.convert("RGB")))
     np.testing.assert_array_equal(*frames)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.mp4", "two.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "two.png"]
