@@ -274,11 +274,8 @@ def fit(
     return {"mean": mean, "scale": scale} | {name: tensor.detach() for name, tensor in parameters.items()}
 
 
-def calibrated(head: dict[str, Tensor], x: Tensor, labels: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """A head with the slope and offset (one for all categories) that fit prompts it was not trained on: Platt 1999."""
-    k = labels.shape[1]
-    flat = head | {"slope": torch.ones(k), "offset": torch.zeros(k)}
-    logits = Head(**flat).logits(x)
+def platt(logits: Tensor, labels: Tensor, weights: Tensor) -> tuple[float, float]:
+    """The slope and the offset, one for all categories, by which log odds fit labels best. Source: Platt 1999."""
     chosen = torch.tensor([1.0, 0.0], requires_grad=True)
     optimizer = torch.optim.LBFGS([chosen], max_iter=50)
 
@@ -291,6 +288,14 @@ def calibrated(head: dict[str, Tensor], x: Tensor, labels: Tensor, weights: Tens
 
     optimizer.step(closure)  # type: ignore[arg-type]
     slope, offset = chosen.tolist()
+    return slope, offset
+
+
+def calibrated(head: dict[str, Tensor], x: Tensor, labels: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    """A head with the slope and offset (one for all categories) that fit prompts it was not trained on."""
+    k = labels.shape[1]
+    flat = head | {"slope": torch.ones(k), "offset": torch.zeros(k)}
+    slope, offset = platt(Head(**flat).logits(x), labels, weights)
     print(f"calibration: slope {slope:.2f}, offset {offset:.2f}")
     return flat | {"slope": torch.full((k,), slope), "offset": torch.full((k,), offset)}
 

@@ -34,6 +34,7 @@ from recipes.guard import (
     fill,
     mangled,
     names,
+    platt,
     read,
     slots,
     targets,
@@ -357,18 +358,7 @@ def calibrated(
 ) -> dict[str, Tensor]:
     """The head whose 0.5 is reached by 2% of the look-alikes kept back; the slope is Platt's."""
     logits = logits_of(model, states, lists)
-    chosen = torch.tensor([1.0, 0.0], requires_grad=True)
-    optimizer = torch.optim.LBFGS([chosen], max_iter=50)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        scaled = logits * chosen[0] + chosen[1]
-        loss = (F.binary_cross_entropy_with_logits(scaled, labels, reduction="none") * weights).mean()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)  # type: ignore[arg-type]
-    slope = float(chosen.detach()[0])
+    slope, _ = platt(logits, labels, weights)
     benign = labels.sum(1) == 0
     highest = logits.amax(1)
     _, limit = recall_at(highest[~benign], highest[benign], OVER)

@@ -35,7 +35,7 @@ def test_nothing_makes_the_server_fail(tmp_path: Path, examples: int) -> None:
         )
         @given(case=operation.as_strategy())
         def one(case: object) -> None:
-            answer = case.call(timeout=120)  # pyright: ignore[reportAttributeAccessIssue]
+            answer = case.call(timeout=30)  # pyright: ignore[reportAttributeAccessIssue]
             if answer.status_code >= 500:
                 failed.append(f"{answer.status_code} {case!r}"[:400])
 

@@ -30,7 +30,7 @@ LEVELS = 127
 PAIR_LEVELS = 64
 """The largest weight where a CPU adds two products in 16 bits: 255 * 64 * 2 is below 2^15, 255 * 127 * 2 is not."""
 FEW_ROWS = 32
-"""Up to so many rows float32 is the faster, since oneDNN orders the weight again at each use."""
+"""Rows up to which float32 is faster: oneDNN orders the weight again for each product."""
 
 
 def quantised(x: torch.Tensor, levels: int = LEVELS) -> tuple[torch.Tensor, torch.Tensor]:

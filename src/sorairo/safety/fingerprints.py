@@ -61,7 +61,7 @@ SPEEDS = (1.0, 0.5, 2 / 3, 0.75, 0.8, 0.9, 1.1, 1.25, 4 / 3, 1.5, 2.0)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fingerprint:
     """hashes: uint64 (n 4), 256 bits a frame. times: seconds (n). middles: of the middle of each frame, as `hashes`;
-    what is made has them, so that crops are found."""
+    the index keeps them of every file that is made here, and finds crops by them."""
 
     hashes: np.ndarray
     times: np.ndarray
