@@ -29,8 +29,9 @@ from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.sources.mirror import Mirrored
 from sorairo.data.sources.worlds import Worlds
 from sorairo.flow.times import TimesConfig
+from sorairo.scenes.embedding import SceneEmbedding
+from sorairo.scenes.model import SceneConfig, SceneModel
 from sorairo.training.loop import TrainConfig
-from sorairo.training.objectives.alignment import AlignmentConfig
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.objectives.sheets import SheetConfig, sheet_sampler
 from sorairo.training.optim.optimizer import OptimConfig
@@ -40,11 +41,12 @@ from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 
 BASE = "default"  # whose codec, words and sampler the model keeps
+SCENE = Path("runs/scene/run/export")  # what recipes/scene.py made; else the base's
 CIRCLES = {0: 0.3, 1: 0.7}  # circle -> share of the clips
 FIRST = 12  # shards to begin with
 PLAN = LatentPlan(
     first_seed=400_000,  # those before taught the models before
-    maps=True,
+    scenes=True,
     shards=400,
     clips=64,
     run=2,
@@ -97,15 +99,13 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     loader = Loader(
         run_dir.parent / "latents",
         run_dir / "lists",
-        LoaderConfig(tokens=2592, maps=True, stills=0.4, captions=(0.25, 0.15, 0.3, 0.3), refresh=50),
+        LoaderConfig(tokens=2592, scenes=True, stills=0.3, captions=(0.25, 0.15, 0.3, 0.3), refresh=50),
         empty.states[0, : int(empty.lengths[0])].float(),
     )
     objective = Diffusion(
         transformer,
         loader,
-        DiffusionConfig(
-            times=TimesConfig(per_frame=0.2, known=0.2, shift=2.0), align=AlignmentConfig(block=3)
-        ),
+        DiffusionConfig(times=TimesConfig(per_frame=0.2, known=0.2, shift=2.0), scene=0.8, objects=3.0),
         sampler=sheet_sampler(latent_space(), text, PROMPTS, SheetConfig(shift=4.0)),
         exporter=partial(write_model, run_dir),
     )
@@ -119,7 +119,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     )
 
 
-def write_model(run_dir: Path, transformer: Transformer, folder: Path) -> None:
+def write_model(run_dir: Path, transformer: Transformer, folder: Path, scene: SceneEmbedding) -> None:
     """The checkpoint folder that users load."""
     base = find_folder(BASE)
     info = read_info(base)
@@ -132,6 +132,9 @@ def write_model(run_dir: Path, transformer: Transformer, folder: Path) -> None:
         scorecard={},
     )
     checkpoint = load_checkpoint(base, "fp32")
+    drawn = load_checkpoint(SCENE, "fp32").scene if SCENE.is_dir() else checkpoint.scene
+    drawn = drawn or SceneModel(SceneConfig())
+    drawn.embedding.load_state_dict(scene.state_dict())
     save_checkpoint(
         folder,
         checkpoint.codec,
@@ -140,6 +143,7 @@ def write_model(run_dir: Path, transformer: Transformer, folder: Path) -> None:
         info,
         shift=checkpoint.shift,
         decoder=checkpoint.decoder,
+        scene=drawn,
     )
 
 

@@ -16,7 +16,7 @@ ORDER = [
     ["config", "files", "pixels"],
     ["video", "nn", "flow"],
     ["codec", "transformer", "text", "tasks", "worlds", "upscale"],
-    ["prompts", "safety"],
+    ["prompts", "safety", "scenes"],
     ["data", "checkpoints", "diffusers"],
     ["generation", "dit", "training"],
     ["evaluation", "jobs"],

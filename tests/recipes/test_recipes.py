@@ -19,6 +19,7 @@ from sorairo.data.captions.trained import Trained
 from sorairo.data.latents import KINDS
 from sorairo.data.maps import KINDS_MAPPED
 from sorairo.data.shards import write_shard
+from sorairo.scenes.tracks import CHANNELS, SLOTS
 from sorairo.training.loop import train
 from sorairo.training.recipes import Recipe, load_recipe
 from sorairo.types import UserError, Video
@@ -36,6 +37,7 @@ RUNS = (
     "upscaler",
     "captioner",
     "circles",
+    "scene",
     "small_decoder",
 )
 
@@ -67,12 +69,13 @@ def films(count: int, frames: int, side: int) -> torch.Tensor:
 
 @pytest.fixture
 def latents(tmp_path: Path) -> Path:
-    """A shard of the default model's kind: 24 channels, MiniLM's words, maps."""
+    """A shard of the default model's kind: 24 channels, MiniLM's words, maps, scenes."""
     n, t, h, w, words = 4, 3, 4, 4, 384
     generator = torch.Generator().manual_seed(0)
     tensors = {f"text_{kind}": torch.randn(n, 5, words, generator=generator).bfloat16() for kind in KINDS}
     tensors["text_lengths"] = torch.full((n, len(KINDS)), 5, dtype=torch.int32)
     tensors["latents"] = torch.randn(n, 24, t, h, w, generator=generator).bfloat16()
+    tensors["scene"] = torch.randn(n, CHANNELS, t, 1, SLOTS, generator=generator)
     tensors["map"] = torch.randint(255, (n, len(KINDS_MAPPED), t, h, w), generator=generator).byte()
     records = [{"seed": seed, "captions": dict.fromkeys(KINDS, "A red ball.")} for seed in range(n)]
     write_shard(
@@ -106,7 +109,18 @@ def test_wider_circles(latents: Path) -> None:
     made = load_checkpoint(one_step("circles", latents / "circles"), "fp32")
     base = load_checkpoint("default", "fp32")
     assert made.info.steps_trained == base.info.steps_trained + 1 and "ball" in made.info.vocabulary
-    assert made.shift == base.shift and made.decoder is not None
+    assert made.shift == base.shift and made.decoder is not None and made.scene is not None
+
+
+def test_the_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = recipe("scene")
+    module = sys.modules[scene.build.__module__]
+    monkeypatch.setattr(module, "FIRST", 1)
+    monkeypatch.setattr(module, "CLIPS", 3)
+    assert scene.data is not None
+    scene.data(tmp_path / "run", False)
+    made = load_checkpoint(one_step("scene", tmp_path / "run"), "fp32")
+    assert made.scene is not None and made.scene.config == module.CONFIG
 
 
 def test_the_default_ends_with_a_codec_and_says_how_to_make_it(tmp_path: Path) -> None:

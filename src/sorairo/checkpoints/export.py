@@ -102,7 +102,7 @@ def _diffusers(found: Layout, folder: Path) -> None:
         write_json(folder / "text_encoder" / "config.json", values)
         write_entries(folder / "text_encoder" / "model.safetensors", entries, umt5_original.from_original)
         _copy(found.folder / TOKENIZER, folder / "tokenizer")
-    for name in ("text_encoder", "tokenizer", "image_encoder", "image_processor", "decoder"):
+    for name in ("text_encoder", "tokenizer", "image_encoder", "image_processor", "decoder", "scene"):
         _copy(found.folder / name, folder / name)
     if (found.folder / PREVIEW).is_file():
         shutil.copyfile(found.folder / PREVIEW, folder / PREVIEW)

@@ -6,6 +6,7 @@ transformer_2/              with another for low noise, where two take turns
 text_encoder/ tokenizer/    a BERT or umT5, as transformers saves them
 image_encoder/ and _processor/   a CLIP's vision tower, where the model is told of pictures through one
 scheduler/                  UniPC over flow sigmas, and its shift
+decoder/ scene/             of our own models: a small decoder, and what draws where things are
 sorairo.json                ModelInfo; published models have none
 
 LongCat-Video's authors have dit/ in place of transformer/, and no index. The layout of Wan's authors is read too: see
@@ -46,6 +47,8 @@ from sorairo.nn.causal_conv import channels_innermost
 from sorairo.nn.precision import bf16_pays
 from sorairo.nn.quantised import to_int8
 from sorairo.nn.weights import Blank
+from sorairo.scenes.embedding import SceneEmbedding
+from sorairo.scenes.model import SceneModel
 from sorairo.tasks.abilities import Abilities
 from sorairo.text.encoder import TextEncoder
 from sorairo.text.umt5 import UMT5Encoder
@@ -81,6 +84,7 @@ class Checkpoint:
 
     vision: what the model sees given pictures with, where it does so by more than their latents. few_steps: what it was
     distilled to, where that is known of its file or its LoRAs. decoder: a small one, used in place of the codec's own.
+    scene: draws where things are, before the picture.
     """
 
     folder: Path
@@ -98,10 +102,16 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     few_steps: FewSteps | None = None
     decoder: SmallDecoder | None = None
+    scene: SceneModel | None = None
 
     def pixels(self, latents: torch.Tensor) -> torch.Tensor:
         """b z (1+k) h w, normalised -> b 3 (1+fk) sh sw in [-1, 1], by the small decoder where there is one."""
         return (self.decoder or self.codec).decode(latents.to(self.dtype))
+
+    @property
+    def scene_embedding(self) -> SceneEmbedding | None:
+        """By which the transformer sees a scene, where there is one."""
+        return self.scene.embedding if self.scene else None
 
     @property
     def abilities(self) -> Abilities:
@@ -168,6 +178,7 @@ def load_checkpoint(
         sampler=layout.sampler,
         notes=(*layout.notes, *([note] if note else [])),
         decoder=_load_convolutions(SmallDecoder, layout.decoder, kind).to(device) if layout.decoder else None,
+        scene=_load_scene(layout, kind).to(device) if layout.scene else None,
         few_steps=few_steps([layout.folder]) if layout.folder.is_file() else None,
     )
     _share_memory(checkpoint, layout, free, keep)
@@ -231,6 +242,14 @@ def _load_transformer(
         return transformer
     load_weights(transformer, source.entries, source.adapt, dtype, where=source.where)
     return transformer.to(device, dtype).eval().requires_grad_(False)
+
+
+def _load_scene(layout: Layout, dtype: torch.dtype) -> SceneModel:
+    assert layout.scene is not None
+    with Blank():
+        scene = SceneModel(layout.scene.config)
+    load_weights(scene, layout.scene.entries, layout.scene.adapt, dtype, where=layout.scene.where)
+    return scene.to(dtype).eval().requires_grad_(False)
 
 
 def load_codec(folder: Path, dtype: torch.dtype) -> Codec:

@@ -25,10 +25,12 @@ from sorairo.checkpoints.published import TEXT_LEN, published_info
 from sorairo.checkpoints.scaled import with_scales
 from sorairo.checkpoints.scheduler import Predicts, scheduling_of
 from sorairo.checkpoints.schemas import (
+    SceneFile,
     SmallDecoderFile,
     VaeFile,
     check_codec_volume,
     check_decoder_volume,
+    check_scene_volume,
     check_transformer_volume,
 )
 from sorairo.checkpoints.tensors import Adapt
@@ -37,6 +39,7 @@ from sorairo.codec.small import SmallDecoderConfig
 from sorairo.config import check, from_json
 from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.nn.weights import Blank
+from sorairo.scenes.model import SceneConfig
 from sorairo.text.encoder import TextEncoder
 from sorairo.text.umt5 import UMT5Encoder
 from sorairo.transformer.model import TransformerConfig
@@ -52,6 +55,7 @@ __all__ = [
     "decoder_source",
     "diffusers_layout",
     "info_of",
+    "scene_source",
     "transformer_source",
 ]
 
@@ -78,7 +82,7 @@ class Layout:
     that `shift` moves. predicts: what a transformer gives. text, vision: make these encoders in a dtype on a device,
     the first with its blocks left in their files or not; vision is None where the model has none. text_entries: umT5's
     tensors, of a model of single files. notes: sentences on how it was found. decoder: a small
-    one that is used in place of the codec's own.
+    one that is used in place of the codec's own. scene: what draws where things are before the picture.
     """
 
     folder: Path
@@ -96,6 +100,7 @@ class Layout:
     text_entries: Mapping[str, Entry] | None = None
     notes: tuple[str, ...] = ()
     decoder: Source[SmallDecoderConfig] | None = None
+    scene: Source[SceneConfig] | None = None
     family: str = ""
 
     def __post_init__(self) -> None:
@@ -115,6 +120,13 @@ class Layout:
             codec.space_factor,
         ):
             raise UserError(f"{self.folder}: decoder/ reads other latents than vae/ makes; remove decoder/.")
+        scene = self.scene.config if self.scene else None
+        if scene and (scene.width, scene.side, scene.text_dim) != (
+            first.width,
+            first.patch_side,
+            first.text_dim,
+        ):
+            raise UserError(f"{self.folder}: scene/ is of another transformer; remove scene/.")
         if first.control_layers and first.control_channels != 2 * codec.z_dim + codec.space_factor**2:
             raise UserError(
                 f"{self.folder}: the transformer takes {first.control_channels} channels of control, and the codec's"
@@ -153,6 +165,7 @@ def diffusers_layout(folder: Path) -> Layout:
         text=partial(load_text, folder, info.text_len),
         vision=vision,
         decoder=decoder_source(folder / "decoder") if (folder / "decoder").is_dir() else None,
+        scene=scene_source(folder / "scene") if (folder / "scene").is_dir() else None,
     )
 
 
@@ -214,6 +227,16 @@ def decoder_source(folder: Path) -> Source[SmallDecoderConfig]:
     check(SmallDecoderFile, values, where=str(path))
     config, entries = SmallDecoderConfig(**values), weight_entries(folder)
     check_decoder_volume(config, entries, str(path))
+    return Source(config=config, entries=entries, adapt=dict, where=folder)
+
+
+def scene_source(folder: Path) -> Source[SceneConfig]:
+    """A scene/ folder: what draws the scenes of our own models, which diffusers does not know."""
+    path = folder / "config.json"
+    values = read_json(path)
+    check(SceneFile, values, where=str(path))
+    config, entries = SceneConfig(**values), weight_entries(folder)
+    check_scene_volume(config, entries, str(path))
     return Source(config=config, entries=entries, adapt=dict, where=folder)
 
 

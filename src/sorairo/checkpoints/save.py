@@ -23,6 +23,7 @@ from sorairo.config import to_json
 from sorairo.files import whole_folder
 from sorairo.flow.samplers import Sampler
 from sorairo.nn.weights import read_weights
+from sorairo.scenes.model import SceneModel
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
 
@@ -54,14 +55,15 @@ def save_checkpoint(
     predicts: Predicts = "velocity",
     sampler: Sampler | None = None,
     decoder: SmallDecoder | None = None,
+    scene: SceneModel | None = None,
     dtype: torch.dtype = torch.bfloat16,
 ) -> None:
     """Write `folder`, in place of what it was, so that both we and diffusers.WanPipeline can load it.
 
     text_source: a folder that TextEncoder.load reads, a checkpoint or a published BERT. shift: the sampler's. predicts:
-    what the transformer gives. sampler: Wan's UniPC if None. decoder: a small one to use in
-    place of the codec's own, which diffusers does not know. dtype: what the weights of codec and transformer are
-    stored in; the text encoder's are always bf16.
+    what the transformer gives. sampler: Wan's UniPC if None. decoder: a small one to use in place of the codec's own.
+    scene: draws where things are, before the picture. diffusers knows neither. dtype: what the weights of codec and
+    transformer are stored in; the text encoder's are always bf16.
     Raises UserError where the folder cannot be written or is not a checkpoint's to replace.
     """
     with replaced(Path(folder)) as fresh:
@@ -69,6 +71,8 @@ def save_checkpoint(
         write_json(fresh / "scheduler" / "scheduler_config.json", scheduler_config(shift, predicts, sampler))
         if decoder is not None:
             _write_model(fresh / "decoder", asdict(decoder.config), _plain(decoder), "model", dtype)
+        if scene is not None:
+            _write_model(fresh / "scene", asdict(scene.config), _plain(scene), "model", dtype)
 
 
 @contextmanager

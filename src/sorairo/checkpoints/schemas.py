@@ -18,6 +18,7 @@ from sorairo.checkpoints.headers import Entry
 from sorairo.codec.model import CodecConfig
 from sorairo.codec.small import SmallDecoderConfig
 from sorairo.config import Schema
+from sorairo.scenes.model import SceneConfig
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
 
@@ -27,6 +28,7 @@ __all__ = [
     "IndexFile",
     "LongCatFile",
     "OriginalFile",
+    "SceneFile",
     "SchedulerFile",
     "SmallDecoderFile",
     "TransformerFile",
@@ -34,6 +36,7 @@ __all__ = [
     "VaeFile",
     "check_codec_volume",
     "check_decoder_volume",
+    "check_scene_volume",
     "check_transformer_volume",
 ]
 
@@ -150,6 +153,25 @@ class SmallDecoderFile(Schema):
     space_factor: Annotated[int, Field(ge=1, le=256)]
 
 
+class SceneFile(Schema):
+    """scene/config.json, what draws the tracks of a clip's objects before the picture."""
+
+    closed: ClassVar[bool] = True
+    layers: Annotated[int, Field(ge=1, le=256)]
+    heads: Annotated[int, Field(ge=1, le=256)]
+    head_dim: Annotated[int, Field(ge=2, le=1024)]
+    hidden: Width
+    text_dim: Width
+    text_len: Annotated[int, Field(ge=1, le=1 << 14)]
+    freq_dim: Annotated[int, Field(ge=2, le=4096)]
+    width: Width
+    side: Annotated[int, Field(ge=1, le=16)]
+    frames: Annotated[int, Field(ge=1, le=1000)]
+    steps: Annotated[int, Field(ge=1, le=1000)]
+    guidance: Annotated[float, Field(ge=0, le=1000)]
+    shift: Annotated[float, Field(gt=0, le=1000)]
+
+
 class SchedulerFile(Schema):
     """scheduler/scheduler_config.json. What it must be beside the types, `scheduling_of` says."""
 
@@ -225,6 +247,11 @@ def check_codec_volume(config: CodecConfig, entries: Mapping[str, Entry], where:
 def check_decoder_volume(config: SmallDecoderConfig, entries: Mapping[str, Entry], where: str) -> None:
     """The same for a small decoder: the convolutions of its blocks."""
     _check_volume(12 * config.width**2 * config.blocks, entries, where)
+
+
+def check_scene_volume(config: SceneConfig, entries: Mapping[str, Entry], where: str) -> None:
+    """The same for a scene's transformer."""
+    check_transformer_volume(config.transformer, entries, where)
 
 
 def _check_volume(least: int, entries: Mapping[str, Entry], where: str) -> None:

@@ -40,7 +40,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-OLD = {"maps": False}  # defaults for plans written before these keys existed
+OLD = {"maps": False, "scenes": False}  # defaults for plans written before these keys existed
 
 Encode = Callable[[np.ndarray], Tensor]  # uint8 (n t h w 3) -> normalised latents (n c t h w)
 Words = Callable[[list[str]], tuple[Tensor, Tensor]]  # n sentences -> states (n l d), lengths (n)
@@ -51,7 +51,8 @@ class LatentPlan:
     """What is rendered. Shard i holds the seeds from first_seed + i * clips on; any first shards have the mix.
 
     run: shards of one bucket made in a row (starting the renderers costs seconds). maps: whether `map` is stored
-    beside the latents, what is where (data/maps.py).
+    beside the latents, what is where (data/maps.py). scenes: whether `scene` is, the tracks of its objects
+    (scenes/tracks.py).
     """
 
     world: str = "studio"
@@ -62,6 +63,7 @@ class LatentPlan:
     clips: int = 64
     run: int = 4
     maps: bool = False
+    scenes: bool = False
     buckets: tuple[Bucket, ...]
 
     def bucket_of(self) -> list[Bucket]:
@@ -112,7 +114,7 @@ def make_latents(
     clips = ahead(_clips(plan, todo, buckets, source), 2 * plan.clips)
     for done, index in enumerate(todo):
         shard = list(itertools.islice(clips, plan.clips))
-        tensors, records = _encoded([clip for clip in shard if clip], encode, words, batch)
+        tensors, records = _encoded([clip for clip in shard if clip], encode, words, batch, plan.scenes)
         left_out += len(shard) - len(records)
         if records:
             written += 1
@@ -158,7 +160,7 @@ def _clips(
 
 
 def _encoded(
-    clips: list[SourceClip], encode: Encode, words: Words, batch: int
+    clips: list[SourceClip], encode: Encode, words: Words, batch: int, scenes: bool
 ) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     if not clips:
         return {}, []
@@ -170,6 +172,10 @@ def _encoded(
     if len(maps) == len(clips):
         t, h, w = latents.shape[2:]
         tensors["map"] = torch.stack([known((t, h, w)) for known in maps])[good]  # n k t h w
+    drawn = [clip.scene for clip in clips if clip.scene]
+    if scenes and len(drawn) == len(clips):
+        t = latents.shape[2]
+        tensors["scene"] = torch.cat([known(t).encode() for known in drawn])[good]  # n c t 1 k
     lines = [clip.captions for clip in clips]
     tensors |= {name: tensor[good] for name, tensor in encoded_words(lines, words).items()}
     records = [

@@ -34,9 +34,10 @@ Rows = Callable[[int], slice]  # how many clips a batch has -> which of them are
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """latents: (b c t h w). text: (b l d), zeros behind the words. lengths: (b). map: uint8 (n k t h w), or None.
+    scene: (n c' t 1 k), the encoded tracks of each clip's objects (scenes/tracks.py), or None.
 
-    b: the clips that were asked for, of the n clips (`total`) of the step. Maps are of all n, since they decide how
-    much each clip counts.
+    b: the clips that were asked for, of the n clips (`total`) of the step. Maps and scenes are of all n, since they
+    decide how much each clip counts.
     """
 
     latents: Tensor
@@ -44,6 +45,7 @@ class Batch:
     lengths: Tensor
     total: int
     map: Tensor | None = None
+    scene: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,9 @@ class LoaderConfig:
     side. stills: the share of clips with only the first frame (the codec is causal, so it is the
     latent of the still). captions: the shares of data.latents.KINDS. drop: the share of clips without words.
     refresh: steps between looks for new shards. round_words: l is a multiple of it, so that few shapes occur. maps:
-    whether batches hold the state maps (data/maps.py) of their clips. packed: a step has clips of all shapes, one
-    behind another (`Loader.mixed`), where otherwise it has one shape.
+    whether batches hold the state maps (data/maps.py) of their clips. scenes: whether they hold their scenes
+    (scenes/tracks.py). packed: a step has clips of all shapes, one behind another (`Loader.mixed`), where otherwise it
+    has one shape.
     """
 
     seed: int = 0
@@ -68,6 +71,7 @@ class LoaderConfig:
     refresh: int = 250
     round_words: int = 16
     maps: bool = False
+    scenes: bool = False
     packed: bool = False
 
 
@@ -117,8 +121,9 @@ class Loader:
         wanted = share(len(rows))
         latents = torch.stack([shard["latents"][row, :, :end] for shard, row in rows[wanted]])  # b c t h w
         maps = torch.stack([shard["map"][row, :, :end] for shard, row in rows]) if config.maps else None
+        scenes = torch.stack([shard["scene"][row, :, :end] for shard, row in rows]) if config.scenes else None
         text, lengths = self._words(rows, rng, wanted)
-        return Batch(latents=latents, text=text, lengths=lengths, total=len(rows), map=maps)
+        return Batch(latents=latents, text=text, lengths=lengths, total=len(rows), map=maps, scene=scenes)
 
     def mixed(self, step: int, share: Rows = slice) -> MixedBatch:
         """The same for clips of mixed shapes, as many as cost about `tokens` together.
@@ -257,7 +262,10 @@ class Loader:
             try:
                 self._check_hash(name)
                 shard = read_shard(self.folder / name)
-                needed = {"latents", "text_lengths", *(["map"] if self.config.maps else [])}
+                needed = {"latents", "text_lengths"}
+                needed |= {
+                    name for name, on in (("map", self.config.maps), ("scene", self.config.scenes)) if on
+                }
                 missing = needed - shard.tensors.keys()
                 if missing:
                     raise ShardError(f"{shard.path} has no {min(missing)}: render it again.")

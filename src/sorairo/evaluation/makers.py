@@ -53,12 +53,13 @@ def codec_maker(checkpoint: Checkpoint) -> Callable[[Video], Video]:
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
-    """Sixteen hex digits that change when any weight of the transformer, the codec or the small decoder does."""
+    """Sixteen hex digits that change when any weight of what makes a clip does."""
     transformer, digest = checkpoint.transformer, hashlib.sha256()
     networks = (
         [transformer.at("high"), transformer.at("low")] if isinstance(transformer, Experts) else [transformer]
     )
-    for part in (*networks, checkpoint.codec, *([checkpoint.decoder] if checkpoint.decoder else [])):
+    more = [part for part in (checkpoint.decoder, checkpoint.scene) if part]
+    for part in (*networks, checkpoint.codec, *more):
         for name, tensor in sorted(part.state_dict().items()):
             digest.update(
                 f"{name} {tensor.double().sum().item():.12g} {tensor.double().norm().item():.12g}".encode()

@@ -23,6 +23,7 @@ from sorairo.generation.denoise import denoise, guidance_of, levels_of, noise_of
 from sorairo.generation.forks import survive_forks
 from sorairo.generation.memory import RememberedDenoising
 from sorairo.generation.pieces import InPieces
+from sorairo.generation.scenes import scene_tokens
 from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.nn.precision import device_name
 from sorairo.pixels import to_frames
@@ -245,6 +246,9 @@ class Denoising:
         if not config.control_layers or top < 1:
             known = self.timeline.known(window, codec, model.device, model.dtype)
         told: dict[str, Any] = {"rate": 0 if plan.fps == 16 else 1} if config.rates else {}
+        if known is None and model.scene is not None:
+            words, nothing = self.texts[self.timeline.words(window)], self.texts[plan.negative]
+            told |= scene_tokens(model, words, nothing, plan.size, window.stop - window.start, plan.seed)
         if not config.control_layers:
             return known, told
         control = control_tensor(self.timeline, window, references, codec, model.dtype, plan.control)

@@ -32,7 +32,7 @@ def warm_start(objective: Objective, model: str | Path) -> None:
     """
     checkpoint = load_checkpoint(model, "fp32")
     for name, network in objective.models.items():
-        if not hasattr(checkpoint, name):  # a head that helps in training and is not shipped
+        if getattr(checkpoint, name, None) is None:  # a head that helps in training and is not shipped
             log.info("%s starts from nothing", name)
             continue
         ours = network.state_dict()

@@ -99,7 +99,8 @@ class Transformer(nn.Module):
     up to the config's text_len count as zeros whatever l is, so give only as many as the longest needs. None:
     all l given are attended to. condition: (b c' t h w), image: (b m image_dim), and control: (b c'' t h w), where the
     config has them; they may have b = 1 for all clips. control_scale: of the control's hints. rate: which of the
-    config's rates the clip has. sight: what each frame sees where that is not the whole clip (causal.py). Clips of
+    config's rates the clip has. scene: (b t s d), added to the tokens, what scenes/embedding.py makes of a scene;
+    it may have b = 1. sight: what each frame sees where that is not the whole clip (causal.py). Clips of
     mixed sizes and lengths: latents is a list of b clips (c t h w), timestep has those of all frames one behind another
     (f), and a list is returned; each clip is computed as if it were alone. watch: called with the number of each block,
     from 0, and the tokens (b t s d) that leave it, (1 1 n d) where clips are mixed. Returns (b c t h w).
@@ -163,11 +164,12 @@ class Transformer(nn.Module):
         control: torch.Tensor | None = None,
         control_scale: float = 1.0,
         rate: int | None = None,
+        scene: torch.Tensor | None = None,
         sight: Sight | None = None,
         watch: Callable[[int, torch.Tensor], None] | None = None,
     ) -> torch.Tensor | list[torch.Tensor]:
         if not isinstance(latents, torch.Tensor):
-            assert condition is None and image is None, (
+            assert condition is None and image is None and scene is None, (
                 "clips of mixed sizes take nothing beside noise and words"
             )
             return self._packed(latents, timestep, text, text_lengths, watch)
@@ -177,7 +179,7 @@ class Transformer(nn.Module):
             features = self.local.before(latents, timestep)  # b f t h w
             latents = torch.cat([latents, features.to(latents.dtype)], dim=1)  # b c+c'+f t h w
         grid = self.patches.grid(latents)  # tokens along t, h, w
-        x = self.patches(latents)  # b t s d
+        x = self.patches(latents, scene)  # b t s d
         time: Time = self.time(timestep)  # b t 1 d, b t 1 6 d
         words = self.words(text, text_lengths)  # b l d
         if self.image is not None:

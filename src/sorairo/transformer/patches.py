@@ -22,7 +22,10 @@ def from_patches(patches: torch.Tensor, side: int, height: int) -> torch.Tensor:
 
 
 class Patches(nn.Module):
-    """Latents (b c t h w) -> tokens (b t s d): one product over each patch's values. Clips (c t h w) -> (1 1 n d)."""
+    """Latents (b c t h w) -> tokens (b t s d): one product over each patch's values. Clips (c t h w) -> (1 1 n d).
+
+    beside: (b t s d), added to the tokens of latents; b may be 1.
+    """
 
     def __init__(self, channels: int, side: int, width: int):
         super().__init__()
@@ -34,8 +37,11 @@ class Patches(nn.Module):
         t, h, w = latents.shape[2:]
         return t, h // self.side, w // self.side
 
-    def forward(self, latents: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(
+        self, latents: torch.Tensor | Sequence[torch.Tensor], beside: torch.Tensor | None = None
+    ) -> torch.Tensor:
         if isinstance(latents, torch.Tensor):
-            return self.embed(to_patches(latents, self.side))
+            tokens = self.embed(to_patches(latents, self.side))
+            return tokens if beside is None else tokens + beside.to(tokens.dtype)
         each = [to_patches(clip[None], self.side).flatten(0, 2) for clip in latents]  # n' c*p*p
         return self.embed(torch.cat(each))[None, None]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from sorairo.scenes.tracks import Tracks
 from sorairo.types import Video
 
 __all__ = ["KINDS", "Bucket", "Source", "SourceClip"]
@@ -35,13 +36,15 @@ class Bucket:
 class SourceClip:
     """A clip with its words. captions: in the order of KINDS. record: what a shard notes of it, plain values.
 
-    maps: the grid (t h w) of its latents -> what is where, uint8 (k t h w); None where nobody knows.
+    maps: the grid (t h w) of its latents -> what is where, uint8 (k t h w); None where nobody knows. scene: how many
+    latent frames -> the tracks of its objects (n = 1), likewise.
     """
 
     video: Video
     captions: tuple[str, str, str, str]
     record: dict[str, Any]
     maps: Callable[[tuple[int, int, int]], Tensor] | None = None
+    scene: Callable[[int], Tracks] | None = None
 
 
 class Source(Protocol):

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from sorairo.data.sources.base import Bucket, Source, SourceClip
+from sorairo.scenes.tracks import Tracks
 from sorairo.types import Video
 
 __all__ = ["Mirrored", "mirrored", "mirrored_words"]
@@ -43,7 +44,7 @@ class Mirrored:
 
 
 def mirrored(clip: SourceClip) -> SourceClip:
-    """The mirror image of a clip, of its words and of its maps."""
+    """The mirror image of a clip, of its words, of its maps and of its scene."""
     long, short, one, two = (mirrored_words(text) for text in clip.captions)
     frames = np.ascontiguousarray(clip.video.frames[:, :, ::-1])
     return replace(
@@ -52,6 +53,7 @@ def mirrored(clip: SourceClip) -> SourceClip:
         captions=(long, short, one, two),
         record=clip.record | {"mirrored": True},
         maps=None if clip.maps is None else _flipped(clip.maps),
+        scene=None if clip.scene is None else _turned(clip.scene),
     )
 
 
@@ -62,3 +64,7 @@ def mirrored_words(text: str) -> str:
 
 def _flipped(maps: Callable[[tuple[int, int, int]], Tensor]) -> Callable[[tuple[int, int, int]], Tensor]:
     return lambda grid: maps(grid).flip(-1)
+
+
+def _turned(scene: Callable[[int], Tracks]) -> Callable[[int], Tracks]:
+    return lambda frames: scene(frames).mirrored()

@@ -10,6 +10,7 @@ import numpy as np
 
 from sorairo.data.maps import state_map
 from sorairo.data.sources.base import Bucket, SourceClip
+from sorairo.data.tracks import tracks_of
 from sorairo.worlds import WorldClip, get_world, render_clips
 from sorairo.worlds.captions import Captions
 
@@ -45,6 +46,7 @@ class Worlds:
                 captions=caption_lines(clip.captions, clip.seed),
                 record={"seed": clip.seed},
                 maps=partial(state_map, clip) if clip.masks is not None else None,
+                scene=partial(tracks_of, clip),
             )
 
 

@@ -20,6 +20,9 @@ from sorairo.data.packs import MixedBatch
 from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate, towards
 from sorairo.flow.times import TimesConfig, draw_times
+from sorairo.scenes.embedding import SceneEmbedding
+from sorairo.scenes.maps import scene_maps
+from sorairo.scenes.tracks import KINDS, PLACE, Tracks
 from sorairo.training.objectives.alignment import (
     AlignmentConfig,
     MapHead,
@@ -36,11 +39,12 @@ from sorairo.types import UserError
 __all__ = ["Diffusion", "DiffusionConfig"]
 
 Sampler = Callable[[Transformer, Path, int], dict[str, float]]
-Exporter = Callable[[Transformer, Path], None]
+Exporter = Callable[..., None]
 
 LEAST = 0.05
 """Noise below which the error of predicted data counts as it does there. Source: see flow.path.towards."""
-NOISE = 2  # the stream of random numbers; the loop and the loader have others
+NOISE, SCENES = 2, 5  # the streams of random numbers; the loop, the loader and other objectives have others
+SHAKE = 0.05  # deviation of the noise on the places of a scene: those that are drawn are not as exact
 CLIPS = 1 << 20  # the first of the streams that belong to the clips of a batch
 
 
@@ -51,7 +55,9 @@ class DiffusionConfig:
     align: to the clips' state maps (alignment.py), None: not. predicts: what the transformer gives, the velocity or the
     data; the loss is the velocity's either way. noise: drawn for the whole batch by every process, or for each clip
     by its place in the batch, so that a process draws its share alone; with hundreds of them the first takes longer
-    than a step.
+    than a step. scene: the share of clips whose scene the transformer is shown, None: of none.
+    objects: how much more the surroundings of their objects count in the loss than the rest; the transformer is told
+    where these are, so what it should predict stays the same mean.
     """
 
     seed: int = 0
@@ -59,10 +65,13 @@ class DiffusionConfig:
     align: AlignmentConfig | None = None
     predicts: Literal["velocity", "data"] = "velocity"
     noise: Literal["batch", "clip"] = "batch"
+    scene: float | None = None
+    objects: float = 0.0
 
 
 class Diffusion:
     """An Objective. sampler(transformer, folder, step) -> scores and exporter(transformer, folder) are handed in.
+    With scenes the exporter has `scene`, the embedding, as a keyword too.
 
     projection: (d d), through which words are seen (transformer/low_rank.py); folded into what is sampled and exported.
     """
@@ -85,11 +94,20 @@ class Diffusion:
             )
         shape = transformer.config
         self.map_head = MapHead(shape.width, shape.patch_side) if config.align else None
+        self.scene = SceneEmbedding(shape.width, shape.patch_side) if config.scene is not None else None
+        if self.scene is not None and not loader.config.scenes:
+            raise UserError(
+                "To show a transformer scenes a recipe's loader has to read them: LoaderConfig(scenes=True)."
+            )
 
     @property
     def models(self) -> dict[str, nn.Module]:
-        networks: dict[str, nn.Module] = {"transformer": self.transformer}
-        return networks if self.map_head is None else {**networks, "map_head": self.map_head}
+        networks: dict[str, nn.Module | None] = {
+            "transformer": self.transformer,
+            "map_head": self.map_head,
+            "scene_embedding": self.scene,
+        }
+        return {name: network for name, network in networks.items() if network is not None}
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -118,6 +136,11 @@ class Diffusion:
         if self.config.align and self.config.align.objects and there is not None:
             more = object_weight(there, sigma, self.config.align.objects)
             weights = more * weights[:, None, :, None, None]  # n 1 t h w
+        scene = self._scene_maps(batch, step)
+        if scene is not None:
+            near = scene[:, len(KINDS)].to(device)  # n t h w
+            weights = weights.view(n, 1, t, *[1] * 2) if weights.ndim == 2 else weights
+            weights = weights * (1 + self.config.objects * near)[:, None]
         sigma, weight = sigma[rows], weights[rows]
         noisy = interpolate(data, noise, sigma)
         dtype = self.transformer.head.project.weight.dtype
@@ -126,12 +149,25 @@ class Diffusion:
         if self.map_head is not None and self.config.align:
             assert there is not None
             watch = MapWatch(block=self.config.align.block, head=self.map_head, there=there[rows])
-        velocity = self.transformer(noisy.to(dtype), 1000 * sigma, words, lengths, watch=watch)
+        beside = None if self.scene is None or scene is None else self.scene(scene[rows])
+        velocity = self.transformer(noisy.to(dtype), 1000 * sigma, words, lengths, scene=beside, watch=watch)
         if self.config.predicts == "data":
             velocity = towards(noisy, velocity.float(), sigma, LEAST)
         part = share.of * weight.sum() / weights.sum()  # shares differ in how many frames count
         loss = part * velocity_loss(velocity, data, noise, weight)
         return self._with_maps(loss, watch, share.of * b / n)
+
+    def _scene_maps(self, batch: Batch, step: int) -> Tensor | None:
+        """The maps of what each clip's scene is (n m t h w), zero for those that are shown none."""
+        if self.scene is None or self.config.scene is None or batch.scene is None:
+            return None
+        generator = torch_rng(self.config.seed, step, SCENES)
+        scene = batch.scene.cpu().float()
+        shown = torch.rand(len(scene), generator=generator) < self.config.scene
+        shake = SHAKE * torch.randn((len(scene), PLACE, 1, *scene.shape[3:]), generator=generator)
+        tracks = Tracks.decode(torch.cat([scene[:, :PLACE] + shake, scene[:, PLACE:]], 1))
+        maps = scene_maps(tracks, (batch.latents.shape[3], batch.latents.shape[4]))
+        return maps * shown[:, None, None, None, None]
 
     def _mixed_loss(self, batch: MixedBatch, step: int, share: Share) -> tuple[Tensor, dict[str, Tensor]]:
         """loss() for clips of mixed shapes: the mean over all positions of all clips."""
@@ -214,6 +250,7 @@ class Diffusion:
         other = copy.copy(self)
         other.transformer = cast(Transformer, networks["transformer"])
         other.map_head = cast("MapHead | None", networks.get("map_head"))
+        other.scene = cast("SceneEmbedding | None", networks.get("scene_embedding"))
         return other
 
     def count(self, batch: Batch | MixedBatch) -> tuple[int, int]:
@@ -233,7 +270,8 @@ class Diffusion:
         return self._sampler(self._plain(), folder, step)
 
     def export(self, folder: Path) -> None:
-        self._exporter(self._plain(), folder)
+        beside = {} if self.scene is None else {"scene": self.scene}
+        self._exporter(self._plain(), folder, **beside)
 
     def _plain(self) -> Transformer:
         """The transformer as users load it, which takes words as the encoder gives them."""

@@ -1,0 +1,130 @@
+"""The scene: a small transformer that draws, from words, where each object of a clip is in every frame.
+
+Command:   sorairo train scene --run runs/scene/run
+           (beside it, to simulate more than the first clips while it trains: the same with --data-only)
+Needs:     pip install "sorairo[worlds,train]"
+Makes:     runs/scene/tracks, then runs/scene/run/export, the default model with a scene/
+Time:      60 ms a clip to simulate, 3 s a step of 52 clips, on one core without AVX512
+Expects:   docs/scene.md has the scores
+
+A clip's tracks are a video of their own: four positions, one for each object, over the same latent frames. So the
+transformer, the objective, the loader and the sampler are those of pictures.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sorairo.checkpoints.folder import find_folder, load_checkpoint
+from sorairo.checkpoints.save import save_checkpoint
+from sorairo.data.encoders import words_encoder
+from sorairo.data.latents import encoded_words
+from sorairo.data.loader import Loader, LoaderConfig
+from sorairo.data.shards import write_shard
+from sorairo.data.sources.mirror import mirrored_words
+from sorairo.data.sources.worlds import caption_lines
+from sorairo.data.tracks import tracks_of
+from sorairo.flow.times import TimesConfig
+from sorairo.scenes.model import SceneConfig, SceneModel
+from sorairo.training.loop import TrainConfig
+from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
+from sorairo.training.optim.optimizer import OptimConfig
+from sorairo.training.optim.schedule import Schedule
+from sorairo.transformer.model import Transformer
+from sorairo.worlds import get_world, render_clips
+
+log = logging.getLogger("scene")
+BASE = "default"  # whose words it reads
+CONFIG = SceneConfig()
+FIRST_SEED = 2_000_000
+CLIPS, FRAMES, LATENTS, SIZE = (
+    128,
+    17,
+    9,
+    (64, 64),
+)  # a shard's simulations; each is there twice, mirrored too
+FIRST, ALL = 8, 400
+# What shard i holds, in turn: (circle, whether what rolls leaves the picture)
+KINDS = ((1, False), (1, False), (0, False), (1, False), (1, True), (1, False), (0, False), (1, False))
+
+
+def data(run_dir: Path, everything: bool = False) -> None:
+    """Simulate the first shards, or all."""
+    folder = run_dir.parent / "tracks"
+    world, words = get_world("studio"), words_encoder(load_checkpoint(BASE, "fp32").text)
+    for index in range(ALL if everything else FIRST):
+        path = folder / f"tracks-{index:05d}.safetensors"
+        if path.is_file():
+            continue
+        circle, leaves = KINDS[index % len(KINDS)]
+        first = FIRST_SEED + CLIPS * index
+        facts: dict[str, Any] = {"size": SIZE, "frames": FRAMES, "circle": circle, "fps": 8.0}
+        if leaves:
+            facts["leaves"] = True
+        latents, lines, records = [], [], []
+        for clip in render_clips(world, range(first, first + CLIPS), **facts):
+            tracks, said = tracks_of(clip, LATENTS), caption_lines(clip.captions, clip.seed)
+            other = caption_lines(clip.captions, clip.seed + 1)  # two more of its paraphrases, maybe
+            latents += [tracks.encode(), tracks.mirrored().encode()]
+            lines += [said, tuple(mirrored_words(line) for line in (*said[:2], *other[2:]))]
+            records += [{"seed": clip.seed}, {"seed": clip.seed, "mirrored": True}]
+        tensors = {"latents": torch.cat(latents), **encoded_words(lines, words)}
+        write_shard(path, tensors, records, {"frames": FRAMES, "circle": circle})
+        log.info("tracks: shard %d", index + 1)
+
+
+def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
+    """The objective and the loop's settings."""
+    torch.manual_seed(0)
+    scene = SceneModel(CONFIG)
+    transformer = scene.transformer
+    transformer.init_weights()
+    text = load_checkpoint(BASE, "fp32").text
+    empty = text.encode([""])
+    loader = Loader(
+        run_dir.parent / "tracks",
+        run_dir / "lists",
+        LoaderConfig(tokens=2304, patch=1, stills=0.1, captions=(0.3, 0.2, 0.25, 0.25), drop=0.1, refresh=50),
+        empty.states[0, : int(empty.lengths[0])].float(),
+    )
+    objective = Diffusion(
+        transformer,
+        loader,
+        DiffusionConfig(times=TimesConfig(per_frame=0.1, known=0.2, shift=1.0)),
+        sampler=lambda *_: {},
+        exporter=write,
+    )
+    return objective, TrainConfig(
+        optim=OptimConfig(lr=1e-3, muon_lr=2e-3),
+        schedule=Schedule(warmup=100),
+        ema_decay=0.998,
+        checkpoint_minutes=4,
+        sample_every=0,
+        compile=True,
+    )
+
+
+def write(transformer: Transformer, folder: Path) -> None:
+    """The base with the scene's transformer; the embedding, which recipes/circles.py trains, is as the base has it."""
+    source = find_folder(BASE)
+    whole = load_checkpoint(source, "fp32")
+    assert isinstance(whole.transformer, Transformer)
+    scene = SceneModel(CONFIG)
+    scene.transformer.load_state_dict(transformer.state_dict())
+    if whole.scene:
+        scene.embedding.load_state_dict(whole.scene.embedding.state_dict())
+    save_checkpoint(
+        folder,
+        whole.codec,
+        whole.transformer,
+        source,
+        whole.info,
+        shift=whole.shift,
+        sampler=whole.sampler,
+        decoder=whole.decoder,
+        scene=scene,
+    )

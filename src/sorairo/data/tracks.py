@@ -1,0 +1,62 @@
+"""A world's clip -> the tracks of its objects at the rate of its latents.
+
+Legend: f frames, k objects, t latent frames.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from sorairo.scenes.tracks import COLOURS, SHAPES, SLOTS, Tracks
+from sorairo.worlds import WorldClip
+
+__all__ = ["tracks_of"]
+
+
+def tracks_of(clip: WorldClip, latent_frames: int) -> Tracks:
+    """The tracks (n = 1) of a clip, the actors of its story in the first slots.
+
+    An object that the picture's edge cuts keeps the size it would have: that of the nearest frame with the whole of it,
+    scaled by its distance.
+    """
+    state = clip.state
+    width, height = state["size"]
+    short = min(width, height)
+    centre, depth = state["centre"], np.maximum(state["depth"], 0.1)  # f k 2, f k
+    sizes = np.stack(
+        [_sizes(state["box"][:, i], depth[:, i], (width, height)) for i in range(depth.shape[1])], 1
+    )
+    middle = np.array([width, height]) / 2
+    place = np.concatenate([(centre - middle) / (short / 2), sizes / short, depth[..., None]], -1)  # f k 5
+    actors = [int(actor) for actor in state["story"]["actors"]]
+    order = list(dict.fromkeys([*actors, *range(depth.shape[1])]))[:SLOTS]
+    full = np.zeros((SLOTS, latent_frames, place.shape[-1]), dtype="f4")
+    full[..., 2:] = (0.3, 0.3, 6.0)
+    if latent_frames > 1:
+        rest = place[1:].reshape(latent_frames - 1, -1, *place.shape[1:]).mean(1)
+        place = np.concatenate([place[:1], rest])
+    full[: len(order)] = place[:, order].transpose(1, 0, 2)
+    bodies = [state["objects"][i] for i in order]
+    blank = [0] * (SLOTS - len(order))
+    return Tracks(
+        place=torch.from_numpy(full)[None],
+        shape=torch.tensor([[SHAPES.index(body["shape"]) for body in bodies] + blank]),
+        colour=torch.tensor([[COLOURS.index(body["colour"]) for body in bodies] + blank]),
+        there=torch.tensor([[True] * len(order) + [False] * len(blank)]),
+    )
+
+
+def _sizes(box: np.ndarray, depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Width and height in pixels in each frame (f 2). box: (f 4), NaN where the object is out of the picture."""
+    sides = np.stack([box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]], -1)  # f 2
+    with np.errstate(invalid="ignore"):
+        whole = (box[:, 0] > 0) & (box[:, 1] > 0) & (box[:, 2] < size[0]) & (box[:, 3] < size[1])
+    if not whole.any():
+        some = np.isfinite(sides[:, 0])
+        if not some.any():
+            return np.full_like(sides, 0.3 * min(size))
+        whole = some
+    known = np.flatnonzero(whole)
+    nearest = known[np.abs(np.arange(len(box))[:, None] - known).argmin(1)]
+    return np.where(whole[:, None], sides, sides[nearest] * (depth[nearest] / depth)[:, None])

@@ -1,0 +1,92 @@
+"""A clip's objects as tracks: where each is in every latent frame, how large, how far, of which shape and colour.
+
+Legend: n clips, k slots (one for each object), t latent frames, c channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["CHANNELS", "COLOURS", "DEPTH", "KINDS", "SHAPES", "SLOTS", "Tracks"]
+
+SLOTS = 4
+SHAPES = ("ball", "cube", "cylinder", "cone", "capsule")
+COLOURS = (
+    "red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "black", "white", "grey",
+)  # fmt: skip
+KINDS = (*SHAPES, *COLOURS)
+PLACE = 5  # x, y, width, height, depth
+CHANNELS = PLACE + 1 + len(KINDS)  # and whether there is an object at all
+SIZE, DEPTH = 0.3, 6.0  # a usual object: part of the picture's short side, and metres from the lens
+# Names and numbers are scaled to about unit variance, as latents are
+AT, GROWTH, NEAR = 3.0, 2.5, 3.0
+SHAPE_SHARE, COLOUR_SHARE = 1 / len(SHAPES), 1 / len(COLOURS)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tracks:
+    """place: (n k t 5), x and y of the middle from -1 to 1 across the picture's middle square, width and height as
+    parts of its side, depth in metres. shape, colour: int (n k), places in SHAPES and COLOURS. there: bool (n k)."""
+
+    place: Tensor
+    shape: Tensor
+    colour: Tensor
+    there: Tensor
+
+    def mirrored(self) -> Tracks:
+        """As a mirror shows them: left and right exchanged."""
+        sign = torch.tensor([-1.0, 1.0, 1.0, 1.0, 1.0])
+        return Tracks(place=self.place * sign, shape=self.shape, colour=self.colour, there=self.there)
+
+    def encode(self) -> Tensor:
+        """What the scene's transformer denoises: (n c t 1 k), every value of about unit variance."""
+        x, y, width, height, depth = self.place.unbind(-1)  # n k t each
+        numbers = [
+            AT * x,
+            AT * y,
+            GROWTH * (width.clamp_min(1e-3) / SIZE).log(),
+            GROWTH * (height.clamp_min(1e-3) / SIZE).log(),
+            NEAR * (depth.clamp_min(1e-3) / DEPTH).log(),
+        ]
+        t = x.shape[2]
+        shape = _names(self.shape, len(SHAPES))[:, :, None].expand(-1, -1, t, -1)  # n k t 5
+        colour = _names(self.colour, len(COLOURS))[:, :, None].expand(-1, -1, t, -1)  # n k t 12
+        values = torch.cat([torch.stack(numbers, -1), shape, colour], -1)  # n k t c-1
+        values = values * self.there[:, :, None, None]
+        there = (2.0 * self.there - 1)[:, :, None, None].expand(-1, -1, t, 1)
+        values = torch.cat([values[..., :PLACE], there, values[..., PLACE:]], -1)  # n k t c
+        return values.permute(0, 3, 2, 1)[:, :, :, None]  # n c t 1 k
+
+    @classmethod
+    def decode(cls, latents: Tensor) -> Tracks:
+        """The tracks that latents (n c t 1 k) stand for; names by the largest mean over a clip."""
+        values = latents[:, :, :, 0].permute(0, 3, 2, 1).float()  # n k t c
+        x, y, width, height, depth = values[..., :PLACE].unbind(-1)
+        place = [
+            x / AT,
+            y / AT,
+            SIZE * (width / GROWTH).clamp(-3, 2).exp(),
+            SIZE * (height / GROWTH).clamp(-3, 2).exp(),
+            DEPTH * (depth / NEAR).clamp(-2, 2).exp(),
+        ]
+        names = values[..., PLACE + 1 :].mean(2)  # n k 17
+        return cls(
+            place=torch.stack(place, -1),
+            shape=_centred(names[..., : len(SHAPES)], SHAPE_SHARE).argmax(-1),
+            colour=_centred(names[..., len(SHAPES) :], COLOUR_SHARE).argmax(-1),
+            there=values[..., PLACE].mean(2) > 0,
+        )
+
+
+def _names(index: Tensor, count: int) -> Tensor:
+    """Places in a list (n k) -> unit-variance marks (n k count)."""
+    share = 1 / count
+    marks = torch.nn.functional.one_hot(index.long(), count).float()
+    return (marks - share) / (share * (1 - share)) ** 0.5
+
+
+def _centred(marks: Tensor, share: float) -> Tensor:
+    return marks * (share * (1 - share)) ** 0.5 + share

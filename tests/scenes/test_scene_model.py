@@ -1,0 +1,133 @@
+"""A model that draws a scene before its picture: its folder, what it adds, and when."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import sorairo
+from sorairo.checkpoints.folder import load_checkpoint
+from sorairo.checkpoints.save import save_checkpoint
+from sorairo.scenes.model import SceneConfig, SceneModel
+from sorairo.scenes.tracks import SLOTS
+from sorairo.transformer.model import Transformer
+from sorairo.types import UserError, Video
+
+CONFIG = SceneConfig(
+    layers=1,
+    heads=2,
+    head_dim=16,
+    hidden=32,
+    text_dim=32,
+    text_len=16,
+    freq_dim=32,
+    width=32,
+    frames=3,
+    steps=2,
+)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    torch.manual_seed(0)
+    model = SceneModel(CONFIG)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def folder(scene, tiny_folder, tmp_path_factory):
+    """The tiny model with a scene."""
+    model = load_checkpoint(tiny_folder, "fp32")
+    assert isinstance(model.transformer, Transformer)
+    path = tmp_path_factory.mktemp("scenes") / "m"
+    save_checkpoint(
+        path,
+        model.codec,
+        model.transformer,
+        tiny_folder,
+        model.info,
+        shift=3.0,
+        scene=scene,
+        dtype=torch.float32,
+    )
+    return path
+
+
+def frames(path, **options):
+    options = {"frames": 5, "steps": 2, "seed": 3} | options
+    return sorairo.load(path, dtype="fp32").generate("a red ball", **options).video.frames
+
+
+def test_the_folder_keeps_it(folder, scene):
+    loaded = load_checkpoint(folder, "fp32").scene
+    assert loaded is not None and loaded.config == scene.config
+    assert all(torch.equal(p, q) for p, q in zip(loaded.parameters(), scene.parameters(), strict=True))
+
+
+def test_a_clip_from_words_is_drawn_along_it_and_a_seed_means_the_same(folder, tiny_folder):
+    made = frames(folder)
+    assert np.array_equal(made, frames(folder))
+    assert not np.array_equal(made, frames(tiny_folder))
+
+
+def test_known_frames_and_longer_clips_are_as_without(folder, tiny_folder):
+    """Of what goes on from given frames nobody draws a scene yet; a clip longer than a scene has none."""
+    assert np.array_equal(frames(folder, frames=13), frames(tiny_folder, frames=13))
+    still = Video(frames=np.full((1, 64, 64, 3), 90, np.uint8), fps=8.0)
+    one, other = (
+        sorairo.load(path, dtype="fp32").animate(still, "a red ball", frames=5, steps=2, seed=3).video.frames
+        for path in (folder, tiny_folder)
+    )
+    assert np.array_equal(one, other)
+
+
+def test_tracks_are_drawn_from_the_words(scene, tiny_folder):
+    text = load_checkpoint(tiny_folder, "fp32").text
+    words, nothing = text.encode(["a red ball"]), text.encode([""])
+    first = scene.tracks(words, nothing, 3, torch.Generator().manual_seed(1))
+    assert first.place.shape == (1, SLOTS, 3, 5)
+    again = scene.tracks(words, nothing, 3, torch.Generator().manual_seed(1))
+    other = scene.tracks(text.encode(["a blue cube"]), nothing, 3, torch.Generator().manual_seed(1))
+    assert torch.equal(first.place, again.place)
+    assert not torch.equal(first.place, other.place)
+
+
+def test_a_fresh_embedding_changes_nothing():
+    model = SceneModel(CONFIG)
+    model.transformer.init_weights()
+    tokens = model.tokens(_tracks(), (8, 8))
+    assert tokens.shape == (1, 3, 16, 32)
+    assert float(tokens.abs().max()) == 0
+
+
+def _tracks():
+    from tests.scenes.test_tracks import ball
+
+    return ball()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("width", 64, "remove scene/"),
+        ("text_dim", 48, "remove scene/"),
+        ("layers", 100_000, "layers"),
+        ("layers", 200, "do not belong together"),
+        ("colour", 1, "colour"),
+        ("steps", 0, "steps"),
+    ],
+)
+def test_a_scene_that_does_not_fit_is_refused(folder, tmp_path, key, value, says):
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    path = broken / "scene" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(UserError, match=says):
+        load_checkpoint(broken, "fp32")

@@ -1,0 +1,126 @@
+"""Tracks of a clip's objects: of the world's clips, as latents, as maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sorairo.data.maps import state_map
+from sorairo.data.tracks import tracks_of
+from sorairo.scenes.maps import MAPS, scene_maps
+from sorairo.scenes.tracks import CHANNELS, COLOURS, KINDS, SHAPES, SLOTS, Tracks
+from sorairo.worlds import get_world, palette
+
+
+@pytest.fixture(scope="module")
+def clips():
+    world = get_world("studio")
+    return [world.clip(seed, size=(64, 64), circle=1, masks=True) for seed in (900_000, 900_002, 900_004)]
+
+
+def ball(x: float = 0.0, width: float = 0.5, depth: float = 6.0, colour: str = "red") -> Tracks:
+    """One ball that stands still, in the first of two slots."""
+    place = torch.tensor([x, 0.0, width, width, depth]).expand(1, 2, 3, 5).clone()
+    return Tracks(
+        place=place,
+        shape=torch.tensor([[SHAPES.index("ball"), 0]]),
+        colour=torch.tensor([[COLOURS.index(colour), 0]]),
+        there=torch.tensor([[True, False]]),
+    )
+
+
+def both(one: Tracks, other: Tracks) -> Tracks:
+    """The first object of each."""
+    return Tracks(
+        **{
+            name: torch.cat([getattr(one, name)[:, :1], getattr(other, name)[:, :1]], 1)
+            for name in ("place", "shape", "colour", "there")
+        }
+    )
+
+
+def test_names_are_the_worlds():
+    assert SHAPES == palette.SHAPES
+    assert tuple(palette.COLOURS) == COLOURS
+
+
+def test_tracks_come_back_from_their_latents(clips):
+    for clip in clips:
+        tracks = tracks_of(clip, 9)
+        latents = tracks.encode()
+        assert latents.shape == (1, CHANNELS, 9, 1, SLOTS)
+        back = Tracks.decode(
+            latents + 0.1 * torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+        )
+        assert torch.equal(back.there, tracks.there)
+        assert torch.equal(back.shape[back.there], tracks.shape[back.there])
+        assert torch.equal(back.colour[back.there], tracks.colour[back.there])
+        exact = Tracks.decode(latents).place - tracks.place
+        assert float(exact[tracks.there].abs().max()) < 1e-3
+
+
+def test_what_is_in_the_tracks_is_what_the_clip_shows(clips):
+    """Maps of tracks, which know outlines only roughly, agree with those of what every pixel shows."""
+    for clip in clips:
+        seen = state_map(clip, (9, 8, 8)).float() / 255
+        told = scene_maps(tracks_of(clip, 9), (8, 8))[0, : len(KINDS)]
+        assert float((seen - told).abs().sum() / seen.sum()) < 0.3
+
+
+def test_a_still_has_one_frame(clips):
+    clip = get_world("studio").clip(900_000, size=(64, 64), frames=1, circle=1)
+    assert tracks_of(clip, 1).encode().shape[2] == 1
+
+
+def test_an_object_cut_by_the_edge_keeps_its_size():
+    world = get_world("studio")
+    clip = next(
+        clip
+        for clip in (world.clip(seed, size=(64, 64), circle=1, leaves=True) for seed in range(200, 260))
+        if np.isnan(clip.state["box"][-1, clip.state["story"]["actors"][0]]).any()
+    )
+    tracks = tracks_of(clip, 9)
+    assert bool(tracks.place.isfinite().all())
+    size = tracks.place[0, 0, :, 2] * tracks.place[0, 0, :, 4]  # width times distance: the object's own
+    assert float(size.max() / size.min()) < 1.6
+    assert abs(float(tracks.place[0, 0, -1, 0])) > 0.9
+
+
+def test_a_mirror_exchanges_left_and_right(clips):
+    tracks = tracks_of(clips[0], 9)
+    maps, turned = scene_maps(tracks, (8, 8)), scene_maps(tracks.mirrored(), (8, 8))
+    assert torch.allclose(maps[:, : len(KINDS)].flip(-1), turned[:, : len(KINDS)], atol=1e-6)
+
+
+def test_what_is_nearer_hides():
+    red, blue = ball(depth=4.0), ball(depth=8.0, colour="blue")
+    maps = scene_maps(both(red, blue), (8, 8))[0]
+    there = maps[: len(KINDS), 0, 3:5, 3:5].mean((1, 2))
+    assert float(there[KINDS.index("red")]) == 1
+    assert float(there[KINDS.index("blue")]) == 0
+
+
+def test_maps_cover_as_much_as_the_object_and_lie_in_the_middle_square():
+    small, wide = scene_maps(ball(), (16, 16))[0], scene_maps(ball(), (16, 32))[0]
+    area = float(small[KINDS.index("ball"), 0].sum()) / 256
+    assert abs(area - 3.1416 * 0.25**2) < 0.01
+    assert torch.allclose(wide[: len(KINDS), :, :, 8:24], small[: len(KINDS)], atol=1e-6)
+    assert small.shape == (MAPS, 3, 16, 16)
+
+
+def test_around_an_object_a_map_says_where_in_it_one_is():
+    near, across, down, width, _ = scene_maps(ball(x=0.5), (16, 16))[0, len(KINDS) :, 0]
+    inside = near == 1
+    assert inside.any() and not inside.all()
+    columns = torch.arange(16).expand(16, 16)
+    assert float(across[inside & (columns < 11)].max()) < 0 < float(across[inside & (columns > 12)].min())
+    assert bool((down[inside][:3] < 0).all())
+    assert torch.allclose(width[inside], torch.tensor(2 * np.log(0.5 / 0.3)).float())
+    assert float(near[:, 0].max()) == 0
+
+
+def test_nothing_gives_nothing():
+    empty = ball()
+    empty.there[:] = False
+    assert float(scene_maps(empty, (8, 8)).abs().max()) == 0
