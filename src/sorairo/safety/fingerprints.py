@@ -28,7 +28,6 @@ __all__ = [
     "crop_agreement",
     "distances",
     "fingerprint",
-    "nearest",
     "query_of",
 ]
 
@@ -258,23 +257,6 @@ def distances(hashes: np.ndarray, one: np.ndarray) -> np.ndarray:
     return np.bitwise_count(hashes ^ one).sum(1, dtype=np.int32)
 
 
-def nearest(
-    query: Fingerprint, hashes: np.ndarray, clips: np.ndarray, frames: int = MOST, most: int = 20
-) -> list[int]:
-    """Clips with frames within NEAR bits of the query's, those with most such frames first.
-
-    hashes (n 4), clips (n): of the whole index, a row a frame. frames: of the query that are looked up, evenly spread.
-    """
-    votes: dict[int, int] = {}
-    chosen = np.unique(
-        np.linspace(0, len(query.times) - 1, min(frames, len(query.times))).round().astype(int)
-    )
-    for one in query.hashes[chosen]:
-        for clip in set(clips[distances(hashes, one) <= NEAR].tolist()):
-            votes[clip] = votes.get(clip, 0) + 1
-    return sorted(votes, key=lambda clip: -votes[clip])[:most]
-
-
 def agreement(query: Fingerprint, made: Fingerprint, clip: int, mirrored: bool = False) -> Match | None:
     """How a query lies on a clip that was made, if it does: one speed and one start at which frames agree in order.
 
@@ -317,20 +299,6 @@ def agreement(query: Fingerprint, made: Fingerprint, clip: int, mirrored: bool =
                     start=max(0.0, float(start)),
                 )
     return best
-
-
-def nearest_crops(crops: Crops, middles: np.ndarray, clips: np.ndarray, most: int = 64) -> list[int]:
-    """Clips whose frames' middles are nearest to the coarse ways to see two of a query's frames. middles (n 4), clips
-    (n): of the whole index, a row a frame."""
-    least = np.full(len(middles), 256, np.int32)
-    middle = crops.hashes.shape[1] // 2
-    for index in {middle, max(0, middle - 1)}:
-        for one in crops.hashes[crops.coarse, index]:
-            np.minimum(least, distances(middles, one), out=least)
-    best: dict[int, None] = {}
-    for row in least.argsort(kind="stable")[: 16 * most]:
-        best.setdefault(int(clips[row]))
-    return list(best)[:most]
 
 
 def crop_agreement(crops: Crops, made: Fingerprint, clip: int) -> Match | None:

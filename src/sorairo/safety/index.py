@@ -20,10 +20,9 @@ from sorairo.safety.fingerprints import (
     Query,
     agreement,
     crop_agreement,
-    nearest,
-    nearest_crops,
 )
 from sorairo.safety.identity import provenance_folder
+from sorairo.safety.rows import Rows
 from sorairo.types import UserError
 
 __all__ = ["Entry", "Index", "LocalIndex"]
@@ -63,13 +62,13 @@ class Entry:
 
 
 class Index:
-    """Entries in memory, searched by comparing every hash. last: the number of the newest row that was added."""
+    """Entries in memory; rows of their frames, whole and without edges. last: the number of the newest row that
+    was added."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.last = 0
-        self._hashes, self._clips = np.zeros((0, 4), np.uint64), np.zeros(0, np.int32)
-        self._middles, self._inner = self._hashes, self._clips
+        self._frames, self._middles = Rows(), Rows()
         self._waiting: list[Entry] = []
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -83,14 +82,13 @@ class Index:
             self.entries += self._waiting
             counts = [len(one.print.times) for one in self._waiting]
             numbers = np.arange(first, len(self.entries), dtype=np.int32)
-            self._hashes = np.concatenate([self._hashes, *(one.print.hashes for one in self._waiting)])
-            self._clips = np.concatenate([self._clips, np.repeat(numbers, counts)])
+            self._frames.add([one.print.hashes for one in self._waiting], np.repeat(numbers, counts))
             inner = [one.print.middles for one in self._waiting]
             has = [middles is not None for middles in inner]
-            self._middles = np.concatenate([self._middles, *(one for one in inner if one is not None)])
-            self._inner = np.concatenate([self._inner, np.repeat(numbers[has], np.array(counts)[has])])
+            clips = np.repeat(numbers[has], np.array(counts)[has])
+            self._middles.add([one for one in inner if one is not None], clips)
             self._waiting = []
-        return len(self._clips)
+        return len(self._frames.clips)
 
     def whose(self, query: Query) -> list[tuple[Entry, Match]]:
         """The entries that a query is likely a copy of, the likeliest first. Bars are taken off, then crops tried,
@@ -100,7 +98,7 @@ class Index:
         if not found and query.unbarred is not query.plain:
             found = self._searched(query.unbarred, False, LOOKED)
         if not found:
-            clips = nearest_crops(query.crops, self._middles, self._inner)
+            clips = self._middles.nearest_crops(query.crops)
             tried = [crop_agreement(query.crops, self.entries[clip].print, clip) for clip in clips]
             found = [one for one in tried if one is not None]
         best: dict[int, Match] = {}
@@ -109,7 +107,7 @@ class Index:
         return [(self.entries[clip], one) for clip, one in best.items()]
 
     def _searched(self, prints: Fingerprint, mirrored: bool, frames: int) -> list[Match]:
-        clips = nearest(prints, self._hashes, self._clips, frames)
+        clips = self._frames.nearest(prints, frames)
         found = [agreement(prints, self.entries[clip].print, clip, mirrored) for clip in clips]
         return [one for one in found if one is not None]
 
