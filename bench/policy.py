@@ -1,6 +1,6 @@
-"""What the policy costs: its share of a clip's time on the default model, and a line of the audit log.
+"""What the policy costs: its share of a clip's time, and a line of the audit log.
 
-python bench/policy.py [--rounds 5]
+python bench/policy.py [--model default] [--rounds 5]
 
 Clips of 17 frames of 96x96 from words alone, one thread. The clip's time is that of `generate` with the model loaded;
 the policy's is measured inside it, around its own calls. Each prompt is new, since a text's scores are remembered.
@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--model", default="default", help="name or folder of a model")
     parser.add_argument("--rounds", type=int, default=5, help="clips, 1 to 12")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -53,7 +54,7 @@ def main() -> None:
     words_load = time.perf_counter() - start
     start = time.perf_counter()
     guard = frame_guard()
-    model = load_checkpoint("default")
+    model = load_checkpoint(options.model)
     prompts = [f"A large {colour} ball rolls across the floor to the right." for colour in COLOURS]
     warm = generate(text_to_video("A red cube drops.", model.abilities, Ask(seed=0)), model)[0]
 
