@@ -110,7 +110,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
         exporter=partial(write_model, run_dir),
     )
     return objective, TrainConfig(
-        optim=OptimConfig(lr=1e-3, muon_lr=2e-3),
+        optim=OptimConfig(lr=5e-4, muon_lr=1e-3),
         schedule=Schedule(warmup=100),
         ema_decay=0.998,
         checkpoint_minutes=4,

@@ -110,7 +110,9 @@ def denoise(
         else:
             timestep = torch.full((copies,), sampler.timestep(sigma), device=x.device)
         seen = x.to(model.dtype).expand(copies, -1, -1, -1, -1)
-        made = model.transformer(seen, timestep, states[:copies], lengths[:copies], **inputs).float()
+        made = model.transformer(
+            seen, timestep, states[:copies], lengths[:copies], **_of(inputs, copies)
+        ).float()
         return towards(x, made, sigma) if model.predicts == "data" else made
 
     def prompted(x: torch.Tensor, sigma: torch.Tensor | float) -> torch.Tensor:
@@ -140,6 +142,11 @@ def denoise(
     free = bool((known.cap == 1).any())
     start = noise if free else interpolate(known.latents, noise, sigmas[0])
     return solve(watch.of(velocity), start, sigmas, watch.after)
+
+
+def _of(inputs: Mapping[str, Any], copies: int) -> Mapping[str, Any]:
+    """The inputs of the first `copies` texts; a scene belongs to the prompt, and there is none without words."""
+    return {**inputs, "scene": inputs["scene"][:copies]} if "scene" in inputs else inputs
 
 
 class Watch:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sorairo.types import UserError
+
 if TYPE_CHECKING:
     from sorairo.checkpoints.folder import Checkpoint
+    from sorairo.scenes.tracks import Tracks
     from sorairo.text.encoder import TextStates
 
-__all__ = ["scene_tokens"]
+__all__ = ["drawn_tracks", "scene_tokens"]
 
 STREAM = 0x5CE7E  # keeps a scene's noise apart from the picture's, whose seed is the same
 
@@ -23,16 +26,35 @@ def scene_tokens(
     frames: int,
     seed: int,
 ) -> dict[str, torch.Tensor]:
-    """The keyword argument `scene` (1 t s d) of the picture's transformer; none for a clip longer than a scene.
+    """The keyword argument `scene` (2 t s d) of the picture's transformer; none for a clip longer than a scene.
 
-    words, nothing: the states of the prompt and of the negative words. size: (width, height).
+    The first is the prompt's, the second zero: the prediction without words knows no scene either, so guidance follows
+    both (docs/scene.md). words, nothing: the states of the prompt and of the negative words. size: (width, height).
     """
     scene, codec = model.scene, model.codec.config
     assert scene is not None
     length = 1 + (frames - 1) // codec.time_factor
     if length > scene.config.frames:
         return {}
-    generator = torch.Generator().manual_seed((seed ^ STREAM) % (1 << 63))
-    tracks = scene.tracks(words, nothing, length, generator)
+    tracks = scene.tracks(words, nothing, length, _generator(seed))
     width, height = (side // codec.space_factor for side in size)
-    return {"scene": scene.tokens(tracks, (height, width))}
+    tokens = scene.tokens(tracks, (height, width))
+    return {"scene": torch.cat([tokens, torch.zeros_like(tokens)])}
+
+
+def drawn_tracks(model: Checkpoint, prompt: str, frames: int, seed: int) -> Tracks:
+    """The tracks that a clip of this prompt and seed is made along. frames: of the clip, at most those of a scene.
+
+    Raises UserError where the model draws none.
+    """
+    if model.scene is None:
+        raise UserError(f"{model.info.name} draws no scenes.")
+    length = 1 + (frames - 1) // model.codec.config.time_factor
+    if length > model.scene.config.frames:
+        most = 1 + (model.scene.config.frames - 1) * model.codec.config.time_factor
+        raise UserError(f"{model.info.name} draws scenes of at most {most} frames, not {frames}.")
+    return model.scene.tracks(model.text.encode([prompt]), model.text.encode([""]), length, _generator(seed))
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed ^ STREAM) % (1 << 63))

@@ -1,0 +1,166 @@
+"""What a scene does for a picture: clips with the scene drawn from the words, with the world's own, and without.
+
+    python bench/scene.py [--model default] [--circle 1] [--clips 24] [--seed 77] [--out runs/bench-scene]
+
+First the drawn scenes alone: are the objects those that the words name? Then clips of each way, the same prompts and
+seeds, scored by the parser. Writes scene.json, and a sheet: the drawn boxes, the clip along them, the world's own clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
+from sorairo.data.tracks import tracks_of
+from sorairo.evaluation.evaluate import evaluate
+from sorairo.evaluation.parse import load_parser
+from sorairo.evaluation.suites import Prompt, Suite, facts_of, prompt_of
+from sorairo.generation.generate import generate
+from sorairo.generation.scenes import drawn_tracks
+from sorairo.scenes.model import SceneModel
+from sorairo.scenes.tracks import COLOURS, SHAPES, Tracks
+from sorairo.tasks.ask import Ask
+from sorairo.tasks.text_to_video import text_to_video
+from sorairo.types import Video
+from sorairo.worlds.palette import COLOURS as PAINT
+
+QUESTIONS = ("count", "colours", "shapes", "objects", "event", "camera", "motion")
+SHOWN = (0, 4, 8, 12, 16)  # frames of a row
+
+
+class Given(SceneModel):
+    """A scene model whose tracks are given, not drawn."""
+
+    given: Tracks
+
+    def tracks(self, *_: object) -> Tracks:
+        return self.given
+
+
+def names_of(tracks: Tracks) -> list[tuple[str, str]]:
+    """Colour and shape of every object, sorted."""
+    rows = zip(tracks.colour[0].tolist(), tracks.shape[0].tolist(), tracks.there[0].tolist(), strict=True)
+    return sorted((COLOURS[colour], SHAPES[shape]) for colour, shape, there in rows if there)
+
+
+def drawn(model: Checkpoint, suite: Suite) -> tuple[dict[str, float], list[Tracks]]:
+    """(share of the prompts whose scene has the right objects, their number, colours, shapes; the scenes)."""
+    right: dict[str, list[bool]] = {name: [] for name in ("count", "colours", "shapes", "objects")}
+    scenes = []
+    for clip in suite.clips():
+        prompt = prompt_of(clip, suite)
+        scenes.append(drawn_tracks(model, prompt.text, suite.frames, prompt.seed))
+        found, asked = names_of(scenes[-1]), sorted(facts_of(clip).objects)
+        right["count"].append(len(found) == len(asked))
+        right["colours"].append(sorted(c for c, _ in found) == sorted(c for c, _ in asked))
+        right["shapes"].append(sorted(s for _, s in found) == sorted(s for _, s in asked))
+        right["objects"].append(found == asked)
+    return {name: float(np.mean(values)) for name, values in right.items()}, scenes
+
+
+def maker(model: Checkpoint, suite: Suite, way: str):
+    """prompts -> clips, with the scene of that way."""
+    given = None
+    if way == "none":
+        model = replace(model, scene=None)
+    elif way == "true":
+        assert model.scene is not None
+        given = Given(model.scene.config)
+        given.load_state_dict(model.scene.state_dict())
+        model = replace(model, scene=given.eval().requires_grad_(False))
+
+    def make(prompts: Sequence[Prompt]) -> Iterator[Video]:
+        for prompt in prompts:
+            if given is not None:
+                given.given = tracks_of(
+                    suite.clip(prompt.seed), 1 + (prompt.frames - 1) // model.codec.config.time_factor
+                )
+            ask = Ask(size=prompt.size, frames=prompt.frames, seed=prompt.seed)
+            plan = replace(text_to_video(prompt.text, model.abilities, ask), fps=prompt.fps)
+            yield generate(plan, model)[0].video
+
+    return make
+
+
+def boxes(tracks: Tracks, latent_frame: int, side: int) -> Image.Image:
+    """One frame of a scene: each object's box, or its ellipse for a ball, in its colour."""
+    picture = Image.new("RGB", (side, side), "#e5e7eb")
+    draw = ImageDraw.Draw(picture)
+    order = tracks.place[0, :, latent_frame, 4].argsort(descending=True).tolist()  # the farthest first
+    for slot in order:
+        if not tracks.there[0, slot]:
+            continue
+        x, y, width, height, _ = tracks.place[0, slot, latent_frame].tolist()
+        middle = ((x + 1) / 2 * side, (y + 1) / 2 * side)
+        corners = [middle[0] - width * side / 2, middle[1] - height * side / 2]
+        corners += [middle[0] + width * side / 2, middle[1] + height * side / 2]
+        colour = PAINT[COLOURS[int(tracks.colour[0, slot])]]
+        shape = SHAPES[int(tracks.shape[0, slot])]
+        if shape in ("ball", "capsule"):
+            draw.ellipse(corners, fill=colour, outline="#111827")
+        elif shape == "cone":
+            draw.polygon(
+                [(middle[0], corners[1]), (corners[2], corners[3]), (corners[0], corners[3])],
+                colour,
+                "#111827",
+            )
+        else:
+            draw.rectangle(corners, fill=colour, outline="#111827")
+    return picture
+
+
+def sheet(scenes: list[Tracks], made: list[Video], real: list[Video], factor: int, path: Path) -> None:
+    """A row for each prompt: its scene, its clip, the world's."""
+    rows = []
+    for tracks, clip, world in zip(scenes, made, real, strict=False):
+        side = clip.frames.shape[1]
+        plan = [np.asarray(boxes(tracks, -(-frame // factor), side)) for frame in SHOWN]
+        rows.append(np.concatenate([*plan, *clip.frames[list(SHOWN)], *world.frames[list(SHOWN)]], 1))
+    Image.fromarray(np.concatenate(rows, 0)).save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--circle", type=int, default=1)
+    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--seed", type=int, default=77)
+    parser.add_argument(
+        "--ways", nargs="+", default=["drawn", "true", "none"], choices=["drawn", "true", "none"]
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/bench-scene"))
+    asked = parser.parse_args()
+    torch.set_grad_enabled(False)
+    model = load_checkpoint(asked.model, "fp32")
+    suite = Suite(circle=asked.circle, count=asked.clips, size=(asked.size, asked.size), seed=asked.seed)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    report, scenes = {}, []
+    if model.scene is not None:
+        report["scene alone"], scenes = drawn(model, suite)
+        print("scene alone", report["scene alone"], flush=True)
+    for way in asked.ways:
+        found = evaluate(suite, load_parser(), model_fn=maker(model, suite, way), distances=False, show=8)
+        scores = {name: found.scores[name]["model"] for name in QUESTIONS if name in found.scores}
+        report[way] = {name: [one.value, one.low, one.high] for name, one in scores.items()}
+        print(way, {name: round(values[0], 3) for name, values in report[way].items()}, flush=True)
+        if way == "drawn" and scenes:
+            factor = model.codec.config.time_factor
+            sheet(scenes, found.first["model"], found.first["real"], factor, asked.out / "scene.png")
+        (asked.out / "scene.json").write_text(
+            json.dumps(vars(asked) | {"scores": report}, default=str, indent=2)
+        )
+
+
+if __name__ == "__main__":
+    main()
