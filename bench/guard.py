@@ -7,6 +7,7 @@
                                               or a CSV file with a column `prompt` and perhaps one `category`
     python bench/guard.py --wrong             the prompts that are missed or wrongly refused
     python bench/guard.py --curve             recall where 1, 2 and 5% of all benign prompts of the set are refused
+    python bench/guard.py --plot FILE         the whole curve of both sets, an SVG picture
 
 A prompt counts as refused where a score reaches 0.5. Intervals are Wilson's, 95%.
 """
@@ -124,6 +125,62 @@ def measure_curve(folder: Path) -> None:
         print(f"| {100 * share:.0f} | {limit:.3f} | " + " | ".join(cells) + " |")
 
 
+def measure_plot(path: Path) -> None:
+    """Recall over over-refusal of both sets, as a picture."""
+    guard = WordGuard()
+    path.write_text(
+        curves(
+            {
+                name: [
+                    (max(guard.scores(case.text).values()), case.wanted, case.way) for case in cases(folder)
+                ]
+                for name, folder in HELD_OUT.items()
+            }
+        )
+    )
+
+
+def curves(sets: dict[str, list[tuple[float, str, str]]], most: float = 0.1) -> str:
+    """An SVG picture: for each set, all prompts and the paraphrased ones. sets: (score, category wanted, way) of each
+    prompt. most: the largest share of benign prompts that is drawn."""
+    left, top, width, height = 60, 20, 420, 300
+    colours = {"first": "#2563eb", "second": "#d97706"}
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 200}" height="{top + height + 50}" '
+    ]
+    parts.append('font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>')
+    for tick in range(0, 101, 20):
+        y = top + height * (1 - tick / 100)
+        parts.append(f'<path d="M{left} {y}h{width}" stroke="#e5e7eb"/>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{tick}%</text>')
+    for tick in range(0, round(100 * most) + 1, 2):
+        x = left + width * tick / 100 / most
+        parts.append(f'<path d="M{x} {top}v{height}" stroke="#e5e7eb"/>')
+        parts.append(f'<text x="{x}" y="{top + height + 18}" text-anchor="middle">{tick}%</text>')
+    x = left + width * 0.02 / most
+    parts.append(f'<circle cx="{x}" cy="{top + height * 0.02}" r="5" fill="none" stroke="#dc2626"/>')
+    parts.append(f'<text x="{x + 9}" y="{top + height * 0.02 + 14}" fill="#dc2626">the goal</text>')
+    y = top + 40
+    for name, scored in sets.items():
+        benign = sorted((score for score, wanted, _ in scored if not wanted), reverse=True)
+        for label, dash in (("all", ""), ("paraphrased", "5 4")):
+            bad = [score for score, wanted, way in scored if wanted and label in ("all", way)]
+            points = []
+            for count in range(int(most * len(benign)) + 1):
+                recall = sum(score > benign[count] for score in bad) / len(bad)
+                at = left + width * count / len(benign) / most
+                points.append(f"{at:.1f},{top + height * (1 - recall):.1f}")
+            line = f'fill="none" stroke="{colours[name]}" stroke-width="2" stroke-dasharray="{dash}"'
+            parts.append(f'<polyline points="{" ".join(points)}" {line}/>')
+            parts.append(f'<path d="M{left + width + 20} {y}h26" {line}/>')
+            parts.append(f'<text x="{left + width + 54}" y="{y + 4}">{name} set, {label}</text>')
+            y += 22
+    middle = f'x="{left + width / 2}" y="{top + height + 38}" text-anchor="middle"'
+    parts.append(f"<text {middle}>over-refusal of benign prompts</text>")
+    parts.append(f'<text x="{left - 8}" y="{top - 6}">recall</text>')
+    return "".join(parts) + "</svg>\n"
+
+
 def measure_prompts(folder: Path, show_wrong: bool) -> None:
     guard = WordGuard()
     everything = cases(folder)
@@ -235,8 +292,11 @@ def main() -> None:
     parser.add_argument("--set", choices=tuple(HELD_OUT), default="first", help="Which held-out prompts.")
     parser.add_argument("--wrong", action="store_true", help="List the prompts that are judged wrongly.")
     parser.add_argument("--curve", action="store_true", help="Recall at equal over-refusal.")
+    parser.add_argument("--plot", type=Path, help="Write the curves of both sets to this SVG file.")
     options = parser.parse_args()
-    if options.curve:
+    if options.plot:
+        measure_plot(options.plot)
+    elif options.curve:
         measure_curve(HELD_OUT[options.set])
     elif options.prompts:
         measure_file(options.prompts)

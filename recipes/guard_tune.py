@@ -1,13 +1,14 @@
 """Train the upper layers of the guard's encoder together with its head: low-rank additions beside the four-bit weights.
 
-    python recipes/guard_tune.py              (all files of guard_prompts but the held-out ones; ten processor minutes)
+    python -m recipes.guard_tune              (all files of guard_prompts but the held-out ones; 15 processor minutes)
     python bench/guard.py --curve             (recall over over-refusal, on the held-out sets)
 
 Writes weights/taught.safetensors: the additions and the head, float16. The guard takes the mean of its log odds and of
 those of the head of guard.py, whose encoder is not trained. The states below the first trained layer are computed once.
 Each line is seen once an epoch, in one of its forms: filled another way, between other words, misspelt. The word lists'
-part is left out in some rows, so that the encoder cannot lean on it. A tenth of the lines is kept back; the head's own
-threshold is set on these, read as the guard reads them, so that 2% of the look-alikes score 0.5 or more.
+part is left out in some rows, so that the encoder cannot lean on it. Whole families of wordings are kept back, and the
+epoch is chosen by the recall on these. A tenth of the other lines is kept back too; the head's own threshold is set on
+these, read as the guard reads them, so that 2% of the look-alikes score 0.5 or more.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.guard import (
+    CACHE,
     PROMPTS,
     SAFETY,
     SEED,
@@ -50,6 +52,9 @@ FURTHER = ("en", "trained", "acts", "scenes")
 MATRICES = ("q", "v", "up", "down")
 FORMS = 2
 """How many forms of a line are prepared."""
+FAMILY = 4
+"""Which byte of a family's hash says whether it is kept back."""
+CURVE = (0.01, 0.02, 0.05)
 OVER = 0.02
 """The share of look-alikes that may be refused."""
 TOGETHER = 1200
@@ -111,6 +116,13 @@ def _forms(copies: list[Prompt], ordinary: list[str], rng: random.Random) -> lis
 
 def kept_back(prompt: Prompt) -> bool:
     return hashlib.sha256(prompt.line.encode()).digest()[1] % 10 == 0
+
+
+def family_kept_back(prompt: Prompt) -> bool:
+    """Whether a whole family of wordings of a category is kept back; the number of epochs is chosen on these."""
+    if prompt.family.endswith((" plain", " general")):
+        return False
+    return hashlib.sha256(prompt.family.encode()).digest()[FAMILY] % 6 == 0
 
 
 class Tuned(nn.Module):
@@ -195,6 +207,20 @@ class Tuned(nn.Module):
         }
 
 
+def kept_states(encoder: Encoder, texts: list[str], start: int, folder: Path | None) -> list[Tensor]:
+    """`below` of texts; those that the folder has of an earlier run are not computed again."""
+    path = None if folder is None else folder / f"states-{start}.pt"
+    known: dict[str, Tensor] = torch.load(path) if path and path.exists() else {}
+    missing = sorted({text for text in texts if text not in known})
+    if missing:
+        made = below(encoder, [encoder.ids(text) for text in missing], start)
+        known |= dict(zip(missing, made, strict=True))
+    if path and missing:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(known, path)
+    return [known[text] for text in texts]
+
+
 @torch.inference_mode()
 def below(encoder: Encoder, ids: list[list[int]], start: int) -> list[Tensor]:
     """The states (l d), float16, that go into layer `start`, of each text."""
@@ -243,10 +269,11 @@ def main() -> None:
     )
     parser.add_argument("--start", type=int, default=8, help="The first layer that is trained, from 0.")
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--few", type=int, default=0, help="Train on so many groups of lines, as a trial.")
     parser.add_argument("--out", type=Path, default=SAFETY / "weights")
+    parser.add_argument("--keep", type=Path, default=CACHE, help="Folder for the states below --start.")
     options = parser.parse_args()
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
@@ -255,13 +282,16 @@ def main() -> None:
     groups = lines()
     if options.few:
         groups = rng.sample(groups, options.few)
-    taught = [group for group in groups if not kept_back(group[0])]
-    tests = [group for group in groups if kept_back(group[0])]
-    flat = [prompt for group in taught for prompt in group] + [p for group in tests for p in group]
-    print(f"{len(taught)} groups taught, {len(tests)} kept back, {len(flat)} texts", flush=True)
+    families = [group for group in groups if family_kept_back(group[0])]
+    tests = [group for group in groups if kept_back(group[0]) and not family_kept_back(group[0])]
+    taught = [group for group in groups if not kept_back(group[0]) and not family_kept_back(group[0])]
+    flat = [prompt for part in (taught, families, tests) for group in part for prompt in group]
+    print(f"{len(taught)} groups taught, {len(families)} in families kept back: ", end="")
+    print(", ".join(sorted({group[0].family for group in families})), end="")
+    print(f"; {len(tests)} lines kept back of the others, {len(flat)} texts", flush=True)
     texts = [guard.readings(p.text)[-1] if rng.random() < 0.8 else fold(p.text) for p in flat]
     began = time.process_time()
-    states = below(encoder, [encoder.ids(text) for text in texts], options.start)
+    states = kept_states(encoder, texts, options.start, options.keep)
     lists = torch.tensor([guard.lexicon.features(text) for text in texts])
     labels, weights = targets(flat)
     print(f"states: {time.process_time() - began:.0f} s, {sum(map(len, states))} tokens", flush=True)
@@ -278,12 +308,12 @@ def main() -> None:
         ],
         betas=(0.9, 0.98),
     )
-    count = FORMS * len(taught)
+    count, chosen_from = FORMS * len(taught), FORMS * (len(taught) + len(families))
     positive = ((1 - labels[:count]) * weights[:count]).sum(0) / (labels[:count] * weights[:count]).sum(0)
     weights = weights * torch.where(labels > 0, positive.sqrt(), 1.0)
     lengths = [len(state) for state in states]
     orders = [rng.sample(range(FORMS), FORMS) for _ in taught]
-    done, total = 0, options.epochs
+    done, total, best, kept = 0, options.epochs, -1.0, {}
     for epoch in range(options.epochs):
         model.train()
         rows = [FORMS * g + orders[g][epoch % FORMS] for g in range(len(taught))]
@@ -306,13 +336,26 @@ def main() -> None:
             optimizer.step()
             spent += loss.item()
             done += 1
+        unseen = slice(count, chosen_from)
+        said = logits_of(model, states[unseen], lists[unseen]).amax(1)
+        benign = labels[unseen].sum(1) == 0
+        shares = [recall_at(said[~benign], said[benign], share)[0] for share in CURVE]
         print(
-            f"epoch {epoch + 1}: loss {spent / len(plan):.4f}; {time.process_time() - began:.0f} s",
+            f"epoch {epoch + 1}: loss {spent / len(plan):.4f}; families kept back: recall "
+            + ", ".join(
+                f"{100 * recall:.1f}% at {share:.0%}" for recall, share in zip(shares, CURVE, strict=True)
+            )
+            + f"; {time.process_time() - began:.0f} s",
             flush=True,
         )
+        if sum(shares) > best:
+            best = sum(shares)
+            kept = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    model.load_state_dict(kept, strict=False)
+    count = chosen_from  # what follows is of lines kept back of families that were taught
     found = logits_of(model, states[count:], lists[count:]).amax(1)
     benign = labels[count:].sum(1) == 0
-    for share in (0.01, 0.02, 0.05):
+    for share in CURVE:
         recall, _ = recall_at(found[~benign], found[benign], share)
         print(f"kept-back lines: recall {100 * recall:.1f}% at an over-refusal of {share:.0%}")
     report(flat[count:], found, labels[count:])

@@ -1,9 +1,9 @@
 """Weak to strong: can a supervisor that sees one frame teach the generator's own features what happens in a clip?
 
-Command:   python recipes/weak_to_strong.py --run runs/weak
+Command:   python -m recipes.weak_to_strong --run runs/weak
 Needs:     pip install "sorairo[worlds,eval]"
-Makes:     runs/weak/clips (rendered once), features, results.json, table.md, plot.svg
-Time:      10 minutes of rendering and 10 of features on two cores, then 5 minutes
+Makes:     runs/weak/clips (rendered once), features, seed-*.json, table.md, plot.svg; it goes on where it was stopped
+Time:      processor minutes: 6 of rendering, 3 of features, 1 for each seed
 Expects:   docs/weak-to-strong.md has the table
 
 Source: Burns et al. 2023 (arXiv 2312.09390). Four properties that the simulator knows; a clip's truth is never shown to
@@ -15,28 +15,35 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from recipes.weak_to_strong_report import METHODS, TESTS, interval, plot, table
+from recipes.weak_to_strong_tune import Settings, Student, below, said, tuned
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.data.encoders import clip_encoder
 from sorairo.data.shards import read_shard, write_shard
 from sorairo.evaluation.supervision import (
+    MOST,
     Outcome,
     ProbeConfig,
+    Score,
     balanced,
     bootstrapped,
+    chosen,
+    components,
     frame_classifier,
-    probe,
-    selected,
+    reader,
 )
+from sorairo.files import whole_file
 from sorairo.transformer.model import Transformer
 from sorairo.worlds import WorldClip, get_world, render_clips
 
@@ -47,8 +54,10 @@ GUARDED, KNOWN = "collides", "rolling into"
 Supervisor = Callable[[dict[str, Any], np.ndarray], Tensor]  # (part, rows n) -> probability of "yes" (n)
 SHARD = 100
 FIRST_SEED = 700_000
+FRAMES = 17
 SIGMA = 0.3  # of the noise on the clips that the generator reads
-BLOCKS = (1, 3, 5)  # whose tokens are read, from 0
+STAGES = (2, 4, 6)  # the bootstrapped students see so many of BLOCKS
+BLOCKS = (1, 2, 3, 4, 5, 6)  # whose tokens are read, from 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +106,26 @@ def truths(clip: WorldClip) -> list[float]:
     ]
 
 
+def first_seed(number: int, shard: int) -> int:
+    """The seed of the first clip of a shard of PARTS[number]."""
+    return FIRST_SEED + 10_000 * number + SHARD * shard
+
+
+def moments_of(first: int, looks: int) -> np.ndarray:
+    """Which frames of a shard's clips are kept: (SHARD, looks), no frame of a clip twice."""
+    rng = np.random.default_rng(first)
+    return rng.permuted(np.tile(np.arange(FRAMES), (SHARD, 1)), axis=1)[:, :looks]
+
+
+def glimpses(number: int, frames: Tensor) -> Tensor:
+    """Frames (n looks 64 64 3) of PARTS[number] -> (n looks 32 32 4): half the size, the moment as a colour more."""
+    part = PARTS[number]
+    small = frames.unflatten(2, (32, 2)).unflatten(4, (32, 2)).float().mean((3, 5)).round()
+    moments = [moments_of(first_seed(number, shard), part.looks) for shard in range(part.shards)]
+    moment = torch.from_numpy(np.concatenate(moments))[:, :, None, None, None] * (255 / (FRAMES - 1))
+    return torch.cat([small, moment.expand(*small.shape[:-1], 1).float()], -1).to(torch.uint8)
+
+
 def make_clips(folder: Path) -> None:
     """Render and encode every shard that the folder lacks."""
     world = get_world("studio")
@@ -107,10 +136,10 @@ def make_clips(folder: Path) -> None:
             if path.is_file():
                 continue
             events, leaves = KINDS[index % len(KINDS)]
-            first = FIRST_SEED + 10_000 * number + SHARD * index
+            first = first_seed(number, index)
             facts: dict[str, Any] = {
                 "size": (64, 64),
-                "frames": 17,
+                "frames": FRAMES,
                 "circle": 1,
                 "fps": 8.0,
                 "split": part.split,
@@ -119,15 +148,14 @@ def make_clips(folder: Path) -> None:
                 render_clips(world, range(first, first + SHARD), events=events, leaves=leaves, **facts)
             )
             frames = np.stack([clip.video.frames for clip in clips])
-            rng = np.random.default_rng(first)
-            moments = rng.permuted(np.tile(np.arange(frames.shape[1]), (len(clips), 1)), axis=1)
+            moments = moments_of(first, part.looks)
             write_shard(
                 path,
                 {
                     "latents": torch.cat(
                         [encode(frames[i : i + 10]).bfloat16() for i in range(0, len(frames), 10)]
                     ),
-                    "frame": frames[np.arange(len(frames))[:, None], moments[:, : part.looks]],
+                    "frame": frames[np.arange(len(frames))[:, None], moments],
                     "truth": np.array([truths(clip) for clip in clips], dtype="f4"),
                 },
                 [
@@ -140,39 +168,57 @@ def make_clips(folder: Path) -> None:
 
 @torch.no_grad()
 def features_of(model: Transformer, latents: Tensor, seed: int, empty: Tensor) -> Tensor:
-    """What the generator's blocks say of clips (n c t h w) at noise level SIGMA, without words: (n blocks d').
+    """What the generator's blocks say of clips (n c t h w) at noise level SIGMA, without words: (n blocks kinds d)."""
+    return torch.cat(
+        [torch.stack(seen, 1).half() for _, seen in watched(model, latents, seed, empty, BLOCKS, summary)]
+    )
 
-    d': see `summary`.
-    """
-    made = []
+
+def watched(
+    model: Transformer,
+    latents: Tensor,
+    seed: int,
+    empty: Tensor,
+    blocks: tuple[int, ...],
+    keep: Callable[[Tensor], Tensor],
+) -> Iterator[tuple[int, list[Tensor]]]:
+    """The number of each batch's first clip, and what `keep` makes of the tokens behind each of some blocks; those
+    behind the last of them are not computed."""
     for start in range(0, len(latents), 20):
         x = latents[start : start + 20].float()
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed + start))
         x = (1 - SIGMA) * x + SIGMA * noise
         seen: list[Tensor] = []
 
-        def keep(number: int, tokens: Tensor, seen: list[Tensor] = seen) -> None:
-            if number in BLOCKS:
-                seen.append(summary(tokens.float()))
+        def watch(number: int, tokens: Tensor, seen: list[Tensor] = seen) -> None:
+            if number in blocks:
+                seen.append(keep(tokens.float()))
+            if number == blocks[-1]:
+                raise Enough
 
         words = empty.expand(len(x), -1, -1)
-        model(x, torch.full((len(x),), 1000 * SIGMA), words, watch=keep)
-        made.append(torch.stack(seen, 1))
-    return torch.cat(made)
+        with suppress(Enough):
+            model(x, torch.full((len(x),), 1000 * SIGMA), words, watch=watch)
+        yield start, seen
+
+
+class Enough(Exception):
+    """All that was wanted is seen."""
 
 
 def summary(tokens: Tensor) -> Tensor:
-    """Tokens (b t s d) -> (b d'): mean and deviation over a clip, its first and its last third, then means by place.
+    """Tokens (b t s d) -> (b 4 d): their mean and deviation, and the means of those that move in either half of a clip.
 
-    Places: a quarter of the picture each, in the first, the middle and the last third of the frames.
+    A token counts there by its squared distance from the mean over time of its place, so that an object's tokens
+    outweigh those of the floor. Nothing says where in the picture a token lies.
     """
-    third = -(-tokens.shape[1] // 3)
-    parts = [tokens.flatten(1, 2), tokens[:, :third].flatten(1, 2), tokens[:, -third:].flatten(1, 2)]
-    whole = torch.cat([torch.cat([part.mean(1), part.std(1)], -1) for part in parts], -1)
-    side = round(tokens.shape[2] ** 0.5)
-    b, t, _, d = tokens.shape
-    grid = tokens.view(b, t, side, side, d).permute(0, 4, 1, 2, 3)  # b d t y x
-    return torch.cat([whole, F.adaptive_avg_pool3d(grid, (3, 2, 2)).flatten(1)], -1)
+    moves = (tokens - tokens.mean(1, keepdim=True)).square().sum(-1, keepdim=True)  # b t s 1
+    half = -(-tokens.shape[1] // 2)
+    halves = [
+        (tokens[:, part] * moves[:, part]).sum((1, 2)) / moves[:, part].sum((1, 2)).clamp_min(1e-6)
+        for part in (slice(None, half), slice(-half, None))
+    ]
+    return torch.stack([tokens.mean((1, 2)), tokens.std((1, 2)), *halves], 1)
 
 
 def make_features(run: Path) -> dict[str, dict[str, Any]]:
@@ -185,27 +231,27 @@ def make_features(run: Path) -> dict[str, dict[str, Any]]:
     blank.init_weights()
     randomise(blank)
     parts: dict[str, dict[str, Any]] = {}
-    for part in PARTS:
+    for number, part in enumerate(PARTS):
         shards = [
             read_shard(run / "clips" / f"{part.name}-{index:02d}.safetensors") for index in range(part.shards)
         ]
-        kept = run / f"features-{part.name}.safetensors"
-        if not kept.is_file():
-            latents = torch.cat([shard["latents"] for shard in shards])
-            made = {
-                "trained": features_of(checkpoint.transformer, latents, 1, states),
-                "random": features_of(blank, latents, 1, states),
-            }
-            write_shard(kept, made, [{} for _ in latents])
-            log.info("features of %s", part.name)
-        features = read_shard(kept)
         parts[part.name] = {
-            "frame": torch.cat([shard["frame"] for shard in shards]),
+            "frame": glimpses(number, torch.cat([shard["frame"] for shard in shards])),
             "truth": torch.cat([shard["truth"] for shard in shards]),
             "words": [record["short"] for shard in shards for record in shard.records],
-            "trained": features["trained"],
-            "random": features["random"],
         }
+        for name, model in (("trained", checkpoint.transformer), ("random", blank)):
+            if part.name == "supervisor":
+                continue
+            made = []
+            for index, shard in enumerate(shards):
+                kept = run / "features" / f"{name}-{part.name}-{index:02d}.safetensors"
+                if not kept.is_file():
+                    features = features_of(model, shard["latents"], 1 + SHARD * index, states)
+                    write_shard(kept, {"features": features}, [{} for _ in features])
+                    log.info("%s", kept.name)
+                made.append(read_shard(kept)["features"])
+            parts[part.name][name] = torch.cat(made)
     return parts
 
 
@@ -224,14 +270,19 @@ def rows_of(part: dict[str, Any], which: int, rng: np.random.Generator, most: fl
     return rows[: int(most * len(rows))]
 
 
-def frame_supervisor(parts: dict[str, dict[str, Any]], which: int, seed: int) -> Supervisor:
-    """Labels by a network that sees one frame of a clip, taught by the truth of four fifths of its part."""
+def frame_supervisor(parts: dict[str, dict[str, Any]], seed: int) -> list[Supervisor]:
+    """For each of PROPERTIES, labels by a network that sees one frame and knows its moment, taught by the truth of four
+    fifths of its part."""
     part = parts["supervisor"]
-    rows = rows_of(part, which, np.random.default_rng((which, seed)), 0.8)
+    rows = np.random.default_rng(seed).permutation(len(part["truth"]))[: int(0.8 * len(part["truth"]))]
     frames = part["frame"][rows]
-    truth = part["truth"][rows, which].repeat_interleave(frames.shape[1])
-    says = frame_classifier(frames.flatten(0, 1).numpy(), truth, seed, epochs=12)
-    return lambda part, rows: says(part["frame"][rows, 0])
+    truth = part["truth"][rows].repeat_interleave(frames.shape[1], 0)
+    says = frame_classifier(frames.flatten(0, 1).numpy(), truth, seed, epochs=8)
+    return [partial(_column, says, which) for which in range(len(PROPERTIES))]
+
+
+def _column(says: Score, which: int, part: dict[str, Any], rows: np.ndarray) -> Tensor:
+    return says(part["frame"][rows, 0])[:, which]
 
 
 def word_supervisor(part: dict[str, Any], rows: np.ndarray) -> Tensor:
@@ -240,27 +291,36 @@ def word_supervisor(part: dict[str, Any], rows: np.ndarray) -> Tensor:
 
 
 def experiment(
-    parts: dict[str, dict[str, Any]], which: int, features: str, seed: int, supervisor: Supervisor
+    parts: dict[str, dict[str, Any]],
+    which: int,
+    features: str,
+    seed: int,
+    supervisor: Supervisor,
+    memo: dict[tuple[str, bytes], list[Score]],
 ) -> dict[str, dict[str, Outcome]]:
-    """method -> test set -> outcome, for one property, one generator and one seed."""
-    rng = np.random.default_rng((which, seed, 1))
+    """method -> test set -> outcome, for one property, one generator and one seed. memo: components found before."""
+    rng = np.random.default_rng((seed, 1))
     part = parts["student"]
     rows = rows_of(part, which, rng, 0.9)
     weak, truth = supervisor(part, rows), part["truth"][rows, which]  # not hardened, as in the paper
-    seen = part[features][rows]
-    whole = seen.flatten(1)
-    chosen = selected(whole, weak, ProbeConfig(), seed)
-    students = {
-        "naive": probe(whole, weak, chosen),
-        "confident": probe(whole, weak, replace(chosen, way="confident")),
-        "bootstrapped": bootstrapped([seen[:, 0], seen[:, :2].flatten(1), whole], weak, chosen, seed),
+    seen = [part[features][rows, :count].flatten(1).float() for count in STAGES]
+    stages = memo.setdefault((features, rows.tobytes()), [])
+    if not stages:
+        stages += [components(values, MOST) for values in seen]
+    reduced = [stage(values) for stage, values in zip(stages, seen, strict=True)]
+    whole = reduced[-1]  # n k
+    naive = chosen(whole, weak, ProbeConfig(), seed)
+    students: dict[str, Score] = {
+        "naive": reader(whole, weak, naive),
+        "confident": reader(whole, weak, replace(naive, way="confident")),
+        "bootstrapped": bootstrapped(reduced, weak, naive, seed),
     }
-    ceiling = probe(whole, truth, selected(whole, truth, ProbeConfig(), seed))
+    ceiling = reader(whole, truth, chosen(whole, truth, ProbeConfig(), seed))
     outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in students}
-    for test in ("test", "combinations"):
+    for test in TESTS:
         part = parts[test]
         rows = rows_of(part, which, rng)
-        whole, truth = part[features][rows].flatten(1), part["truth"][rows, which]
+        whole, truth = stages[-1](part[features][rows].flatten(1).float()), part["truth"][rows, which]
         for name, student in students.items():
             outcomes[name][test] = Outcome(
                 weak=balanced(supervisor(part, rows), truth),
@@ -270,88 +330,26 @@ def experiment(
     return outcomes
 
 
-def interval(values: list[float]) -> tuple[float, float]:
-    """Mean and the half width of a 95% interval, by Student's t over seeds."""
-    from scipy.stats import t
-
-    mean = float(np.mean(values))
-    return mean, float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
-
-
-METHODS = {"naive": "#2563eb", "confident": "#16a34a", "bootstrapped": "#d97706"}
-TESTS = {"test": "new clips", "combinations": "held-out combinations"}
-
-
-def table(results: dict[str, Any]) -> str:
-    """A row for each property, test set and generator; means over seeds, intervals of 95%."""
-    lines = [
-        "| property | judged on | generator | weak | naive | confident | bootstrapped | ceiling | gap recovered: naive "
-        "| confident | bootstrapped |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for key, rows in results.items():
-        name, test, features = key.split("|")
-        cells = [f"{100 * np.mean([row['naive'].weak for row in rows]):.1f}"]
-        cells += [f"{100 * np.mean([row[method].student for row in rows]):.1f}" for method in METHODS]
-        cells.append(f"{100 * np.mean([row['naive'].ceiling for row in rows]):.1f}")
-        for method in METHODS:
-            shares = [row[method].recovered for row in rows]
-            known = [100 * share for share in shares if share is not None]
-            if len(known) < len(shares) or len(known) < 2:
-                cells.append("undefined")
-            else:
-                mean, half = interval(known)
-                cells.append(f"{mean:.0f} ± {half:.0f}")
-        lines.append(f"| {name} | {TESTS[test]} | {features} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def of_seed(run: Path, parts: dict[str, dict[str, Any]], seed: int) -> dict[str, Any]:
+    """property|test|generator -> method -> an outcome's values. A file keeps them, so that a stopped run goes on."""
+    kept = run / f"seed-{seed}.json"
+    if kept.is_file():
+        return json.loads(kept.read_text())
+    supervisors = frame_supervisor(parts, seed)
+    asked = [(name, which, supervisors[which]) for which, name in enumerate(PROPERTIES)]
+    asked.append((f"{GUARDED}, from words", PROPERTIES.index(GUARDED), word_supervisor))
+    found, memo = {}, {}
+    for name, which, supervisor in asked:
+        for features in ("trained", "random"):
+            made = experiment(parts, which, features, seed, supervisor, memo)
+            for test in TESTS:
+                found[f"{name}|{test}|{features}"] = {method: vars(made[method][test]) for method in METHODS}
+    with whole_file(kept) as path:
+        path.write_text(json.dumps(found, indent=1))
+    return found
 
 
-def plot(results: dict[str, Any], path: Path) -> None:
-    """Balanced accuracies of supervisor, students and ceiling, for the trained generator; one row a property."""
-    rows = [key for key in results if key.endswith("|trained")]
-    left, width, step, top = 210, 420, 34, 46
-
-    def x_of(value: float) -> float:
-        return left + width * (value - 0.45) / 0.55
-
-    height = top + step * len(rows) + 60
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 40}" height="{height}" ']
-    parts.append('font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>')
-    for tick in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
-        x = x_of(tick)
-        parts.append(f'<path d="M{x} {top - 10}V{height - 50}" stroke="#e5e7eb"/>')
-        parts.append(f'<text x="{x}" y="{height - 34}" text-anchor="middle">{tick:.0%}</text>')
-    marks = {"weak supervisor": "#6b7280", **METHODS, "ceiling": "#111827"}
-    for index, (name, colour) in enumerate(marks.items()):
-        x = left + 100 * index - 60
-        parts.append(
-            f'<circle cx="{x}" cy="18" r="5" fill="{colour}"/><text x="{x + 9}" y="22">{name}</text>'
-        )
-    for index, key in enumerate(rows):
-        name, test, _ = key.split("|")
-        y = top + step * index + 12
-        parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{name}, {TESTS[test]}</text>')
-        found = results[key]
-        values = {
-            "weak supervisor": [row["naive"].weak for row in found],
-            **{method: [row[method].student for row in found] for method in METHODS},
-            "ceiling": [row["naive"].ceiling for row in found],
-        }
-        weak, best = x_of(float(np.mean(values["weak supervisor"]))), x_of(float(np.mean(values["ceiling"])))
-        parts.append(f'<path d="M{weak} {y}H{best}" stroke="#d1d5db" stroke-width="6"/>')
-        for mark, seen in values.items():
-            mean, half = interval(seen)
-            a, b = x_of(mean - half), x_of(mean + half)
-            parts.append(f'<path d="M{a:.1f} {y}H{b:.1f}" stroke="{marks[mark]}" opacity="0.5"/>')
-            parts.append(
-                f'<circle cx="{x_of(mean):.1f}" cy="{y}" r="5" fill="{marks[mark]}" opacity="0.85"/>'
-            )
-    middle = left + width / 2
-    parts.append(f'<text x="{middle}" y="{height - 12}" text-anchor="middle">balanced accuracy</text>')
-    path.write_text("".join(parts) + "</svg>\n")
-
-
-def main(run: Path, seeds: int) -> None:
+def main(run: Path, seeds: int, first: int = 0) -> None:
     (run / "clips").mkdir(parents=True, exist_ok=True)
     make_clips(run / "clips")
     parts = make_features(run)
@@ -360,22 +358,69 @@ def main(run: Path, seeds: int) -> None:
         rates = ", ".join(f"{p} {np.nanmean(truth[:, i]):.0%}" for i, p in enumerate(PROPERTIES))
         log.info("%s: %d clips; yes: %s", name, len(truth), rates)
     results: dict[str, list[dict[str, Outcome]]] = {}
-    for seed in range(seeds):
-        asked = [(name, which, frame_supervisor(parts, which, seed)) for which, name in enumerate(PROPERTIES)]
-        asked.append((f"{GUARDED}, from words", PROPERTIES.index(GUARDED), word_supervisor))
-        for name, which, supervisor in asked:
-            for features in ("trained", "random"):
-                made = experiment(parts, which, features, seed, supervisor)
-                for test in TESTS:
-                    row = {method: made[method][test] for method in METHODS}
-                    results.setdefault(f"{name}|{test}|{features}", []).append(row)
+    for seed in range(first, first + seeds):
+        for key, row in of_seed(run, parts, seed).items():
+            results.setdefault(key, []).append(
+                {method: Outcome(**outcome) for method, outcome in row.items()}
+            )
         log.info("seed %d done", seed)
-    plain = {key: [{m: vars(o) for m, o in row.items()} for row in rows] for key, rows in results.items()}
-    (run / "results.json").write_text(json.dumps(plain, indent=1))
     text = table(results)
     (run / "table.md").write_text(text)
     plot(results, run / "plot.svg")
     print(text, end="")
+
+
+def tune(run: Path, name: str, seeds: int, first: int) -> None:
+    """The student whose blocks are changed by low rank, for one property; a file for each seed."""
+    checkpoint = load_checkpoint("default", "fp32")
+    empty = checkpoint.text.encode([""])
+    states = empty.states[:1, : int(empty.lengths[0])].float()
+    which, tokens, parts = PROPERTIES.index(name), {}, {}
+    for number, part in enumerate(PARTS):
+        shards = [
+            read_shard(run / "clips" / f"{part.name}-{index:02d}.safetensors") for index in range(part.shards)
+        ]
+        parts[part.name] = {
+            "frame": glimpses(number, torch.cat([shard["frame"] for shard in shards])),
+            "truth": torch.cat([shard["truth"] for shard in shards]),
+        }
+        if part.name != "supervisor":
+            latents = torch.cat([shard["latents"] for shard in shards])
+            tokens[part.name] = below(checkpoint.transformer, latents, SIGMA, 1, states)
+    log.info("tokens below the trained blocks are computed")
+    found: dict[str, list[Outcome]] = {test: [] for test in TESTS}
+    for seed in range(first, first + seeds):
+        kept = run / f"tuned-{name.replace(' ', '-')}-{seed}.json"
+        if not kept.is_file():
+            supervisor = frame_supervisor(parts, seed)[which]
+            rows = rows_of(parts["student"], which, np.random.default_rng((seed, 1)), 0.9)
+            labels = {
+                "student": supervisor(parts["student"], rows),
+                "ceiling": parts["student"]["truth"][rows, which],
+            }
+            values: dict[str, dict[str, float]] = {test: {} for test in TESTS}
+            for role, taught in labels.items():
+                model = load_checkpoint("default", "fp32").transformer
+                student = Student(model, summary, states, SIGMA, Settings().rank, seed)
+                tuned(student, tokens["student"][rows], taught, Settings(), seed)
+                for test in TESTS:
+                    judged = rows_of(parts[test], which, np.random.default_rng(0))
+                    truth = parts[test]["truth"][judged, which]
+                    values[test][role] = balanced(said(student, tokens[test][judged]), truth)
+                    values[test]["weak"] = balanced(supervisor(parts[test], judged), truth)
+            with whole_file(kept) as path:
+                path.write_text(json.dumps(values, indent=1))
+        for test, outcome in json.loads(kept.read_text()).items():
+            found[test].append(Outcome(**outcome))
+            log.info("seed %d, %s: %s", seed, TESTS[test], outcome)
+    for test, outcomes in found.items():
+        shares = [100 * outcome.recovered for outcome in outcomes if outcome.recovered is not None]
+        cells = [
+            f"{100 * float(np.mean([getattr(outcome, role) for outcome in outcomes])):.1f}"
+            for role in ("weak", "student", "ceiling")
+        ]
+        share = "{:.0f} ± {:.0f}".format(*interval(shares)) if len(shares) > 1 else str(shares)
+        print(f"| {name} | {TESTS[test]} | {' | '.join(cells)} | {share} |")
 
 
 if __name__ == "__main__":
@@ -384,7 +429,14 @@ if __name__ == "__main__":
         "--run", type=Path, default=Path("runs/weak"), help="folder for clips, features and results"
     )
     ask.add_argument("--seeds", type=int, default=5)
+    ask.add_argument("--first", type=int, default=0, help="The first seed.")
+    ask.add_argument(
+        "--tune", choices=PROPERTIES, help="Teach two blocks by low rank in place of a reader of features."
+    )
     asked = ask.parse_args()
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    main(asked.run, asked.seeds)
+    if asked.tune:
+        tune(asked.run, asked.tune, asked.seeds, asked.first)
+    else:
+        main(asked.run, asked.seeds, asked.first)

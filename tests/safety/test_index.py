@@ -109,7 +109,17 @@ def test_whose(
     done = ran("whose", "copy.mp4", "--json")
     first = json.loads(done.out)["found"][0]
     assert done.code == 0 and Path(first["path"]).name == "made.mp4" and first["mirrored"]
-    assert "made.mp4" in ran("whose", "copy.mp4").out
-    write_video(clip_of(5), "other.mp4")
-    assert ran("whose", "other.mp4").code == 4
-    assert ran("whose", "other.mp4", "--index", "none.db").code == 2
+
+
+def test_whose_says_what_it_found(
+    tmp_path: Path,
+    command: object,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SORAIRO_PROVENANCE", str(tmp_path / "own"))
+    LocalIndex().add("made.mp4", fingerprint(clip_of(7), middles=True))
+    write_video(clip_of(7).part(0, 8), "copy.mp4")
+    assert "made.mp4" in command("whose", "copy.mp4").out  # pyright: ignore
+    write_video(clip_of(5).part(0, 8), "other.mp4")
+    assert command("whose", "other.mp4").code == 4  # pyright: ignore
+    assert command("whose", "other.mp4", "--index", "none.db").code == 2  # pyright: ignore

@@ -4,7 +4,7 @@ Source: Burns et al. 2023 (arXiv 2312.09390). The figure is the performance gap 
 (ceiling - weak), where the ceiling is the same student taught by the truth.
 """
 
-# Letters: n clips, d values of a clip's features, k components of these, c channels, y x pixels
+# Letters: n clips, d values of a clip's features, k components of these, c channels, y x pixels, q questions
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 __all__ = [
+    "MOST",
     "Outcome",
     "ProbeConfig",
+    "Score",
     "balanced",
     "bootstrapped",
+    "chosen",
     "components",
     "confident_target",
     "frame_classifier",
     "probe",
+    "reader",
     "recovered",
     "selected",
 ]
@@ -52,10 +56,12 @@ class ProbeConfig:
     warm: float = 0.1
 
 
+MOST = 256
+"""Components that a reader has at most."""
 CHOICES = tuple(
-    (components, penalty) for components in (8, 16, 32, 64, 128, 256) for penalty in (0.03, 0.3, 3.0)
+    (components, penalty) for components in (8, 16, 32, 64, 128, MOST) for penalty in (0.03, 0.3, 3.0)
 )
-"""(components, penalty) among which `selected` chooses."""
+"""(components, penalty) among which `chosen` chooses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,21 +104,27 @@ def confident_target(said: Tensor, weak: Tensor, progress: float, config: ProbeC
 
 
 def probe(features: Tensor, labels: Tensor, config: ProbeConfig) -> Score:
-    """A linear reader of features (n d) that has learnt labels in 0..1 (n); classes count alike.
+    """A linear reader of features (n d) that has learnt labels in 0..1 (n); see `reader`."""
+    reduce = components(features, config.components)
+    read = reader(reduce(features), labels, config)
+    return lambda new: read(reduce(new))
+
+
+def reader(z: Tensor, labels: Tensor, config: ProbeConfig) -> Score:
+    """A linear reader of components (n k), the first of `components`, that has learnt labels in 0..1 (n).
 
     Ridge regression on the principal components of the standardised features, each scaled to unit variance, so that
-    few labels cannot be learnt by heart. The paper's students are trained on cross entropy; squares have an exact
-    solution, and the hardened guesses enter as targets in both.
+    few labels cannot be learnt by heart; classes count alike. The paper's students are trained on cross entropy;
+    squares have an exact solution, and the hardened guesses enter as targets in both.
     """
-    reduce = components(features, config.components)
-    learnt = ridge(reduce(features), labels, config.penalty)
+    z = z[:, : config.components]
+    learnt = ridge(z, labels, config.penalty)
     weights = learnt(labels)
     if config.way == "confident":
-        z = reduce(features)
         for step in range(config.steps):
             said = (z @ weights[:-1] + weights[-1]).sigmoid()
             weights = learnt(confident_target(said, labels, step / config.steps, config))
-    return lambda new: (4 * (reduce(new) @ weights[:-1] + weights[-1])).sigmoid()
+    return lambda new: (4 * (new[:, : config.components] @ weights[:-1] + weights[-1])).sigmoid()
 
 
 def components(features: Tensor, most: int) -> Score:
@@ -141,59 +153,71 @@ def ridge(z: Tensor, labels: Tensor, penalty: float) -> Callable[[Tensor], Tenso
 
 
 def selected(features: Tensor, labels: Tensor, config: ProbeConfig, seed: int, folds: int = 5) -> ProbeConfig:
+    """`chosen` for the components of features (n d)."""
+    return chosen(components(features, MOST)(features), labels, config, seed, folds)
+
+
+def chosen(z: Tensor, labels: Tensor, config: ProbeConfig, seed: int, folds: int = 5) -> ProbeConfig:
     """The config with the components and the penalty whose reader agrees best with labels that it was not taught.
 
-    Only the labels that the reader is taught are looked at, never the truth. folds: parts, each kept back once.
+    z: components (n k). Only the labels that the reader is taught are looked at, never the truth. folds: parts, each
+    kept back once.
     """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    whole = components(features, max(most for most, _ in CHOICES))(features)
     found = torch.zeros(len(CHOICES))
     for kept_back in order.chunk(folds):
         taught = torch.ones(len(labels), dtype=torch.bool)
         taught[kept_back] = False
         for index, (most, penalty) in enumerate(CHOICES):
-            z = whole[:, :most]
-            weights = ridge(z[taught], labels[taught], penalty)(labels[taught])
-            said = (z[kept_back] @ weights[:-1] + weights[-1]).sigmoid()
+            some = z[:, :most]
+            weights = ridge(some[taught], labels[taught], penalty)(labels[taught])
+            said = (some[kept_back] @ weights[:-1] + weights[-1]).sigmoid()
             found[index] += balanced(said, labels[kept_back])
     most, penalty = CHOICES[int(found.argmax())]
     return replace(config, components=most, penalty=penalty)
 
 
-def bootstrapped(features: Sequence[Tensor], labels: Tensor, config: ProbeConfig, seed: int) -> Score:
-    """A chain of students, each taught by the one before; the last reads features[-1] (section 4.3.1)."""
-    for stage in features[:-1]:
-        labels = (probe(stage, labels, selected(stage, labels, config, seed))(stage) > 0.5).float()
-    return probe(features[-1], labels, selected(features[-1], labels, config, seed))
+def bootstrapped(stages: Sequence[Tensor], labels: Tensor, config: ProbeConfig, seed: int) -> Score:
+    """A chain of readers, each taught by the one before; the last reads components like stages[-1] (section 4.3.1).
+
+    stages: components (n k) of what each of them sees.
+    """
+    for stage in stages[:-1]:
+        labels = (reader(stage, labels, chosen(stage, labels, config, seed))(stage) > 0.5).float()
+    return reader(stages[-1], labels, chosen(stages[-1], labels, config, seed))
 
 
 class Frames(nn.Module):
-    """A small classifier of single frames, float (n c y x) in 0..1 -> logits (n)."""
+    """A small classifier of single frames, float (n c y x) in 0..1 -> logits (n q) of some questions."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int, questions: int) -> None:
         super().__init__()
-        widths = (3, 16, 32, 48)
+        widths = (channels, 16, 32, 48)
         self.layers = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(4, b), nn.SiLU())
                 for a, b in pairwise(widths)
             )
         )
-        self.reader = nn.Linear(widths[-1] * 16, 1)
+        self.reader = nn.Linear(widths[-1] * 16, questions)
 
     def forward(self, frames: Tensor) -> Tensor:
         x = self.layers(frames)
-        return self.reader(F.adaptive_avg_pool2d(x, 4).flatten(1))[:, 0]
+        return self.reader(F.adaptive_avg_pool2d(x, 4).flatten(1))
 
 
 def frame_classifier(frames: np.ndarray, labels: Tensor, seed: int, epochs: int = 25) -> Score:
-    """A supervisor that sees one frame of each clip: uint8 (n y x 3), labels (n). Its score takes such frames too."""
+    """A supervisor that sees one frame of each clip: uint8 (n y x c), labels (n q), NaN where nothing is known.
+
+    Its score takes such frames and gives probabilities (n q).
+    """
     torch.manual_seed(seed)
-    model, batch = Frames(), 32
+    model, batch = Frames(frames.shape[-1], labels.shape[1]), 32
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
-    x = _floats(frames)
-    share = labels.mean().clamp(0.02, 0.98)
-    weights = torch.where(labels > 0.5, 0.5 / share, 0.5 / (1 - share))
+    x, known = _floats(frames), ~labels.isnan()
+    share = labels.nanmean(0).nan_to_num(0.5).clamp(0.02, 0.98)
+    labels = labels.nan_to_num(0.0)
+    weights = torch.where(labels > 0.5, 0.5 / share, 0.5 / (1 - share)) * known
     total = epochs * -(-len(x) // batch)
     done = 0
     for _ in range(epochs):
