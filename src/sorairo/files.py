@@ -73,12 +73,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `path`; after the block its content stands under the final name.
 
     The temporary name has the suffix of `path`. An exception inside (Ctrl-C is one) leaves the earlier file as it
-    was. Missing folders are created, symbolic links are followed. Raises UserError when the disk is full or the
-    place cannot be written.
+    was. Missing folders are created, symbolic links are followed. flush: so that a power cut cannot leave an empty
+    file; it waits for the disk. Raises UserError when the disk is full or the place cannot be written.
     """
     path = _followed(path)
     temporary = _beside(path, path.suffix)
@@ -86,9 +86,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            _flush(temporary)
+            if flush:
+                _flush(temporary)
             os.replace(temporary, path)
-            _flush(path.parent)
+            if flush:
+                _flush(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

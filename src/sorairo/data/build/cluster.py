@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import socket
@@ -13,6 +14,9 @@ from sorairo.data.build.work import one_thread
 from sorairo.types import UserError
 
 __all__ = ["RayCrew"]
+
+AT_ONCE = 32
+"""Items of one task. What a task has done comes when it ends, so this is what a killed build does again."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -35,6 +39,7 @@ class RayCrew:
             raise UserError(f"Ray cannot be reached at {address}: {reason}") from error
         self.ray = ray
         data: Any = needed("ray.data")
+        logging.getLogger("ray.data").setLevel(logging.WARNING)  # it tells of every plan
         data.DataContext.get_current().enable_progress_bars = False
 
     def each(self, do: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
@@ -43,7 +48,8 @@ class RayCrew:
         if not rows:
             return
         work = pickle.dumps(do)
-        blocks = max(1, min(len(rows), 4 * int(self.ray.cluster_resources().get("CPU", 1))))
+        many = max(4 * int(self.ray.cluster_resources().get("CPU", 1)), len(rows) // AT_ONCE)
+        blocks = min(len(rows), max(1, many))
         found = self.ray.data.from_items(rows, override_num_blocks=blocks).map(_Do(work))
         for row in found.iter_rows():
             yield pickle.loads(row["made"])

@@ -231,5 +231,5 @@ def _strip(pictures: list[np.ndarray], height: int = 72) -> bytes:
         page.paste(image, (left, 0))
         left += image.width + 2
     file = io.BytesIO()
-    page.save(file, "WEBP", quality=80)
+    page.save(file, "WEBP", quality=80, method=2)
     return file.getvalue()

@@ -57,11 +57,13 @@ def _walk(folder: Path, top: Path, out: Path, unread: dict[str, str]) -> Iterato
     for entry in entries:
         path = Path(entry.path)
         name = path.relative_to(top).as_posix()
-        if entry.name.startswith(".") or path.resolve() == out:
+        if entry.name.startswith("."):
             continue
         try:
             name.encode()
             if entry.is_dir(follow_symlinks=False):
+                if path.resolve() == out:
+                    continue
                 yield from _walk(path, top, out, unread)
             elif path.suffix.lower() not in WORDS:
                 state = entry.stat()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,7 +78,7 @@ class Ledger:
         """The shots of a file, or why it has none; their pictures go into files of their own."""
         if not isinstance(found, str):
             for number, shot in enumerate(found, start=1):
-                with whole_file(self.look(sha256, number)) as temporary:
+                with whole_file(self.look(sha256, number), flush=False) as temporary:
                     temporary.write_bytes(shot.look)
         self.shots[sha256] = found
         plain = found if isinstance(found, str) else [_plain(shot) for shot in found]
@@ -105,9 +105,7 @@ class Ledger:
 
 
 def _plain(shot: Shot) -> dict[str, Any]:
-    values = asdict(shot)
-    del values["look"]
-    return values
+    return {field.name: getattr(shot, field.name) for field in fields(shot) if field.name != "look"}
 
 
 def _shots(found: list[dict[str, Any]]) -> list[Shot]:

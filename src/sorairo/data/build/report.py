@@ -94,8 +94,13 @@ def _page(
 
 
 def _look(path: Path) -> Video:
-    with Image.open(path) as image:
-        return Video(frames=np.asarray(image.convert("RGB"))[None], fps=1.0)
+    """The pictures of a shot; grey where their file is gone or was cut off by a power cut."""
+    try:
+        with Image.open(path) as image:
+            frames = np.asarray(image.convert("RGB"))[None]
+    except (OSError, ValueError):
+        frames = np.full((1, 72, 96, 3), 128, np.uint8)
+    return Video(frames=frames, fps=1.0)
 
 
 def _write(path: Path, image: Image.Image) -> None:
