@@ -35,10 +35,13 @@ from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.optim.optimizer import OptimConfig
 from sorairo.training.optim.schedule import Schedule
 from sorairo.training.rng import torch_rng
+from sorairo.training.warm_start import warm_start
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.transformer.presets import PRESETS
 
 __all__ = [
+    "CONFIG",
+    "FURTHER",
     "SMALL",
     "Estimate",
     "errors",
@@ -65,6 +68,10 @@ CONFIG = TrainConfig(
     tensorboard=False,
     threads=1,
 )
+FURTHER = replace(
+    CONFIG, optim=OptimConfig(lr=2e-4, muon_lr=4e-4), schedule=Schedule(warmup=20), ema_decay=0.95
+)
+"""For a run that begins with the weights of a finished model."""
 LEVELS = (0.3, 0.5, 0.7, 0.9)
 
 
@@ -106,20 +113,28 @@ def middle(latents: Tensor) -> Tensor:
 
 
 def objective_of(
-    folder: Path, run: Path, loader: LoaderConfig, seed: int = 0, config: TransformerConfig = SMALL
+    folder: Path,
+    run: Path,
+    loader: LoaderConfig,
+    seed: int = 0,
+    config: TransformerConfig = SMALL,
+    begin: str = "",
 ) -> Diffusion:
-    """The small model on a folder of shards."""
+    """The small model on a folder of shards; with the weights of the model `begin`, whose shape is `config`."""
     torch.manual_seed(seed)
     transformer = Transformer(config)
     transformer.init_weights()
     empty = text_encoder().encode([""])
-    return Diffusion(
+    objective = Diffusion(
         transformer,
         Loader(folder, run / "lists", loader, empty.states[0, : int(empty.lengths[0])].float()),
         DiffusionConfig(seed=seed, times=TimesConfig(per_frame=0.0, known=0.0, shift=2.0), noise="clip"),
         sampler=lambda *_: {},
         exporter=lambda model, to: torch_save(model, to / "transformer.safetensors"),
     )
+    if begin:
+        warm_start(objective, begin)
+    return objective
 
 
 def torch_save(model: Transformer, path: Path) -> None:

@@ -6,6 +6,9 @@ were trained. Then each is asked for squares, wide and tall clips that no arm ha
 held-out clips in full size, at fixed noise. Framed: the parser finds one object that stays whole inside the picture.
 
     python bench/native.py data|train|score --run DIR [--arm ARM] [--minutes M]
+
+`--from default` begins all arms with the weights of the default model, which draws objects already and has seen some
+wide and tall clips: then the question is which way of training spoils the framing. That model is scored beside them.
 """
 
 from __future__ import annotations
@@ -18,7 +21,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _small import SIZES, errors, load_average, make_data, mean_of, objective_of, text_encoder, train_for
+from _small import (
+    CONFIG,
+    FURTHER,
+    SIZES,
+    SMALL,
+    errors,
+    load_average,
+    make_data,
+    mean_of,
+    objective_of,
+    text_encoder,
+    train_for,
+)
 
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.codec.model import Codec
@@ -29,6 +44,8 @@ from sorairo.evaluation.parse import Parsed, load_parser
 from sorairo.evaluation.suites import Suite, facts_of, prompt_of
 from sorairo.files import write_text
 from sorairo.training.objectives.sheets import SheetConfig, decoded, sheet_latents
+from sorairo.transformer.model import Transformer
+from sorairo.transformer.presets import PRESETS
 from sorairo.types import Video
 from sorairo.video import contact_sheet
 from sorairo.worlds import get_world
@@ -42,12 +59,23 @@ ARMS = {
 ASPECTS = {"square": SIZES[0], "wide": SIZES[1], "tall": SIZES[2]}
 
 
-def train(run: Path, arm: str, minutes: float) -> None:
+def train(run: Path, data: Path, arm: str, minutes: float, begin: str) -> None:
     folder, loader = ARMS[arm]
     if (run / arm / "spent.json").exists():
         return
-    made = train_for(objective_of(run / folder, run / arm, loader), run / arm, minutes)
+    config = PRESETS[begin] if begin else SMALL
+    objective = objective_of(data / folder, run / arm, loader, config=config, begin=begin)
+    made = train_for(objective, run / arm, minutes, FURTHER if begin else CONFIG)
     print(arm, json.dumps(made), flush=True)
+
+
+def trained(run: Path, arm: str, begin: str) -> Transformer:
+    """The weights of an arm, or those that all began with."""
+    if arm == begin:
+        transformer = load_checkpoint(begin, "fp32").transformer
+        assert isinstance(transformer, Transformer)
+        return transformer.requires_grad_(False)
+    return load_average(run / arm, PRESETS[begin] if begin else SMALL)
 
 
 def framed(parsed: Parsed, size: tuple[int, int]) -> bool:
@@ -61,21 +89,22 @@ def framed(parsed: Parsed, size: tuple[int, int]) -> bool:
     return bool(((track.path - half > 1) & (track.path + half < np.array(size) - 1)).all())
 
 
-def clips_of(run: Path, arm: str, size: tuple[int, int], texts: list[str], codec: Codec) -> Iterator[Video]:
-    """What an arm makes of prompts, 16 guided steps."""
-    config = SheetConfig(size=size, guidance=3.0, shift=3.0)
-    transformer, text = load_average(run / arm), text_encoder()
+def clips_of(
+    transformer: Transformer, size: tuple[int, int], texts: list[str], codec: Codec
+) -> Iterator[Video]:
+    """What it makes of prompts, 16 guided steps."""
+    config, text = SheetConfig(size=size, guidance=3.0, shift=3.0), text_encoder()
     for start in range(0, len(texts), 8):
         asked = text.encode(texts[start : start + 8])
         for latents in sheet_latents(transformer, codec, asked, text.encode([""]), config, first=start):
             yield decoded(codec, latents, 8.0)
 
 
-def score(run: Path, count: int) -> None:
+def score(run: Path, data: Path, count: int, begin: str) -> None:
     torch.set_num_threads(1)
     codec, parser, world = load_checkpoint("default", "fp32").codec, load_parser(), get_world("studio")
     shards = {
-        name: [path for path in sorted((run / "held").glob("*.safetensors")) if _size(path) == list(size)]
+        name: [path for path in sorted((data / "held").glob("*.safetensors")) if _size(path) == list(size)]
         for name, size in ASPECTS.items()
     }
     table: dict[str, dict[str, dict[str, object]]] = {}
@@ -86,20 +115,19 @@ def score(run: Path, count: int) -> None:
         real = [world.clip(41_000_000 + i, size=size, split="heldout") for i in range(count)]
         texts, facts = [prompt_of(clip, suite).text for clip in real], [facts_of(clip) for clip in real]
         base: np.ndarray | None = None
-        for arm in ("real", *(name for name in ARMS if (run / name / "spent.json").exists())):
+        done = [name for name in ARMS if (run / name / "spent.json").exists()]
+        for arm in ("real", *done, *([begin] if begin else [])):
             row: dict[str, object] = {}
+            videos = [clip.video for clip in real]
             if arm != "real":
-                found = errors(load_average(run / arm), shards[aspect])
+                transformer = trained(run, arm, begin)
+                found = errors(transformer, shards[aspect])
                 base = found if base is None else base
                 row["error"], row["more than packed"] = str(mean_of(found)), str(mean_of(found - base))
-            videos = (
-                [clip.video for clip in real]
-                if arm == "real"
-                else list(clips_of(run, arm, size, texts, codec))
-            )
+                videos = list(clips_of(transformer, size, texts, codec))
             read = [parser(video) for video in videos]
             row["framed"] = str(mean_of([float(framed(one, size)) for one in read]))
-            for name in ("count", "colours", "shapes", "event"):
+            for name in ("objects", "count", "colours", "shapes", "event"):
                 row[name] = str(mean_of([judge(one, f)[name] for one, f in zip(read, facts, strict=True)]))
             table.setdefault(aspect, {})[arm] = row
             sheet += videos[:2]
@@ -121,11 +149,14 @@ if __name__ == "__main__":
     ask.add_argument("--minutes", type=float, default=2.5)
     ask.add_argument("--shards", type=int, default=16)
     ask.add_argument("--count", type=int, default=24)
+    ask.add_argument("--data", type=Path, help="where the clips are; default: in the folder of the run")
+    ask.add_argument("--from", dest="begin", choices=["default"], default="", help="begin with its weights")
     given = ask.parse_args()
+    data = given.data or given.run
     if given.what in ("data", "all"):
-        make_data(given.run, given.shards)
+        make_data(data, given.shards)
     if given.what in ("train", "all"):
         for name in [given.arm] if given.arm else ARMS:
-            train(given.run, name, given.minutes)
+            train(given.run, data, name, given.minutes, given.begin)
     if given.what in ("score", "all"):
-        score(given.run, given.count)
+        score(given.run, data, given.count, given.begin)
