@@ -291,7 +291,13 @@ def test_ray_makes_the_same_shards(films: Path, tmp_path: Path) -> None:
 def test_folders_that_cannot_be_used_are_one_sentence(few: Path, tmp_path: Path) -> None:
     out, empty = tmp_path / "out", tmp_path / "empty"
     empty.mkdir()
-    for folder, said in ((tmp_path / "none", "does not exist"), (empty, "holds no clips")):
+    file = tmp_path / "file"
+    file.touch()
+    for folder, said in (
+        (tmp_path / "none", "does not exist"),
+        (empty, "holds no clips"),
+        (file, "is a file; give the folder"),
+    ):
         with pytest.raises(UserError, match=said):
             run(folder, out)
     (empty / "notes.mp4").write_text("no film")
@@ -352,5 +358,5 @@ def test_what_cannot_be_read_is_named_and_stops_nothing(few: Path, tmp_path: Pat
     assert run(few, tmp_path / "out").clips == 4
     reasons = {name: reason for name, (_, reason) in dropped(tmp_path / "out").items()}
     assert reasons.keys() == {"gone.mp4", "again.mp4", "pipe.mp4"}
-    assert "No such file" in reasons["gone.mp4"] and "link to a folder" in reasons["again.mp4"]
+    assert "no such file" in reasons["gone.mp4"] and "link to a folder" in reasons["again.mp4"]
     assert "pipe" in reasons["pipe.mp4"]

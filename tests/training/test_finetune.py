@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,21 +229,23 @@ def test_too_little_memory_is_said_before_the_start(monkeypatch: pytest.MonkeyPa
 
 
 def test_all_clips_of_a_file_are_held_out_or_none_and_no_batch_has_them(data: Path, tmp_path: Path) -> None:
-    held = hold_out(data, tmp_path / "held.json", 0.2)
+    shards = [read_shard(data / "clips-00000.safetensors")]
+    held = hold_out(shards, tmp_path / "held.json", 0.2)
     rows = {row for _, row in held}
     assert 1 <= len(rows) < 10 and (0 in rows) == (1 in rows)
-    assert held == hold_out(data, tmp_path / "held.json", 0.9)  # as it was decided first
+    assert held == hold_out(shards, tmp_path / "held.json", 0.9)  # as it was decided first
     loader = Loader(data, tmp_path / "lists", LoaderConfig(tokens=24, drop=0.0), torch.zeros(1, 32), held)
     kept = read_shard(data / held[0][0])["latents"][sorted(rows)].flatten(1)
     for step in range(8):
         batch = loader.batch(step).latents.flatten(1)
         size = min(batch.shape[1], kept.shape[1])
         assert not (batch[:, None, :size] == kept[None, :, :size]).all(-1).any()
-    assert hold_out(data, tmp_path / "none.json", 0.0) == []
+    assert hold_out(shards, tmp_path / "none.json", 0.0) == []
 
 
 def test_overfitting_is_said_once(data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    watch = Validation(folder=data, held=hold_out(data, tmp_path / "held.json", 0.2))
+    shards = [read_shard(data / "clips-00000.safetensors")]
+    watch = Validation(shards=shards, held=hold_out(shards, tmp_path / "held.json", 0.2))
     transformer = Transformer(TINY)
     first = watch.scores(transformer)
     assert first == watch.scores(transformer)  # fixed noise
@@ -301,6 +304,49 @@ def test_data_of_another_model_and_folders_that_are_none_are_refused(
         CliRunner().invoke(
             app, ["train", "tiny", "--run", str(tmp_path / "t"), "--rank", "2"], catch_exceptions=False
         )
+
+
+def test_shards_that_were_damaged_later_are_named_and_the_rest_goes_on(
+    data: Path, tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = tmp_path / "data"
+    shutil.copytree(data, mine)
+    manifest, first = read_manifest(mine), mine / "clips-00000.safetensors"
+    entries = [replace(manifest.shards[0], name=f"clips-{number:05d}.safetensors") for number in range(4)]
+    for entry in entries[1:]:
+        shutil.copy(first, mine / entry.name)
+    write_manifest(mine, replace(manifest, shards=tuple(entries), clips=40))
+    flipped, gone, cut, _ = (mine / entry.name for entry in entries)
+    content = bytearray(flipped.read_bytes())
+    content[-9] ^= 64
+    flipped.write_bytes(content)
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:500])
+    words = [
+        "--data",
+        mine,
+        "-m",
+        tiny_folder,
+        "--rank",
+        2,
+        "--tokens",
+        24,
+        "--steps",
+        2,
+        "--sample-every",
+        2,
+    ]
+    assert run(*words, "--run", tmp_path / "run")[0] == 0
+    said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert [word for one in said for word in ("damaged", "missing") if f" is {word}:" in one] == [
+        "damaged",
+        "missing",
+        "damaged",
+    ]
+    assert all(path.name in one for path, one in zip((flipped, gone, cut), said, strict=True))
+    (mine / entries[3].name).unlink()
+    with pytest.raises(UserError, match="Every shard of"):
+        run(*words, "--run", tmp_path / "none")
 
 
 def test_all_weights_become_a_model_of_their_own(data: Path, tiny_folder: Path, tmp_path: Path) -> None:

@@ -155,3 +155,21 @@ def test_hours_end_the_run(tmp_path):
 def test_settings_are_json(tmp_path):
     train(Toy(), CONFIG, tmp_path)
     assert json.loads((tmp_path / "settings.json").read_text())["train"]["optim"]["name"] == "muon"
+
+
+def test_too_little_disk_is_said_before_the_start(tmp_path, monkeypatch, caplog):
+    def free(size):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 0, size))
+
+    free(2**20)
+    with pytest.raises(UserError, match="no room for a checkpoint"):
+        train(Toy(), CONFIG, tmp_path / "none")
+    assert not (tmp_path / "none" / "metrics.jsonl").exists()
+    size = sum(file.stat().st_size for file in (tmp_path / "none").rglob("*"))
+    assert size < 10_000  # the settings alone
+    free(2**20 + 30_000)  # one checkpoint of some 18 kB, not three
+    train(Toy(), CONFIG, tmp_path / "one")
+    assert sum("stops at a full disk" in record.message for record in caplog.records) == 1
+    free(10**8)
+    train(Toy(), CONFIG, tmp_path / "all")
+    assert sum("stops at a full disk" in record.message for record in caplog.records) == 1

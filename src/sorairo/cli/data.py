@@ -83,6 +83,7 @@ def build(
     """
     from sorairo.cli.progress import Stages
     from sorairo.data.build.cluster import RayCrew
+    from sorairo.data.build.files import check_folder
     from sorairo.data.build.run import build as run_build
     from sorairo.data.build.work import Crew, Here, Processes
     from sorairo.training.encoding import encoding_of, load_encoders, load_parts
@@ -90,6 +91,7 @@ def build(
 
     if workers < 0 or per_shard < 1:
         raise UserError("--workers is 0 or more and --per-shard 1 or more.")
+    check_folder(folder)  # before a model is loaded
     place = str(find_device(device))
     began = time.perf_counter()
     with Stages(remaining=True) as stages:

@@ -100,6 +100,14 @@ class Loader:
         self._lock = threading.Lock()
         self._hashes: dict[str, str] = {}
 
+    def whole(self) -> list[Shard]:
+        """The shards that are there and as they were written, by name; each other one is named in the log, once."""
+        with self._lock:
+            self._hashes = shard_hashes(self.folder)
+            there = {path.name for path in self.folder.glob("*.safetensors")}
+            found = [self._open(name) for name in sorted(there | self._hashes.keys())]
+        return [shard for shard in found if shard]
+
     def batch(self, step: int, share: Rows = slice) -> Batch:
         """The batch of a step, or the rows that `share` takes of it: only those are read.
 
@@ -278,7 +286,9 @@ class Loader:
     def _check_hash(self, name: str) -> None:
         """Refuse a shard that is not what data.json says: flipped bits are numbers too. Raises ShardError."""
         expected, path = self._hashes.get(name), self.folder / name
-        if expected and path.exists() and file_hash(path) != expected:
+        if expected and not path.exists():
+            raise ShardError(f"{path} is missing: run sorairo data build again, which makes it again.")
+        if expected and file_hash(path) != expected:
             self._hashes = shard_hashes(self.folder)  # a build may have replaced it meanwhile
             if self._hashes.get(name, expected) != file_hash(path):
                 raise ShardError(f"{path} is damaged: run sorairo data build again, which makes it again.")

@@ -16,7 +16,7 @@ from sorairo.checkpoints.folder import Checkpoint, find_folder, load_checkpoint,
 from sorairo.checkpoints.memory.available import available_memory
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.manifest import Manifest, read_manifest
-from sorairo.data.shards import read_shard
+from sorairo.data.shards import Shard
 from sorairo.data.sources.base import KINDS
 from sorairo.flow.times import TimesConfig
 from sorairo.training.encoding import encoding_of
@@ -108,7 +108,6 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
     model = load_checkpoint(options.model, dtype if options.lora else torch.float32)
     transformer = trainable(model)
     manifest.check(encoding_of(model.codec, model.text, model.info), options.data)
-    held = hold_out(options.data, run_dir / "held_out.json", options.held_out)
     with torch.no_grad():
         empty = model.text.encode([""])
     loader = Loader(
@@ -121,10 +120,16 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
             packed=options.packed,
         ),
         empty.states[0, : int(empty.lengths[0])].float(),
-        held,
     )
+    shards = loader.whole()
+    names = {shard.path.name for shard in shards}
+    manifest = replace(manifest, shards=tuple(one for one in manifest.shards if one.name in names))
+    if not manifest.shards:
+        raise UserError(f"Every shard of {options.data} is damaged or missing: run sorairo data build again.")
+    held = hold_out(shards, run_dir / "held_out.json", options.held_out)
+    loader.held = frozenset(held)
     optim = optimizer_of(options, transformer.config.width)
-    plan = memory_plan(transformer, loader, manifest, dtype, options, optim, device)
+    plan = memory_plan(transformer, loader, shards, manifest, dtype, options, optim, device)
     if options.lora is not None:
         add_lora(transformer, options.lora)
     else:
@@ -139,7 +144,7 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
             times=TimesConfig(per_frame=shares, known=shares, shift=max(1.0, model.shift / 2)),
             predicts=model.predicts,
         ),
-        sampler=watcher(model, manifest, options, held),
+        sampler=watcher(model, shards, manifest, options, held),
         exporter=partial(export, run_dir, options),
     )
     tail = max(1, options.steps // 5)
@@ -211,6 +216,7 @@ def optimizer_of(options: FinetuneOptions, width: int) -> OptimConfig:
 def memory_plan(
     transformer: Transformer,
     loader: Loader,
+    shards: list[Shard],
     manifest: Manifest,
     dtype: torch.dtype,
     options: FinetuneOptions,
@@ -228,11 +234,7 @@ def memory_plan(
         for shard in manifest.shards
     }
     t, h, w = max(shapes, key=lambda shape: loader.batch_size(shape) * shape[0] * shape[1] * shape[2])
-    words = max(
-        int(read_shard(options.data / shard.name)[f"text_{kind}"].shape[1])
-        for shard in manifest.shards
-        for kind in KINDS
-    )
+    words = max(int(shard[f"text_{kind}"].shape[1]) for shard in shards for kind in KINDS)
     shape = (loader.batch_size((t, h, w)), t, h, w)
     weights = dtype if options.lora else torch.float32
     if options.packed:  # the last clip of a step may pass the budget
@@ -256,14 +258,17 @@ def memory_plan(
 
 
 def watcher(
-    model: Checkpoint, manifest: Manifest, options: FinetuneOptions, held: list[tuple[str, int]]
+    model: Checkpoint,
+    shards: list[Shard],
+    manifest: Manifest,
+    options: FinetuneOptions,
+    held: list[tuple[str, int]],
 ) -> Callable[[Transformer, Path, int], dict[str, float]]:
     """Writes a sheet of samples and the LoRA of this moment, and measures validation."""
-    validation = Validation(folder=options.data, held=held, predicts=model.predicts)
+    validation = Validation(shards=shards, held=held, predicts=model.predicts)
     first = max(manifest.shards, key=lambda shard: shard.clips)
-    prompts = options.prompts or tuple(
-        record["captions"]["long"] for record in read_shard(options.data / first.name).records[:4]
-    )
+    records = next(shard.records for shard in shards if shard.path.name == first.name)
+    prompts = options.prompts or tuple(record["captions"]["long"] for record in records[:4])
     sheet = sheet_sampler(
         model.codec,
         model.text,  # pyright: ignore[reportArgumentType]  # umT5 encodes as MiniLM does

@@ -28,7 +28,7 @@ from sorairo.training.progress import Progress, View
 from sorairo.training.rng import torch_rng
 from sorairo.training.run_folder import StopFlag, check_settings
 from sorairo.training.settings import EARLIER, MAY_CHANGE, SAME, TrainConfig
-from sorairo.training.state import RunState, latest_state, save_shares, save_state
+from sorairo.training.state import RunState, check_room, latest_state, save_shares, save_state
 from sorairo.types import UserError
 
 __all__ = ["Objective", "Outcome", "TrainConfig", "Trainer", "train"]
@@ -125,6 +125,10 @@ class Trainer:
     def run(self, hours: float | None = None) -> Outcome:
         """Step until the end; a checkpoint at the end, every few minutes and at a signal (to any process)."""
         stop, limit = StopFlag(), math.inf if hours is None else hours * 3600
+        if self.team.leads:
+            state = (self.optimizer.state() | self.ema.state() | self._buffers()).values()
+            size = sum(tensor.nbytes for tensor in state)
+            check_room(self.run_dir / "checkpoints", size * self.optimizer.shards.of)
         batches = Prefetch(self.batch, self.step)
         stopped, ended = False, self.seconds >= limit
         try:

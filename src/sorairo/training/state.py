@@ -26,7 +26,7 @@ from sorairo.training.parallel.processes import Team
 from sorairo.training.parallel.sharding import Piece, Shards
 from sorairo.types import UserError
 
-__all__ = ["RunState", "latest_state", "newest_step", "save_shares", "save_state"]
+__all__ = ["RunState", "check_room", "latest_state", "newest_step", "save_shares", "save_state"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,26 @@ class RunState:
     tensors: dict[str, Tensor]
     extra: dict[str, Any]
     pieces: Mapping[str, Piece] = field(default_factory=dict)
+
+
+def check_room(folder: Path, size: int, keep: int = 2) -> None:
+    """Before the first step: raise UserError where the disk has no room for a checkpoint of `size` bytes, and warn
+    where it has none for all that a run holds: those that are kept, and the one that is being written."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free, margin = shutil.disk_usage(there).free, 2**20
+    need = (keep + 1 - min(keep, len(_checkpoints(folder)))) * size + margin
+    if size + margin > free:
+        raise UserError(
+            f"{folder} has no room for a checkpoint: it needs {size / 1e9:.2f} GB, and its disk has {free / 1e9:.2f} "
+            "GB free: free some, or choose a --run folder on another disk."
+        )
+    if need > free:
+        log.warning(
+            "%s will grow by %.2f GB, and its disk has %.2f GB free: free some, or the run stops at a full disk",
+            folder,
+            need / 1e9,
+            free / 1e9,
+        )
 
 
 def save_state(folder: Path, state: RunState, keep: int = 2) -> Path:

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sorairo.data.shards import Shard, read_shard
+from sorairo.data.shards import Shard
 from sorairo.files import write_once
 from sorairo.flow.path import interpolate, towards
 from sorairo.training.rng import torch_rng
@@ -31,7 +31,7 @@ NOISE = 8  # the stream of random numbers; the loop, the loader and the objectiv
 RISES = 3  # measurements above the best in a row that count as overfitting
 
 
-def hold_out(folder: Path, record: Path, share: float) -> list[Place]:
+def hold_out(shards: Sequence[Shard], record: Path, share: float) -> list[Place]:
     """The clips that are kept for validation: about that share, at least one, none of a share of 0.
 
     All clips of one file are held or none. The choice goes by a hash of the file's content (where the shards know it),
@@ -40,9 +40,9 @@ def hold_out(folder: Path, record: Path, share: float) -> list[Place]:
     if share <= 0:
         return []
     clips = [
-        (str(one.get("sha256") or f"{path.name} {row}"), (path.name, row))
-        for path in sorted(folder.glob("*.safetensors"))
-        for row, one in enumerate(read_shard(path).records)
+        (str(one.get("sha256") or f"{shard.path.name} {row}"), (shard.path.name, row))
+        for shard in shards
+        for row, one in enumerate(shard.records)
     ]
     files = sorted({key for key, _ in clips}, key=lambda key: hashlib.sha256(key.encode()).hexdigest())
     if len(files) < 2:
@@ -60,20 +60,16 @@ class Validation:
     RISES measurements.
     """
 
-    folder: Path
+    shards: Sequence[Shard]
     held: Sequence[Place]
     most: int = 16
     predicts: Literal["velocity", "data"] = "velocity"
     seen: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._shards: dict[str, Shard] = {}
+        self._shards = {shard.path.name: shard for shard in self.shards}
         held = set(self.held)
-        rows = [
-            (path.name, row)
-            for path in sorted(self.folder.glob("*.safetensors"))
-            for row in range(len(self._open(path.name)))
-        ]
+        rows = [(shard.path.name, row) for shard in self.shards for row in range(len(shard))]
         free = [place for place in rows if place not in held]
         self._sets = {
             "validation": _spread(sorted(held), self.most),
@@ -106,7 +102,7 @@ class Validation:
 
     @torch.no_grad()
     def _at(self, transformer: Transformer, place: Place, index: int, sigma: float) -> Tensor:
-        shard, row = self._open(place[0]), place[1]
+        shard, row = self._shards[place[0]], place[1]
         weight = transformer.head.project.weight
         data = shard["latents"][row : row + 1].to(weight.device).float()  # 1 c t h w
         noise = torch.randn(data.shape, generator=torch_rng(index, round(1000 * sigma), NOISE)).to(data)
@@ -119,11 +115,6 @@ class Validation:
         )
         velocity = towards(noisy, said.float(), level) if self.predicts == "data" else said.float()
         return (velocity - (noise - data)).square().mean()
-
-    def _open(self, name: str) -> Shard:
-        if name not in self._shards:
-            self._shards[name] = read_shard(self.folder / name)
-        return self._shards[name]
 
 
 def _spread(places: Sequence[Place], most: int) -> list[Place]:

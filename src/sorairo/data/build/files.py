@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sorairo.types import UserError
 
-__all__ = ["WORDS", "SourceFile", "find_files"]
+__all__ = ["WORDS", "SourceFile", "check_folder", "find_files"]
 
 WORDS = (".txt", ".json", ".jsonl", ".csv")
 """Files of captions, not of clips."""
@@ -37,10 +37,7 @@ def find_files(folder: Path, out: Path) -> tuple[list[SourceFile], dict[str, str
     Hidden files, files of words and the folder `out` are passed over. Raises UserError for a folder that is missing,
     may not be read, or holds no file.
     """
-    if not folder.is_dir():
-        raise UserError(f"The folder {folder} does not exist; give the folder of your clips.")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise UserError(f"The folder {folder} may not be read; change its rights.")
+    check_folder(folder)
     unread: dict[str, str] = {}
     found = sorted(_walk(folder, folder, out.resolve(), unread), key=lambda one: one.name)
     if not found and not unread:
@@ -48,11 +45,22 @@ def find_files(folder: Path, out: Path) -> tuple[list[SourceFile], dict[str, str
     return found, unread
 
 
+def check_folder(folder: Path) -> None:
+    """Raises UserError for a folder that is missing, is a file, or may not be read."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; give the folder of your clips.")
+    if not folder.is_dir():
+        raise UserError(f"The folder {folder} does not exist; give the folder of your clips.")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"The folder {folder} may not be read; change its rights.")
+
+
 def _walk(folder: Path, top: Path, out: Path, unread: dict[str, str]) -> Iterator[SourceFile]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        unread[folder.relative_to(top).as_posix()] = f"the folder cannot be read: {error.strerror}"
+        why = (error.strerror or str(error)).lower()
+        unread[folder.relative_to(top).as_posix()] = f"the folder cannot be read: {why}"
         return
     for entry in entries:
         path = Path(entry.path)
@@ -74,4 +82,4 @@ def _walk(folder: Path, top: Path, out: Path, unread: dict[str, str]) -> Iterato
         except UnicodeEncodeError:
             unread[ascii(name)] = "its name is not UTF-8: rename it"
         except OSError as error:
-            unread[name] = f"it cannot be read: {error.strerror}"
+            unread[name] = f"it cannot be read: {(error.strerror or str(error)).lower()}"
