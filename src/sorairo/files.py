@@ -22,6 +22,7 @@ __all__ = [
     "file_hash",
     "only_process",
     "replacing",
+    "said_size",
     "whole_file",
     "whole_folder",
     "write_once",
@@ -160,6 +161,11 @@ def disk_errors(path: Path) -> Iterator[None]:
         if type(error).__name__ == "SafetensorError" and "os error 28" in str(error).lower():
             raise _full(path) from error
         raise
+
+
+def said_size(size: float) -> str:
+    """Bytes as people say them: 2.50 GB, 17.0 MB."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _full(path: Path) -> UserError:

@@ -19,7 +19,7 @@ from PIL import Image
 from sorairo.data.build.run import build
 from sorairo.data.captions.base import Unusable, shares
 from sorairo.data.captions.endpoint import Endpoint, parsed
-from sorairo.data.captions.sidecar import Sidecars
+from sorairo.data.captions.sidecar import Sidecars, tidy
 from sorairo.data.loader import LoaderConfig
 from sorairo.data.shards import read_shard
 from sorairo.data.webdataset import export_tars, import_tars
@@ -150,8 +150,9 @@ def test_tables_and_lerobot_folders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="row 1 names no file"):
         Sidecars(tmp_path)
     (tmp_path / "captions.csv").write_bytes(b"file,text\nx.mp4,z\xfcrich\n")
-    with pytest.raises(UserError, match="UTF-8"):
+    with pytest.raises(UserError, match=f"^{tmp_path}/captions.csv is not UTF-8: save it again in UTF-8.$"):
         Sidecars(tmp_path)
+    assert tidy(["A red\0ball \x1b[31m rolls. ", "\x07", 3]) == ["A red ball [31m rolls."]
 
 
 def test_clips_go_out_as_a_webdataset_and_come_in_again(tmp_path: Path) -> None:

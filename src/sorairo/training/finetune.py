@@ -126,10 +126,10 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
     manifest = replace(manifest, shards=tuple(one for one in manifest.shards if one.name in names))
     if not manifest.shards:
         raise UserError(f"Every shard of {options.data} is damaged or missing: run sorairo data build again.")
-    held = hold_out(shards, run_dir / "held_out.json", options.held_out)
-    loader.held = frozenset(held)
     optim = optimizer_of(options, transformer.config.width)
     plan = memory_plan(transformer, loader, shards, manifest, dtype, options, optim, device)
+    held = hold_out(shards, run_dir / "held_out.json", options.held_out)
+    loader.held = frozenset(held)
     if options.lora is not None:
         add_lora(transformer, options.lora)
     else:

@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sorairo.checkpoints.memory.available import available_memory
 from sorairo.checkpoints.memory.working import Live
+from sorairo.files import said_size
 from sorairo.training.low_rank import LoraConfig, add_lora
 from sorairo.training.optim.optimizer import OptimConfig, Optimizer
 from sorairo.training.parallel.placement import recompute
@@ -51,7 +52,7 @@ class StepMemory:
         }
         if free is not None:
             rows["free"] = free
-        return [f"{name:<34} {_said(size):>9}" for name, size in rows.items()]
+        return [f"{name:<34} {said_size(size):>9}" for name, size in rows.items()]
 
 
 def step_memory(
@@ -150,8 +151,8 @@ def choose_checkpointing(plain: StepMemory, recomputed: StepMemory, device: torc
     if recomputed.total <= 0.9 * free:
         return recomputed
     raise UserError(
-        f"A step needs {_said(recomputed.total)}, even with blocks recomputed, and {_said(free)} are free: use a "
-        "smaller --tokens, --rank in place of --full, or a machine with more memory."
+        f"A step needs {said_size(recomputed.total)}, even with blocks recomputed, and {said_size(free)} are free: "
+        "use a smaller --tokens, --rank in place of --full, or a machine with more memory."
     )
 
 
@@ -164,7 +165,3 @@ def _numbers(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-def _said(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -29,9 +29,9 @@ class MetricsLog:
         """One line; numbers are written so that they read back exactly."""
         with disk_errors(self.path):
             self.file.write(json.dumps({"step": step, **values}) + "\n")
-        if self.board:
-            for name, value in values.items():
-                self.board.add_scalar(name, value, step)
+            if self.board:
+                for name, value in values.items():
+                    self.board.add_scalar(name, value, step)
 
     def flush(self) -> None:
         """Hand the lines to the system."""
@@ -40,9 +40,10 @@ class MetricsLog:
 
     def close(self) -> None:
         """Flush and close both."""
-        self.file.close()
-        if self.board:
-            self.board.close()
+        with disk_errors(self.path):
+            self.file.close()
+            if self.board:
+                self.board.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sorairo.files import disk_errors, whole_folder
+from sorairo.files import disk_errors, said_size, whole_folder
 from sorairo.nn.together import tell
 from sorairo.training.parallel.processes import Team
 from sorairo.training.parallel.sharding import Piece, Shards
@@ -53,15 +53,15 @@ def check_room(folder: Path, size: int, keep: int = 2) -> None:
     need = (keep + 1 - min(keep, len(_checkpoints(folder)))) * size + margin
     if size + margin > free:
         raise UserError(
-            f"{folder} has no room for a checkpoint: it needs {size / 1e9:.2f} GB, and its disk has {free / 1e9:.2f} "
-            "GB free: free some, or choose a --run folder on another disk."
+            f"{folder} has no room for a checkpoint: it needs {said_size(size + margin)}, and its disk has "
+            f"{said_size(free)} free: free some, or choose a --run folder on another disk."
         )
     if need > free:
         log.warning(
-            "%s will grow by %.2f GB, and its disk has %.2f GB free: free some, or the run stops at a full disk",
+            "%s will grow by %s, and its disk has %s free: free some, or the run stops at a full disk",
             folder,
-            need / 1e9,
-            free / 1e9,
+            said_size(need),
+            said_size(free),
         )
 
 

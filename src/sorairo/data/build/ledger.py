@@ -44,7 +44,8 @@ class Ledger:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.file.close()
+        with disk_errors(self.path):
+            self.file.close()
 
     def _take(self, line: bytes) -> None:
         try:

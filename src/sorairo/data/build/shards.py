@@ -16,7 +16,7 @@ from sorairo.data.build.make import Order, Wanted
 from sorairo.data.captions.base import Words
 from sorairo.data.manifest import Encoding
 from sorairo.data.shards import ShardError, read_shard
-from sorairo.files import file_hash
+from sorairo.files import file_hash, said_size
 from sorairo.types import UserError
 
 __all__ = ["Planned", "check_disk", "orders", "plan_shards"]
@@ -108,7 +108,7 @@ def check_disk(out: Path, todo: Sequence[Order], encoding: Encoding) -> None:
     free = shutil.disk_usage(out).free
     if need * 1.1 + 2**24 > free:
         raise UserError(
-            f"{out} needs about {need * 1.1 / 1e9:.2f} GB for its shards, and its disk has {free / 1e9:.2f} GB "
+            f"{out} needs about {said_size(need * 1.1 + 2**24)} for its shards, and its disk has {said_size(free)} "
             "free: free some, or choose a folder on another disk."
         )
 

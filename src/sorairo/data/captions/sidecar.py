@@ -25,6 +25,7 @@ TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
 FILE_KEYS = ("file_name", "file", "video", "path", "media_path")
 TEXT_KEYS = ("text", "caption", "captions", "prompt")
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 EPISODE = re.compile(r"(?:^|/)episode_(\d{6,})\.\w+$")
 
 Lines = dict[int, list[str]]
@@ -59,7 +60,7 @@ class Sidecars:
         return self.tables.get(name, {})
 
     def _read_table(self, path: Path) -> None:
-        text = _text(path)
+        text = _table(path)
         try:
             if path.suffix == ".csv":
                 rows: list[Any] = list(csv.DictReader(io.StringIO(text), strict=True))
@@ -89,7 +90,7 @@ def _episodes(path: Path) -> dict[int, list[str]]:
     if not path.is_file():
         return {}
     try:
-        rows = [json.loads(line) for line in _text(path).splitlines() if line.strip()]
+        rows = [json.loads(line) for line in _table(path).splitlines() if line.strip()]
         return {int(row["episode_index"]): tidy(row["tasks"]) for row in rows}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is no list of LeRobot's episodes: copy it again.") from error
@@ -120,9 +121,17 @@ def _lines(name: str, values: Any) -> list[str]:
 
 
 def tidy(lines: list[Any]) -> list[str]:
-    """Captions without needless spaces, without empty ones and without repetitions."""
-    found = [" ".join(line.split()) for line in lines if isinstance(line, str) and line.strip()]
-    return list(dict.fromkeys(found))
+    """Captions without needless spaces and control characters, without empty ones and without repetitions."""
+    found = [" ".join(CONTROL.sub(" ", line).split()) for line in lines if isinstance(line, str)]
+    return list(dict.fromkeys(line for line in found if line))
+
+
+def _table(path: Path) -> str:
+    """The text of a table, which is of no clip alone: where it cannot be read nothing is built."""
+    try:
+        return _text(path)
+    except UserError as error:
+        raise UserError(f"{path.parent / str(error)}.") from error
 
 
 def _text(path: Path) -> str:
