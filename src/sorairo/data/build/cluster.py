@@ -34,7 +34,7 @@ class RayCrew:
         own = {"include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address, logging_level="warning", ignore_reinit_error=True, log_to_driver=False, **own)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray says with a plain one that its own processes did not start in 30 s
             reason = " ".join(str(error).split())[:300]
             raise UserError(f"Ray cannot be reached at {address}: {reason}") from error
         self.ray = ray
