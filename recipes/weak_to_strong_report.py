@@ -47,7 +47,7 @@ def table(results: dict[str, Any]) -> str:
 def plot(results: dict[str, Any], path: Path) -> None:
     """Balanced accuracies of supervisor, students and ceiling, for the trained generator; one row a property."""
     rows = [key for key in results if key.endswith("|trained")]
-    left, width, step, top = 210, 420, 34, 46
+    left, width, step, top = 270, 420, 34, 46
 
     def x_of(value: float) -> float:
         return left + width * (value - 0.45) / 0.55
@@ -61,7 +61,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
         parts.append(f'<text x="{x}" y="{height - 34}" text-anchor="middle">{tick:.0%}</text>')
     marks = {"weak supervisor": "#6b7280", **METHODS, "ceiling": "#111827"}
     for index, (name, colour) in enumerate(marks.items()):
-        x = left + 100 * index - 60
+        x = left + 130 * index - 200
         parts.append(
             f'<circle cx="{x}" cy="18" r="5" fill="{colour}"/><text x="{x + 9}" y="22">{name}</text>'
         )
