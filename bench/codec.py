@@ -3,10 +3,10 @@
     python bench/codec.py [--model FOLDER/vae] [--size 96x96] [--frames 17] [--rounds 3] [--threads N]
     python bench/codec.py --preset wan2.1 --size 96x64 --frames 9
 
-Encoding and decoding, whole and streamed, in float32 and bf16; random weights of a preset's shape (the default's)
-unless --model names a codec. A B A B, the fastest of the rounds counts; `cpu` is processor seconds, which a busy
-machine does not stretch; the ratio is diffusers' cpu over ours. `memory` is what one call adds to the process's peak,
-each measured in a process of its own. PSNR is against diffusers in float32 (in its own
+Encoding and decoding, whole and streamed, in float32, bf16 and int8 (decoding alone; theirs in float32); random weights
+of a preset's shape (the default's) unless --model names a codec. A B A B, the fastest of the rounds counts; `cpu` is
+processor seconds, which a busy machine does not stretch; the ratio is diffusers' cpu over ours. `memory` is what one
+call adds to the process's peak, each measured in a process of its own. PSNR is against diffusers in float32 (in its own
 dtype with --dtype bfloat16). TFLOP/s are ours a processor second, beside those of a plain product.
 """
 
@@ -34,9 +34,11 @@ from sorairo.checkpoints.adapters.wan_codec import (
 from sorairo.codec.model import Codec
 from sorairo.codec.presets import PRESETS
 from sorairo.codec.streaming import decode_stream
+from sorairo.nn.int8_conv import convolutions_to_int8
 
 Call = Callable[[], Tensor]
 KINDS = ("encode", "decode", "stream")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
 
 def codec(which: Path | str) -> Codec:
@@ -66,7 +68,10 @@ def calls(which: Path | str, size: tuple[int, int], frames: int, dtype: torch.dt
     values = {k: v for k, v in config_to_wan(ours.config).items() if not k.startswith("_")}
     theirs = AutoencoderKLWan(**values)
     theirs.load_state_dict(state_to_wan(ours.state_dict(), ours.config))
+    int8, dtype = dtype == torch.int8, torch.float32 if dtype == torch.int8 else dtype
     theirs, ours = theirs.to(dtype).eval(), ours.to(dtype).eval()
+    if int8:
+        convolutions_to_int8(ours.decoder, but=("conv_in", "conv_out"))
     space, step = ours.config.space_factor, ours.config.time_factor
     video = (torch.rand(1, 3, frames, size[1], size[0]) * 2 - 1).to(dtype)
     grid = (1 + (frames - 1) // step, size[1] // space, size[0] // space)
@@ -112,7 +117,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="one of the two alone")
+    parser.add_argument("--dtype", choices=tuple(DTYPES), nargs="+", help="these alone")
+    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--no-memory", action="store_true")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -125,12 +131,14 @@ def main() -> None:
     reference: dict[str, Tensor] = {}
     heads = ("ours s", "theirs s", "ours cpu", "ratio", "PSNR dB", "TFLOP/s", "ours MiB", "theirs")
     print(" " * 16 + "".join(f"{head:>9}" for head in heads))
-    for dtype in (torch.float32, torch.bfloat16):
-        if arguments.dtype not in (None, str(dtype)[6:]):
+    for dtype in DTYPES.values():
+        if str(dtype)[6:] not in (arguments.dtype or DTYPES):
             continue
         torch.manual_seed(1)
         ways = calls(*where, dtype)
-        for kind in KINDS:
+        for kind in arguments.kinds:
+            if (dtype, kind) == (torch.int8, "encode"):
+                continue
             best = {who: (9e9, 9e9) for who in ("ours", "theirs")}
             result: dict[str, Tensor] = {}
             for _ in range(arguments.rounds):
@@ -151,6 +159,8 @@ def main() -> None:
                     with spawn.Pool(1) as pool:
                         row += f"{pool.apply(memory, (*where, dtype, f'{who} {kind}')):9.0f}"
             print(row, flush=True)
+        if dtype == torch.int8:
+            continue
         a, b = (torch.randn(shape).to(dtype) for shape in ((4096, 1024), (1024, 1024)))
         least = min(timed(lambda a=a, b=b: a @ b)[1] for _ in range(5))
         print("plain product".ljust(16) + " " * 45 + f"{2 * 4096 * 1024**2 / least / 1e12:9.3f}", flush=True)

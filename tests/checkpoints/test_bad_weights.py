@@ -216,10 +216,19 @@ def test_a_broken_scale_is_one_sentence(tmp_path: Path, config: str) -> None:
         "pipe.dit.blocks.0.attn1.to_q",
         "model.diffusion_model.blocks.0.self_attn.q",
         "base_model.model.blocks.0.self_attn.q",
+        "transformer.base_model.model.blocks.0.attn1.to_q",
+        "module.blocks.0.self_attn.q",
+        "transformer._orig_mod.blocks.0.self_attn.q",
+        "unet.blocks.0.self_attn.q",
+        "diffusion_model.model.blocks.0.self_attn.q",
     ],
 )
 def test_styles_of_keys_name_the_same_layer(theirs: str) -> None:
     assert module_name(theirs) == "blocks.0.self_attention.q"
+
+
+def test_another_transformers_layer_is_not_this_ones() -> None:
+    assert module_name("transformer_2.blocks.0.attn1.to_q").startswith("transformer_2.")
 
 
 def test_styles_with_numbers_inside_a_name() -> None:

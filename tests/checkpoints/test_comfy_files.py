@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from sorairo.checkpoints.adapters import clip_original
 from sorairo.checkpoints.beside import Beside, files_of, is_files
 from sorairo.checkpoints.folder import load_checkpoint, open_layout, open_model
+from sorairo.checkpoints.headers import read_entry
 from sorairo.checkpoints.memory.planner import plan_for
 from sorairo.checkpoints.recognise import parts_of
 from sorairo.types import UserError
@@ -240,10 +241,71 @@ REFUSED = {
     "humo": ("HuMo", lambda t: t | {"audio_proj.audio_proj_glob_1.layer.bias": torch.zeros(2)}),
     "camera": ("Fun Camera", lambda t: t | {"control_adapter.conv.weight": torch.zeros(2)}),
     "fun control": ("Fun Control", lambda t: t | {"ref_conv.weight": torch.zeros(2)}),
+    "columns": ("blocks or columns", lambda t: scales(t, torch.ones(1, 128))),
+    "musubi's blocks": ("blocks or columns", lambda t: scales(t, torch.ones(128, 4, 1))),
+    "block scales by another name": (
+        "fp8 with scales for blocks",
+        lambda t: t | {"blocks.0.self_attn.q.weight_scale_inv": torch.ones(1)},
+    ),
+    "nvfp4 without a note": ("nvfp4", lambda t: t | {"blocks.0.self_attn.q.weight_scale_2": torch.ones(1)}),
+    "nf4": ("bitsandbytes", lambda t: t | {"blocks.0.self_attn.q.weight.absmax": torch.ones(1)}),
+    "nunchaku": ("Nunchaku", lambda t: {"blocks.0.self_attn.q.qweight": torch.ones(1)}),
+    "a scale of its own": (
+        "spelling of its own",
+        lambda t: t | {"blocks.0.self_attn.q.scale": torch.ones(1)},
+    ),
+    "a LoRA": (
+        "is a LoRA.*--lora",
+        lambda t: {"diffusion_model.blocks.0.self_attn.q.lora_A.weight": torch.ones(1)},
+    ),
     "t5": ("is a T5", lambda t: t5()),
     "flux": ("HunyuanVideo or Flux", lambda t: {"double_blocks.0.img_attn.qkv.weight": torch.zeros(2)}),
     "nothing": ("is no file of a Wan model", lambda t: {"x": torch.zeros(2)}),
 }
+
+
+NOT_WEIGHTS = {
+    "a pickle": (lambda path: torch.save({"x": torch.zeros(2)}, path), "a pickle, whatever its name says"),
+    "an old pickle": (
+        lambda path: torch.save({"x": torch.zeros(2)}, path, _use_new_zipfile_serialization=False),
+        "a pickle, whatever its name says",
+    ),
+    "a pointer": (
+        lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+        "a pointer of Git LFS",
+    ),
+    "a page": (lambda path: path.write_text("\n<!DOCTYPE html>\n<html>Not found</html>"), "a web page"),
+    "nothing": (lambda path: path.write_bytes(b""), "damaged or cut short"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_WEIGHTS)
+def test_what_is_no_file_of_weights_is_named(case, tmp_path):
+    """Each was "damaged or cut short" before, which makes people download it again."""
+    write, match = NOT_WEIGHTS[case]
+    write(tmp_path / "file.safetensors")
+    with pytest.raises(UserError, match=match):
+        parts_of(tmp_path / "file.safetensors")
+
+
+def test_one_of_several_files_says_so(tmp_path):
+    path = tmp_path / "diffusion_pytorch_model-00002-of-00007.safetensors"
+    save_file({"blocks.9.self_attn.q.weight": torch.zeros(2, 2)}, path)
+    with pytest.raises(UserError, match="one of 7 files"):
+        parts_of(path)
+
+
+def test_a_scale_of_zero_is_refused(made, tmp_path):
+    _, models = made
+    tensors = load_file(models / "diffusion_models" / f"{HIGH}.safetensors")
+    tensors["model.diffusion_model.blocks.0.self_attn.q.scale_weight"] = torch.zeros(())
+    save_file(tensors, tmp_path / "wan.safetensors")
+    beside = Beside(
+        vae=models / "vae" / "wan_2.1_vae.safetensors",
+        text_encoder=models / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors",
+    )
+    with pytest.raises(UserError, match="scales of zero"):
+        load_checkpoint(tmp_path / "wan.safetensors", "fp32", beside=beside)
 
 
 def note(tensors, kind):
@@ -281,6 +343,77 @@ def test_what_is_not_read_is_refused_by_its_name(case, tmp_path):
     save_file(change(plain), path)
     with pytest.raises(UserError, match=match):
         parts_of(path)
+
+
+def plain_transformer(fill=0.0):
+    names = ("patch_embedding.weight", "blocks.0.self_attn.q.weight", "head.modulation")
+    return {name: torch.full((2, 2), fill) for name in names}
+
+
+COPIES = {
+    "a mean over training": ("generator.model.", "generator_ema.model."),
+    "a mean beside a bare model": ("", "ema."),
+    "a mean in one word": ("model.", "model_ema."),
+}
+
+
+@pytest.mark.parametrize("case", COPIES)
+def test_of_two_copies_the_mean_over_training_is_taken(case, tmp_path):
+    """As Self-Forcing's own code does; it was the shorter name before, which are other weights."""
+    first, mean = COPIES[case]
+    tensors = {first + n: t for n, t in plain_transformer().items()}
+    tensors |= {mean + n: t for n, t in plain_transformer(1.0).items()}
+    save_file(tensors, tmp_path / "w.safetensors")
+    (part,) = parts_of(tmp_path / "w.safetensors")
+    assert float(read_entry(part.entries["head.modulation"]).mean()) == 1.0
+    assert sorted(part.entries) == sorted(plain_transformer())
+    assert f"{mean} is taken" in part.note
+
+
+def test_what_trainers_put_beside_the_weights_is_left_out(tmp_path):
+    beside = ("optimizer.state.0.exp_avg", "global_step", "epoch", "freqs", "lr_scheduler.last_epoch")
+    vae = ("encoder.conv1.weight", "decoder.conv1.weight", "conv2.weight")
+    tensors = plain_transformer() | {name: torch.zeros(2) for name in beside}
+    tensors |= {f"vae.{name}": torch.zeros(2, 2) for name in vae}
+    save_file(tensors, tmp_path / "w.safetensors")
+    parts = {part.role: part for part in parts_of(tmp_path / "w.safetensors")}
+    assert sorted(parts["transformer"].entries) == sorted(plain_transformer())
+    assert sorted(parts["codec"].entries) == sorted(vae)
+    save_file(tensors | {"stranger": torch.zeros(2)}, tmp_path / "w.safetensors")
+    assert "stranger" in parts_of(tmp_path / "w.safetensors")[0].entries  # a model of another kind, perhaps
+
+
+def test_umt5_with_its_table_under_the_second_name_and_its_other_half(tmp_path):
+    names = [f"encoder.block.{i}.layer.0.SelfAttention.q" for i in range(2)]
+    names += ["encoder.block.1.layer.0.SelfAttention.relative_attention_bias", "encoder.final_layer_norm"]
+    tensors = {f"{name}.weight": torch.zeros(2, 2) for name in [*names, "encoder.embed_tokens"]}
+    save_file(
+        tensors | {"decoder.final_layer_norm.weight": torch.zeros(2), "lm_head.weight": torch.zeros(2, 2)},
+        tmp_path / "t.safetensors",
+    )
+    (part,) = parts_of(tmp_path / "t.safetensors")
+    assert part.role == "text" and sorted(part.entries) == sorted(
+        [f"{n}.weight" for n in names] + ["shared.weight"]
+    )
+
+
+def test_names_in_upper_case(made, tmp_path):
+    _, models = made
+    for path, name in (
+        (models / "vae" / "wan_2.1_vae.safetensors", "VAE.SAFETENSORS"),
+        (models / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "UMT5.SafeTensors"),
+        (models / "diffusion_models" / f"{HIGH}.safetensors", "WAN.SAFETENSORS"),
+        (models / "vae" / "constants.json", "constants.json"),
+    ):
+        shutil.copy(path, tmp_path / name)
+    layout = open_model(tmp_path)
+    assert (
+        layout.codec.where.name == "VAE.SAFETENSORS"
+        and layout.transformers[0].where.name == "WAN.SAFETENSORS"
+    )
+    (tmp_path / "WAN.SAFETENSORS").rename(tmp_path / "X.PTH")
+    with pytest.raises(UserError, match="is a pickle"):
+        parts_of(tmp_path / "X.PTH")
 
 
 def test_what_is_missing_is_named_with_where_it_is_found(made, tmp_path):

@@ -19,7 +19,7 @@ from sorairo.checkpoints.adapters.wan_original import from_original, to_original
 from sorairo.checkpoints.encoders import load_text
 from sorairo.checkpoints.folder import load_checkpoint, open_layout
 from sorairo.checkpoints.gguf import T5
-from sorairo.checkpoints.headers import read_header
+from sorairo.checkpoints.headers import read_entry, read_header
 from sorairo.checkpoints.lora import apply_loras
 from sorairo.checkpoints.memory.estimates import KNOWN, UMT5, Ask, with_packed
 from sorairo.checkpoints.memory.planner import plan_memory
@@ -178,6 +178,19 @@ def llama_name(full):
             made = "".join(a + b for a, b in zip(parts, (*found.groups(), ""), strict=True))
             return made.replace("\\.", ".") + full[found.end() :]
     raise AssertionError(full)
+
+
+@pytest.mark.parametrize("shape", [(32, 1, 2, 2), (8, 4, 2, 2), (8, 16), (128,)])
+def test_a_patch_embedding_of_fewer_sides_is_whole(tmp_path, shape):
+    """GGUF has four sides at most: some converters join the first two, others the last, and keep no note of it."""
+    patch = torch.randn(8, 4, 1, 2, 2)
+    tensors = {
+        "patch_embedding.weight": patch.numpy().reshape(shape),
+        "patch_embedding.bias": patch.numpy()[:, 0, 0, 0, 0],
+    }
+    write(tmp_path / "m.gguf", tensors)
+    entry = read_header(tmp_path / "m.gguf")["patch_embedding.weight"]
+    assert entry.shape == (8, 4, 1, 2, 2) and torch.equal(read_entry(entry), patch)
 
 
 def test_damaged_files_and_other_forms_are_named(tmp_path):

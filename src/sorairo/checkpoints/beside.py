@@ -77,7 +77,7 @@ def is_files(model: str | Path) -> bool:
     if any((path / name / "config.json").is_file() for name in CHECKPOINTS):
         return False
     here = any((path / name).is_dir() for names in COMFY.values() for name in names)
-    return here or any(one.suffix in SUFFIXES for one in path.glob("*"))
+    return here or any(one.suffix.lower() in SUFFIXES for one in path.glob("*"))
 
 
 def files_of(model: str | Path) -> Files:
@@ -177,7 +177,7 @@ def _near(role: Role, home: Path) -> Iterator[Path]:
     seen = {home}
     yield home
     for path in sorted(home.parent.glob("*")):
-        if path.suffix in SUFFIXES and path not in seen:
+        if path.suffix.lower() in SUFFIXES and path not in seen:
             seen.add(path)
             yield path
     for folder in list(home.resolve().parents)[:4]:
@@ -194,7 +194,7 @@ def _near(role: Role, home: Path) -> Iterator[Path]:
 def _weights(folder: Path) -> list[Path]:
     """The files of weights of a folder and of those in it."""
     paths = [*folder.glob("*"), *folder.glob("*/*")]
-    return sorted(path for path in paths if path.suffix in SUFFIXES)[:MOST]
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)[:MOST]
 
 
 def _parts(path: Path) -> list[FilePart]:

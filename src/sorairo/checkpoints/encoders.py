@@ -70,10 +70,13 @@ def load_umt5(
     dtype: torch.dtype,
     device: torch.device,
     stream: bool = False,
+    *,
+    where: Path | None = None,
 ) -> UMT5Encoder:
     """umT5 of a config.json's values. adapt: the entries' names -> those of transformers' UMT5Stack. tokenizer: its
     folder, or the bytes of a spiece.model. dtype: int8 multiplies in 8 bits, but for the last product of each block,
-    whose inputs have outliers, and computes the rest in bf16. stream: leave its blocks in their files."""
+    whose inputs have outliers, and computes the rest in bf16. stream: leave its blocks in their files. where: what
+    errors call the entries."""
     int8, dtype = dtype == torch.int8, torch.bfloat16 if dtype == torch.int8 else dtype
 
     def load() -> nn.Module:
@@ -83,8 +86,8 @@ def load_umt5(
         if int8:
             to_int8(stack, "block", but=("wo",))
         if stream:
-            return load_streamed(stack, entries, adapt, dtype, device, under="block")
-        load_weights(stack, entries, adapt, dtype)
+            return load_streamed(stack, entries, adapt, dtype, device, under="block", where=where)
+        load_weights(stack, entries, adapt, dtype, where=where)
         return stack.to(device).eval().requires_grad_(False)
 
     words = _pieces(tokenizer) if isinstance(tokenizer, bytes) else _tokenizer(tokenizer)

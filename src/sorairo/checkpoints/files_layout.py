@@ -48,9 +48,10 @@ def files_layout(model: str | Path, beside: Beside | None = None) -> Layout:
     are named. Raises UserError that says what is missing, and where it is found."""
     beside = beside or Beside()
     files = files_of(model)
-    transformers = tuple(_transformer(path) for path in files.paths)
+    own = [_transformer_part(path) for path in files.paths]
+    transformers = tuple(_transformer(part) for part in own)
     config, home = transformers[0].config, files.paths[0]
-    found, missing, notes = {}, [], []
+    found, missing, notes = {}, [], [part.note for part in own if part.note]
     needed: list[Role] = ["codec", "text", *(["vision"] if config.image_dim else [])]
     for role in needed:
         part, note = find_part(role, home, beside, partial(_fits, config))
@@ -104,12 +105,16 @@ def with_beside(layout: Layout, beside: Beside) -> Layout:
     return replace(layout, **changes)
 
 
-def _transformer(path: Path) -> Source[TransformerConfig]:
+def _transformer_part(path: Path) -> FilePart:
     parts = [part for part in parts_of(path) if part.role == "transformer"]
     if not parts:
         (first, *_) = parts_of(path)
         raise UserError(f"{path} is no transformer but the {first.role} of Wan; give the transformer's file.")
-    part = parts[0]
+    return parts[0]
+
+
+def _transformer(part: FilePart) -> Source[TransformerConfig]:
+    path = part.path
     entries = {name: entry for name, entry in part.entries.items() if not wan.unused(name)}
     shapes, adapt = part.shapes, wan_original.from_original
     if part.names == "diffusers":
@@ -196,7 +201,7 @@ def text_of(part: FilePart) -> Make:
     def adapt(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return from_umt5(umt5_original.from_original(tensors) if part.names == "authors" else tensors)
 
-    return partial(load_umt5, values, part.entries, adapt, tokenizer, TEXT_LEN)
+    return partial(load_umt5, values, part.entries, adapt, tokenizer, TEXT_LEN, where=part.path)
 
 
 def _tokenizer_beside(path: Path) -> Path:

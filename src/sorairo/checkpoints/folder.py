@@ -44,6 +44,7 @@ from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.small import SmallDecoder
 from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.nn.causal_conv import channels_innermost
+from sorairo.nn.int8_conv import convolutions_to_int8
 from sorairo.nn.precision import bf16_pays
 from sorairo.nn.quantised import to_int8
 from sorairo.nn.weights import Blank
@@ -140,10 +141,11 @@ def load_checkpoint(
     """The model of that name, out of the package, in that folder, or in that file ("high=FILE,low=FILE" of two).
 
     dtype: auto (bf16 where the processor computes in it, else fp32; of a large model what it multiplies fastest, see
-    `fastest`), bf16, fp32, or int8: the products of the transformer's blocks and of umT5's in 8 bits. umT5 and a CLIP
-    are in bf16 unless fp32 is asked for by name. stream, pieces, keep: see MemoryPlan; keep None: as long as the
-    weights fit into the memory that is free now. beside: files for parts of the model. Raises UserError that says what
-    is missing or wrong; nothing is ever unpickled.
+    `fastest`), bf16, fp32, or int8: the products of the transformer's blocks and of umT5's in 8 bits, and the
+    convolutions of the codec's decoder where that pays (nn/int8_conv.py). umT5 and a CLIP are in bf16 unless fp32 is
+    asked for by name. stream, pieces, keep: see MemoryPlan; keep None: as long as the weights fit into the memory that
+    is free now. beside: files for parts of the model. Raises UserError that says what is missing or wrong; nothing is
+    ever unpickled.
     """
     device = torch.device(device)
     encoders = torch.float32 if dtype in ("fp32", torch.float32) else torch.bfloat16
@@ -163,6 +165,8 @@ def load_checkpoint(
         transformer = Experts(*loaders, config=config, boundary=layout.boundary, streamed=stream)
     codec = load_codec_source(layout.codec, kind).to(device)
     codec.lean = pieces
+    if int8:
+        convolutions_to_int8(codec.decoder, but=("conv_in", "conv_out"))
     checkpoint = Checkpoint(
         folder=layout.folder,
         info=layout.info,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def gguf_tensors(path: Path, forms: Mapping[str, Any]) -> dict[str, dict[str, An
     """
     reader = _reader(path)
     found, size = {}, path.stat().st_size
+    sides = {str(tensor.name): int(tensor.n_elements) for tensor in reader.tensors}
     for tensor in reader.tensors:
         kind, name = tensor.tensor_type.name, str(tensor.name)
         if kind not in PLAIN and kind not in forms:
@@ -52,6 +54,8 @@ def gguf_tensors(path: Path, forms: Mapping[str, Any]) -> dict[str, dict[str, An
         whole = reader.get_field(f"comfy.gguf.orig_shape.{name}")
         if whole is not None:
             shape = tuple(int(side) for side in whole.contents())
+        if name.endswith("patch_embedding.weight") and len(shape) < 5:
+            shape = _of_patches(shape, sides.get(name.removesuffix("weight") + "bias"))
         start = int(tensor.data_offset)
         stop = start + int(tensor.n_bytes)
         if stop > size:
@@ -60,6 +64,15 @@ def gguf_tensors(path: Path, forms: Mapping[str, Any]) -> dict[str, dict[str, An
         dtype = PLAIN.get(kind, torch.uint8)
         found[name] = {"dtype": dtype, "shape": shape, "start": start, "stop": stop, "form": form}
     return found
+
+
+def _of_patches(shape: tuple[int, ...], width: int | None) -> tuple[int, ...]:
+    """The shape of Wan's patch embedding, a convolution with five sides, of a file that says four or fewer: some
+    converters join the first two, others the last four. The numbers lie in the same order."""
+    count = prod(shape)
+    if not width or count % (4 * width):
+        return shape
+    return width, count // (4 * width), 1, 2, 2
 
 
 def gguf_pieces(path: Path) -> bytes | None:

@@ -45,6 +45,18 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+# First bytes, in lower case, of files that are no safetensors -> what they are
+PICKLE = "is a pickle, whatever its name says, which can run code when it is opened; get it as safetensors"
+OTHERS = [
+    (b"pk\x03\x04", PICKLE),
+    *((bytes([0x80, version]), PICKLE) for version in range(2, 6)),
+    (
+        b"version https://git-lfs",
+        "is a pointer of Git LFS, not the weights; get the file itself (git lfs pull)",
+    ),
+    (b"<!doctype", "is a web page, not weights; download the file itself"),
+    (b"<html", "is a web page, not weights; download the file itself"),
+]
 MAX_NDIM = 8
 HEADER_LIMIT = 100_000_000  # bytes; the format's own
 
@@ -93,6 +105,7 @@ def safetensors_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or not 0 < length <= min(size - 8, HEADER_LIMIT):
+            _check_kind(path)
             raise damaged
         header = parse_json(file.read(length), where=f"{path}, in its header,")
     metadata = header.pop("__metadata__", {})
@@ -107,6 +120,15 @@ def safetensors_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     if end > size:
         raise damaged
     return entries, metadata
+
+
+def _check_kind(path: Path) -> None:
+    """Raise UserError, by its first bytes, for what is often found under the name of weights and is none."""
+    with path.open("rb") as file:
+        first = file.read(64)
+    for begin, what in OTHERS:
+        if first.lstrip().lower().startswith(begin):
+            raise UserError(f"{path} {what}.")
 
 
 def _entry(path: Path, name: str, value: object, begin: int) -> Entry:
@@ -172,7 +194,7 @@ def weight_files(folder: Path, stem: str = "*") -> list[Path]:
         )
     if files:
         return files
-    pickles = sorted(path.name for path in folder.glob(stem) if path.suffix in PICKLES)
+    pickles = sorted(path.name for path in folder.glob(stem) if path.suffix.lower() in PICKLES)
     if pickles:
         raise UserError(
             f"{folder} holds its weights as a pickle ({pickles[0]}), which can run code when it is opened;"

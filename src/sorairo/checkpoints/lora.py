@@ -166,7 +166,7 @@ def read_lora(path: Path) -> Lora:
         path = files[0]
     if not path.is_file():
         raise UserError(f"There is no LoRA {path}; give a .safetensors file.")
-    if path.suffix in PICKLES:
+    if path.suffix.lower() in PICKLES:
         raise UserError(f"{path} is a pickle, which can run code; get the LoRA as .safetensors.")
     tensors, config = read_tensors(path)
     beside = path.with_name("adapter_config.json")  # PEFT's own layout

@@ -233,7 +233,7 @@ def _only(folder: Path, pattern: str, what: str) -> Path:
         return files[0]
     if files:
         raise UserError(f"{folder} holds {len(files)} files {pattern}.safetensors; leave one, {what}.")
-    pickles = sorted(path.name for path in folder.glob(pattern) if path.suffix in PICKLES)
+    pickles = sorted(path.name for path in folder.glob(pattern) if path.suffix.lower() in PICKLES)
     if pickles:
         raise UserError(
             f"{folder} holds {what} as a pickle ({pickles[0]}), which can run code when it is opened; convert it to"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +49,31 @@ UMT5_ALONE = "encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weig
 SECOND_LAYER = "encoder.block.1.layer.0.SelfAttention.q.weight"
 
 
+# Beside the weights in what trainers write; of these, names without a prefix
+TRAINING = re.compile(
+    r"(optimizers?|lr_schedulers?|scaler|global_step|epoch|iteration|steps?|rng_state|args)(\.|$)"
+)
+UNUSED = re.compile(r"(^|\.)(freqs|inv_freq)$|spiece_model$")
+"""Positions' angles, which every program computes itself, and a tokenizer."""
+AVERAGE = re.compile(r"(^|[._])ema([._]|$)", re.IGNORECASE)
+"""Of a prefix: the mean of the weights over training, which its authors' programs take."""
+LORA = re.compile(r"\.(lora_[AB]|lora_(up|down)|lora\.(up|down)|lokr_w\d|hada_w\d)\b|\.(lokr|hada)_w")
+DECODER = re.compile(r"(decoder|lm_head)\.")
+"""The half of umT5 that writes, which is not used."""
+SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FilePart:
     """One part of a model in a file. entries: its tensors without their common prefix, scales with their weights.
-    pieces: the tensor that is its tokenizer, where there is one."""
+    pieces: the tensor that is its tokenizer, where there is one. note: a sentence on which copy of it was taken."""
 
     path: Path
     role: Role
     names: Names
     entries: Mapping[str, Entry]
     pieces: Entry | None = None
+    note: str = ""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -73,11 +89,20 @@ class FilePart:
 def parts_of(path: Path) -> list[FilePart]:
     """The parts in a file; several in one that holds a whole model. Raises UserError for a file of nothing that is
     known, a relative of Wan's that is not supported, a pickle, and another quantisation."""
-    if path.suffix in PICKLES:
+    if path.suffix.lower() in PICKLES:
         raise UserError(f"{path} is a pickle, which can run code when it is opened; get it as .safetensors.")
-    entries = with_scales(read_header(path))
-    parts = [part for sign in SIGNS if (part := _part(path, entries, *sign))]
+    entries = _shared(with_scales(read_header(path)))
+    found = [(sign, prefixes) for sign in SIGNS if (prefixes := _prefixes(entries, sign))]
+    known = {prefix for _, prefixes in found for prefix in prefixes if prefix}
+    parts = [_part(path, entries, *sign[:2], prefixes, known) for sign, prefixes in found]
     if not parts:
+        if shard := SHARD.search(path.stem):
+            raise UserError(
+                f"{path} is one of {int(shard[1])} files that are a model together; give the folder that holds them and"
+                " their config.json, or the model in one file."
+            )
+        if any(LORA.search(name) for name in entries):
+            raise UserError(f"{path} is a LoRA, which changes a model; give it with --lora.")
         if any("vace_patch_embedding" in name for name in entries):
             raise UserError(
                 f"{path} is VACE's branch alone, which other programs put into a Wan; take a whole VACE model, such as"
@@ -96,29 +121,53 @@ def parts_of(path: Path) -> list[FilePart]:
     return parts
 
 
+def _shared(entries: dict[str, Entry]) -> dict[str, Entry]:
+    """With T5's table under its first name, where a file has it under its second alone."""
+    first, second = "shared.weight", "encoder.embed_tokens.weight"
+    if any(name.endswith(first) for name in entries):
+        return entries
+    return {
+        name.removesuffix(second) + first if name.endswith(second) else name: entry
+        for name, entry in entries.items()
+    }
+
+
+def _prefixes(entries: Mapping[str, Entry], sign: tuple[Role, Names, tuple[str, ...]]) -> list[str]:
+    """What is before the names of each copy of a part: the mean over training first, then the shortest."""
+    first, *_ = keys = sign[2]
+    ends = [name.removesuffix(first) for name in entries if name == first or name.endswith(f".{first}")]
+    whole = [prefix for prefix in ends if all(f"{prefix}{key}" in entries for key in keys)]
+    return sorted(whole, key=lambda prefix: (not AVERAGE.search(prefix), len(prefix)))
+
+
 def _part(
-    path: Path, entries: Mapping[str, Entry], role: Role, names: Names, sign: tuple[str, ...]
-) -> FilePart | None:
-    """The part that a sign stands for, whatever prefix its names have."""
-    first = sign[0]
-    prefixes = sorted(
-        (name.removesuffix(first) for name in entries if name == first or name.endswith(f".{first}")), key=len
-    )
-    for prefix in prefixes:
-        if all(f"{prefix}{key}" in entries for key in sign):
-            own = {
-                name.removeprefix(prefix): entry for name, entry in entries.items() if name.startswith(prefix)
-            }
-            if not prefix and role in ("codec", "vision"):  # no names but those of a whole file
-                own = {name: entry for name, entry in own.items() if name != "log_scale"}
-            own = {name: entry for name, entry in own.items() if not name.endswith("spiece_model")}
-            pieces = None
-            if role == "text":
-                pieces = next(
-                    (entry for name, entry in entries.items() if name.endswith("spiece_model")), None
-                )
-            return FilePart(path=path, role=role, names=names, entries=own, pieces=pieces)
-    return None
+    path: Path,
+    entries: Mapping[str, Entry],
+    role: Role,
+    names: Names,
+    prefixes: list[str],
+    known: set[str],
+) -> FilePart:
+    """The part behind the first of its prefixes. known: those of all parts of the file."""
+    prefix = prefixes[0]
+    own = {name.removeprefix(prefix): entry for name, entry in entries.items() if name.startswith(prefix)}
+    own = {name: entry for name, entry in own.items() if not UNUSED.search(name)}
+    if not prefix:  # all that a file holds may be beside it
+        others = tuple(known)
+        own = {
+            name: entry
+            for name, entry in own.items()
+            if not (name.startswith(others) or TRAINING.match(name))
+            and not (role in ("codec", "vision") and name == "log_scale")
+        }
+    pieces, note = None, ""
+    if role == "text":
+        own = {name: entry for name, entry in own.items() if not DECODER.match(name)}
+        pieces = next((entry for name, entry in entries.items() if name.endswith("spiece_model")), None)
+    if len(prefixes) > 1:
+        rest = ", ".join(other or "without a prefix" for other in prefixes[1:])
+        note = f"{path.name} holds a {role} several times; {prefix or 'the one without a prefix'} is taken, not {rest}."
+    return FilePart(path=path, role=role, names=names, entries=own, pieces=pieces, note=note)
 
 
 def _check_umt5(part: FilePart) -> None:

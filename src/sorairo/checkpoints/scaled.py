@@ -7,6 +7,7 @@ products in fp8, and are not needed here, where weights are unpacked as they are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -22,6 +23,18 @@ FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 SCALES = (".scale_weight", ".weight_scale")
 UNUSED = (".scale_input", ".input_scale")
 FORMATS = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fn_scaled")
+# What the name of a tensor ends in -> whose quantisation it is of
+OTHERS = [
+    (
+        re.compile(r"\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..+|SCB)$"),
+        "by bitsandbytes",
+    ),
+    (re.compile(r"\.weight_scale_2$"), "as nvfp4"),
+    (re.compile(r"\.weight_scale_inv$"), "in fp8 with scales for blocks"),
+    (re.compile(r"\.(qweight|qzeros|wscales|g_idx|wzeros)$"), "for GPTQ, AWQ or Nunchaku"),
+    (re.compile(r"\.(_data|_scale|zero_point|weight_zero_point)$"), "by Quanto or torchao"),
+    (re.compile(r"\.(scale|weight\.scale)$"), "with scales in a spelling of its own"),
+]
 NOTE_LIMIT = 1 << 16  # bytes of a comfy_quant
 
 
@@ -37,6 +50,7 @@ def with_scales(entries: Mapping[str, Entry]) -> dict[str, Entry]:
     scales = {
         f"{name.removesuffix(end)}.weight": name for name in entries for end in SCALES if name.endswith(end)
     }
+    check_quantisation(entries)
     if not marked and not scales:
         return dict(entries)
     for name in marked:
@@ -56,6 +70,17 @@ def with_scales(entries: Mapping[str, Entry]) -> dict[str, Entry]:
                 f"{entry.path} is in scaled fp8, and the scale of {name} is missing; copy the file again."
             )
     return kept
+
+
+def check_quantisation(entries: Mapping[str, Entry]) -> None:
+    """Refuse weights that lie in pieces of other quantisations, by what they are called."""
+    for name, entry in entries.items():
+        for pattern, kind in OTHERS:
+            if pattern.search(name):
+                raise UserError(
+                    f"{entry.path} is quantised {kind} (it has {name}), which is not read here; get the same weights in"
+                    " scaled fp8, GGUF, bf16 or fp16."
+                )
 
 
 def _check_format(name: str, entry: Entry) -> None:
@@ -80,15 +105,13 @@ def _sound(name: str, entry: Entry, named: str, scale: Entry) -> Entry:
             f"{entry.path}: {name} is {kind} with a scale beside it ({named}), a quantisation that is not read here;"
             " get the same weights in scaled fp8, bf16 or fp16."
         )
-    if (
-        not scale.dtype.is_floating_point
-        or scale.dtype == torch.float8_e8m0fnu
-        or scale.numel not in (1, rows)
-    ):
+    mx = scale.dtype == torch.float8_e8m0fnu
+    fits = scale.numel == 1 or (scale.numel == rows and scale.shape[0] == rows)
+    if not scale.dtype.is_floating_point or mx or not fits:
         shape = "x".join(map(str, scale.shape)) or "one"
         raise UserError(
-            f"{entry.path} has scales for blocks of {name} ({named}: {shape} of"
-            f" {str(scale.dtype).removeprefix('torch.')}): MX fp8, which is not read here; get the same weights in"
-            " scaled fp8, bf16 or fp16."
+            f"{entry.path} has scales for blocks or columns of {name} ({named}: {shape} of"
+            f" {str(scale.dtype).removeprefix('torch.')}){': MX fp8' if mx else ''}, which is not read here; get the"
+            " same weights with one scale for each, or in bf16 or fp16."
         )
     return scale

@@ -151,6 +151,8 @@ def _check(module: nn.Module, entries: Mapping[str, Entry], adapt: Adapt, folder
     faults += [f"missing: {few(missing)}"] if missing else []
     faults += [f"not of this model: {few(extra)}"] if extra else []
     if faults:
+        if folder is not None and folder.is_file():
+            raise UserError(f"{folder} is not the whole of one part of a model: {'; '.join(faults)}.")
         raise UserError(
             f"{folder or 'The weights'} do not fit the model that config.json describes: {'; '.join(faults)}."
         )
@@ -175,7 +177,8 @@ def _views(entries: Mapping[str, Entry]) -> Iterator[tuple[str, torch.Tensor, Ca
                 continue
             count = (entry.stop - entry.start) // entry.dtype.itemsize
             view = torch.frombuffer(pages, dtype=entry.dtype, count=count, offset=entry.start)
-            shape = entry.shape if entry.form is None else (prod(entry.shape[:-1]), -1)
+            rows = entry.shape[0] if len(entry.shape) == 2 else 1  # of others blocks go across rows
+            shape = entry.shape if entry.form is None else (rows, -1)
             yield name, view.view(shape), _forget(pages, entry.start, entry.stop)
 
 
@@ -219,6 +222,8 @@ def _unscaled(
         raise UserError(
             f"{entry.path} holds a scale that is not finite (NaN or infinity); use sound weights."
         )
+    if not bool(factor.any()) and bool(view.view(torch.uint8).any()):
+        raise UserError(f"{entry.path} holds scales of zero for weights that are not; use sound weights.")
     made = torch.empty(view.shape, dtype=dtype or torch.float32)
     rows = max(1, BLOCK // max(1, prod(view.shape[1:])))
     for i in range(0, view.shape[0], rows):

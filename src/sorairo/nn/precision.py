@@ -9,7 +9,14 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["bf16_pays", "device_name", "has_int8", "has_int8_pairs", "processor_name"]
+__all__ = [
+    "bf16_pays",
+    "device_name",
+    "has_int8",
+    "has_int8_convolutions",
+    "has_int8_pairs",
+    "processor_name",
+]
 
 
 class Once:
@@ -64,6 +71,13 @@ def has_int8_pairs() -> bool:
     wide = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
     there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.onednn, "qlinear_pointwise")
     return not has_int8() and wide and there
+
+
+@Once
+def has_int8_convolutions() -> bool:
+    """Whether oneDNN convolves int8 on this CPU, an x86 with AVX2 or more, faster than float32."""
+    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    return wide and torch.backends.mkldnn.is_available() and hasattr(torch.ops.onednn, "qconv2d_pointwise")
 
 
 def processor_name() -> str:

@@ -68,7 +68,10 @@ KOHYA = [
     (re.compile(r"(?:lora_(?:unet|transformer|dit)|lycoris)_" + theirs.replace(".", "[._]")), ours)
     for theirs, ours in ORIGINAL + DIFFUSERS
 ]
-PREFIX = re.compile(r"(base_model\.model\.)?(pipe\.)?(model\.)?(transformer\.|diffusion_model\.|dit\.)?")
+# What programs put before a layer's name, in any order; never transformer_2, which is another transformer
+PREFIX = re.compile(
+    r"(?:(?:base_model|pipe|model|module|_orig_mod|transformer|diffusion_model|dit|unet|net|generator|wan)\.)*"
+)
 PATTERN = re.compile(
     r"[\w.\-|\\^$]{1,200}"
 )  # of PEFT's alpha_pattern: no repetition, which could take for ever
