@@ -212,6 +212,9 @@ def test_a_broken_scale_is_one_sentence(tmp_path: Path, config: str) -> None:
         "lora_transformer_blocks_0_attn1_to_q",
         "lora_transformer_blocks_0.attn1.to_q",
         "lora_transformer_blocks_0_self_attn_q",
+        "lora_unet__blocks_0_self_attn_q",
+        "lora_unet_diffusion_model_blocks_0_self_attn_q",
+        "lora_wan_blocks_0_self_attn_q",
         "pipe.dit.blocks.0.self_attn.q",
         "pipe.dit.blocks.0.attn1.to_q",
         "model.diffusion_model.blocks.0.self_attn.q",
@@ -225,6 +228,17 @@ def test_a_broken_scale_is_one_sentence(tmp_path: Path, config: str) -> None:
 )
 def test_styles_of_keys_name_the_same_layer(theirs: str) -> None:
     assert module_name(theirs) == "blocks.0.self_attention.q"
+
+
+@pytest.mark.parametrize(
+    "config", ['{"peft_type": "LOKR", "alpha": 8, "r": 4}', '{"lora_alpha": 4, "use_dora": true}']
+)
+def test_other_kinds_of_pefts_are_refused(tmp_path: Path, config: str) -> None:
+    """Read as a plain LoRA they would be other changes."""
+    path = lora(tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(config)
+    with pytest.raises(UserError, match=r"PEFT's .*(LOKR|DoRA)"):
+        read_lora(path)
 
 
 def test_another_transformers_layer_is_not_this_ones() -> None:

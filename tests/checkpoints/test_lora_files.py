@@ -197,6 +197,20 @@ def test_parts_for_a_clip_are_left_out_of_a_model_without_one(reference, tmp_pat
         check_lora(read_lora(path), model)
 
 
+def test_parts_for_a_text_encoder_are_left_out_and_listed(reference, tmp_path):
+    model, path = ours(reference), tmp_path / "style.safetensors"
+    beside = {
+        "lora_te_block_0_q.lora_down.weight": torch.zeros(RANK, 32),
+        "lora_te_block_0_q.lora_up.weight": torch.zeros(32, RANK),
+        "text_encoder.block.0.q.lora_A.weight": torch.zeros(RANK, 32),
+        "text_encoder.block.0.q.lora_B.weight": torch.zeros(32, RANK),
+    }
+    save_file(kohya(reference) | beside, path)
+    lora = check_lora(read_lora(path), model)
+    assert lora.left_out == ("lora_te_block_0_q.weight", "text_encoder.block.0.q.weight")
+    assert len(lora.changes) == len(IN_BLOCKS)
+
+
 def test_halves_come_with_nothing_of_their_module(reference, tmp_path):
     model, path = ours(reference), tmp_path / "lora.safetensors"
     half = {

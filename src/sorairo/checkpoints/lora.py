@@ -30,6 +30,7 @@ from sorairo.types import UserError
 __all__ = ["Lora", "LoraAsk", "apply_loras", "check_lora", "parse_lora", "read_lora", "with_loras"]
 
 Model = TypeVar("Model", bound=Checkpoint)
+TEXT = re.compile(r"(lora_te\d?_|text_encoders?\.|te\.)")  # of parts that change a text encoder
 IMAGE = re.compile(r"(blocks\.\d+\.cross_attention\.)?image\.")
 """What a transformer has for a CLIP's tokens."""
 
@@ -191,9 +192,10 @@ def with_loras(info: ModelInfo, loras: Sequence[tuple[LoraAsk, Lora]]) -> ModelI
 def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
     """The part of a LoRA that fits a module, and what it left out.
 
-    Parts for a CLIP's tokens are left out of a model without a CLIP: LoRAs of Wan 2.1 are used with 2.2. Raises
-    UserError, which names them, for changes of other shapes than the module's, and, when strict, for tensors and
-    parameters that the module does not have; when not, for a LoRA without a part that fits.
+    Parts for a CLIP's tokens are left out of a model without a CLIP, since LoRAs of Wan 2.1 are used with 2.2; parts
+    for a text encoder of all models. Raises UserError, which names them, for changes of other shapes than the module's,
+    and, when strict, for tensors and parameters that the module does not have; when not, for a LoRA without a part that
+    fits.
     """
     have = {name: torch.Size(shape) for name, shape in logical_shapes(module).items()}
     fit = {name: change for name, change in lora.changes.items() if name in have}
@@ -205,8 +207,9 @@ def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
             f" {_shape(have[name])} here{more}; use it with the model that it was made for."
         )
     clip = any(IMAGE.match(name) for name in have)
-    unseen = [name for name in lora.changes if name not in have and not clip and IMAGE.match(name)]
-    loose = [*(name for name in lora.changes if name not in have and name not in unseen), *lora.unread]
+    others = [*(name for name in lora.changes if name not in have), *lora.unread]
+    unseen = [name for name in others if TEXT.match(name) or (not clip and IMAGE.match(name))]
+    loose = [name for name in others if name not in unseen]
     if not fit or (strict and loose):
         names = _few(loose or unseen)
         raise UserError(

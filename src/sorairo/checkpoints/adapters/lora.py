@@ -65,7 +65,13 @@ DIFFUSERS = [
 DOTTED = [(re.compile(theirs.replace(".", r"\.")), ours) for theirs, ours in ORIGINAL]
 # Trainers join a module's name by underscores, all of it or a part
 KOHYA = [
-    (re.compile(r"(?:lora_(?:unet|transformer|dit)|lycoris)_" + theirs.replace(".", "[._]")), ours)
+    (
+        re.compile(
+            r"(?:lora_(?:unet|transformer|dit|wan)|lycoris)_+(?:(?:diffusion_)?model_)?"
+            + theirs.replace(".", "[._]")
+        ),
+        ours,
+    )
     for theirs, ours in ORIGINAL + DIFFUSERS
 ]
 # What programs put before a layer's name, in any order; never transformer_2, which is another transformer
@@ -83,10 +89,11 @@ REFUSED = [
     (re.compile(r".+\.(?:oft_blocks|oft_diag|boft_blocks|on_input|ia3_\w+)"), "OFT or IA3"),
 ]
 """What is computed otherwise than as a sum of products: without it, the rest of the file is another model."""
+ADAPTER = r"(?:\.(?!weight$|bias$)\w+)?"  # PEFT's name of it, such as .default
 ROLES = [
-    (re.compile(r"(.+)\.(?:lora_A|lora_down|lora\.down)(?:\.default)?(?:\.weight)?"), "down"),
-    (re.compile(r"(.+)\.(?:lora_B|lora_up|lora\.up)(?:\.default)?(?:\.weight)?"), "up"),
-    (re.compile(r"(.+)\.lora_B(?:\.default)?\.bias"), "up_bias"),
+    (re.compile(rf"(.+)\.(?:lora_A|lora_down|lora\.down){ADAPTER}(?:\.weight)?"), "down"),
+    (re.compile(rf"(.+)\.(?:lora_B|lora_up|lora\.up){ADAPTER}(?:\.weight)?"), "up"),
+    (re.compile(rf"(.+)\.lora_B{ADAPTER}\.bias"), "up_bias"),
     (re.compile(r"(.+)\.alpha"), "alpha"),
     (re.compile(r"(.+)\.diff"), "diff"),
     (re.compile(r"(.+)\.diff_b"), "diff_b"),
@@ -129,12 +136,18 @@ class Scaling(NamedTuple):
 def scaling_of(config: Mapping[str, Any], where: str = "The LoRA") -> Scaling:
     """From PEFT's adapter_config.json, or a file's metadata, in which diffusers keeps the same under a prefix.
 
-    where: how an error begins. Raises UserError for an alpha that is no finite number, and for a pattern that cannot
-    be read.
+    where: how an error begins. Raises UserError for an alpha that is no finite number, for a pattern that cannot be
+    read, and for other kinds of PEFT's, which keep their scales elsewhere.
     """
     if text := config.get("lora_adapter_metadata"):
         values = parse_json(str(text), where=f"{where}: lora_adapter_metadata")
         config = {key.removeprefix("transformer."): value for key, value in values.items()}
+    kind = config.get("peft_type")
+    if kind not in (None, "LORA") or config.get("use_dora"):
+        raise UserError(
+            f"{where}: it is PEFT's {_short(kind) if kind not in (None, 'LORA') else 'DoRA'}, which is not read here; use a"
+            " plain LoRA, or LyCORIS' own file."
+        )
     if "lora_alpha" not in config:
         return Scaling()
     patterns = config.get("alpha_pattern") or {}
