@@ -360,10 +360,10 @@ def test_what_does_not_match_is_listed(reference, tmp_path):
         "diffusion_model.blocks.7.self_attn.q.lora_down.weight": torch.zeros(RANK, 32),
         "diffusion_model.blocks.7.self_attn.q.lora_up.weight": torch.zeros(32, RANK),
         "diffusion_model.blocks.0.ffn.0.lora_down.weight": torch.zeros(RANK, 32),
-        "text_encoder.something": torch.zeros(1),
+        "dwpose_embedding.bias": torch.zeros(1),
     }
     save_file(odd, path)
-    with pytest.raises(UserError, match=r"no part called blocks.7.*text_encoder.something") as error:
+    with pytest.raises(UserError, match=r"no part called blocks.7.*dwpose_embedding.bias") as error:
         check_lora(read_lora(path), model)
     assert "diffusion_model.blocks.0.ffn.0.lora_down.weight" in str(error.value)
     with pytest.raises(UserError, match="does not fit"):  # nothing of it does

@@ -144,9 +144,9 @@ def scaling_of(config: Mapping[str, Any], where: str = "The LoRA") -> Scaling:
         config = {key.removeprefix("transformer."): value for key, value in values.items()}
     kind = config.get("peft_type")
     if kind not in (None, "LORA") or config.get("use_dora"):
+        what = "DoRA" if kind in (None, "LORA") else _short(kind)
         raise UserError(
-            f"{where}: it is PEFT's {_short(kind) if kind not in (None, 'LORA') else 'DoRA'}, which is not read here; use a"
-            " plain LoRA, or LyCORIS' own file."
+            f"{where}: it is PEFT's {what}, which is not read here; use a plain LoRA, or LyCORIS' own file."
         )
     if "lora_alpha" not in config:
         return Scaling()
