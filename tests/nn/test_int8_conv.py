@@ -59,7 +59,7 @@ def test_of_images_too() -> None:
 
 @torch.no_grad()
 def test_the_largest_numbers_do_not_overflow() -> None:
-    """All weights and values at their ends: a pair's sum of 255 * 64 * 2 fits into 16 bits."""
+    """All weights and values at their ends: a pair's sum of 202 * 81 * 2 fits into 16 bits."""
     layer = CausalConv3d(64, 8, 3)
     layer.weight.fill_(1.0)
     x = torch.full((1, 64, 3, 8, 8), 2.0)

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from sorairo.nn.causal_conv import CausalConv3d, TimeCache, frames_to_images, images_to_frames
 from sorairo.nn.precision import has_int8, has_int8_convolutions
-from sorairo.nn.quantised import LEVELS, PAIR_LEVELS, quantised
+from sorairo.nn.quantised import LEVELS, quantised
 
 __all__ = ["Int8CausalConv3d", "Int8Conv2d", "convolutions_to_int8"]
 
 BYTE = 255
+PAIR_LEVELS, PAIR_BYTE = 81, 202
+"""The largest weight and input where a CPU adds two products in 16 bits (202 * 81 * 2 < 2^15); both lose alike."""
 TINY = 1e-12
 NARROW = 96
 """Channels below which float32 is faster: a call's own time counts then (64 of them on 24x24: 1.5 times as long)."""
@@ -107,11 +109,12 @@ def to_bytes(frame: Tensor) -> tuple[Tensor, float, int]:
     rows = frame.movedim(0, -1).float()  # h w i
     low, high = (float(end) for end in rows.aminmax())
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = max((high - low) / BYTE, TINY)
+    most = BYTE if has_int8() else PAIR_BYTE
+    scale = max((high - low) / most, TINY)
     zero = round(-low / scale)
     made = torch.empty(rows.shape, dtype=torch.uint8)
     for piece, some in _blocks(made, rows):
-        piece.copy_((some * (1 / scale)).round_().add_(zero).clamp_(0, BYTE))
+        piece.copy_((some * (1 / scale)).round_().add_(zero).clamp_(0, most))
     return made.movedim(-1, 0)[None], scale, zero
 
 
