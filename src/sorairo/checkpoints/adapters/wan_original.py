@@ -130,7 +130,9 @@ def from_original_config(
             local_width=features or TransformerConfig.local_width,
         )
     except KeyError as error:
-        raise UserError(f"{where} is no whole WanModel: {error.args[0]} is missing.") from error
+        raise UserError(
+            f"{where} and its tensors are not those of Wan's own WanModel: {error.args[0]} is missing."
+        ) from error
     except (LookupError, ValueError, ZeroDivisionError) as error:
         raise UserError(f"{where} and its tensors are not those of Wan's own WanModel ({error}).") from error
 
