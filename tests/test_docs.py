@@ -91,7 +91,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
         "text_len": 60,
     }
     (folder / "default" / "sorairo.json").write_text(json.dumps(info))
-    shutil.copytree(folder / "default", folder / "fast")
+    for name in ("fast", "scenes"):
+        shutil.copytree(folder / "default", folder / name)
     return folder
 
 

@@ -192,7 +192,8 @@ def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
 
 
 def test_models_say_what_they_can(client: TestClient) -> None:
-    model, fast = client.get("/v1/models").json()["data"]
+    model, fast, scenes = client.get("/v1/models").json()["data"]
+    assert scenes["id"] == "scenes"
     assert (fast["id"], fast["sorairo"]["default_steps"]) == ("fast", 4)
     assert (
         model["id"] == "default"
