@@ -36,7 +36,10 @@ MAY_CHANGE = frozenset(
 EARLIER = {
     "objective.diffusion.predicts": "velocity",
     "objective.diffusion.noise": "batch",
+    "objective.diffusion.scene": None,
+    "objective.diffusion.objects": 0.0,
     "objective.data.packed": False,
+    "objective.data.scenes": False,
     "objective.transformer.local": 0,
     "objective.transformer.local_width": 64,
     "objective.transformer.control_channels": 0,
