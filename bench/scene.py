@@ -1,6 +1,6 @@
 """What a scene does for a picture: clips with the scene drawn from the words, with the world's own, and without.
 
-    python bench/scene.py [--model default] [--circle 1] [--clips 24] [--seed 77] [--out runs/bench-scene]
+    python bench/scene.py [--model scenes] [--circle 1] [--clips 24] [--seed 77] [--out runs/bench-scene]
 
 First the drawn scenes alone: are the objects those that the words name? Then clips of each way, the same prompts and
 seeds, scored by the parser. Writes scene.json, and a sheet: the drawn boxes, the clip along them, the world's own clip.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def drawn(model: Checkpoint, suite: Suite) -> tuple[dict[str, float], list[Track
     return {name: float(np.mean(values)) for name, values in right.items()}, scenes
 
 
-def maker(model: Checkpoint, suite: Suite, way: str):
+def maker(model: Checkpoint, suite: Suite, way: str) -> Callable[[Sequence[Prompt]], Iterator[Video]]:
     """prompts -> clips, with the scene of that way."""
     given = None
     if way == "none":
@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="scenes")
     parser.add_argument("--circle", type=int, default=1)
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--size", type=int, default=96)
@@ -143,6 +143,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_grad_enabled(False)
     model = load_checkpoint(asked.model, "fp32")
+    if model.scene is None and asked.ways != ["none"]:
+        parser.error(f"{asked.model} draws no scenes; give --ways none.")
     suite = Suite(circle=asked.circle, count=asked.clips, size=(asked.size, asked.size), seed=asked.seed)
     asked.out.mkdir(parents=True, exist_ok=True)
     report, scenes = {}, []

@@ -1,11 +1,11 @@
-"""The default model, trained on from one object under a still camera to two that meet, under one that moves.
+"""Pictures along scenes: from one object under a still camera to two that meet, under one that moves.
 
-Command:   sorairo train circles --from default --run runs/circles/run
+Command:   sorairo train circles --from scenes --run runs/circles/run
            (beside it, to render more than the first clips while it trains: the same with --data-only)
 Needs:     pip install "sorairo[worlds,train]"
-Makes:     runs/circles/latents, then runs/circles/run; sheets of samples in runs/circles/run/samples
+Makes:     runs/circles/latents, then runs/circles/run; sheets in runs/circles/run/samples, of clips without a scene
 Time:      as many hours as there are: it holds its learning rate until `--decay STEPS --to DIR` ends a copy
-Expects:   docs/log.md has the scores
+Expects:   docs/scene.md has the scores
 
 Most clips are of 64 px, where a step teaches 2.25 times as many of them as at 96 px. Old clips of one object stay in
 the mix, so that what was learnt is kept. CIRCLES is what to widen once two objects hold.
@@ -30,7 +30,6 @@ from sorairo.data.sources.mirror import Mirrored
 from sorairo.data.sources.worlds import Worlds
 from sorairo.flow.times import TimesConfig
 from sorairo.scenes.embedding import SceneEmbedding
-from sorairo.scenes.model import SceneConfig, SceneModel
 from sorairo.training.loop import TrainConfig
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.objectives.sheets import SheetConfig, sheet_sampler
@@ -40,8 +39,10 @@ from sorairo.training.state import newest_step
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 
-BASE = "default"  # whose codec, words and sampler the model keeps
-SCENE = Path("runs/scene/run/export")  # what recipes/scene.py made; else the base's
+BASE = "scenes"  # whose codec, words and sampler the model keeps
+SCENE = (
+    "scene/run/export"  # what recipes/scene.py made, in the folder of all runs; else the base's scene is kept
+)
 CIRCLES = {0: 0.3, 1: 0.7}  # circle -> share of the clips
 FIRST = 12  # shards to begin with
 PLAN = LatentPlan(
@@ -132,8 +133,9 @@ def write_model(run_dir: Path, transformer: Transformer, folder: Path, scene: Sc
         scorecard={},
     )
     checkpoint = load_checkpoint(base, "fp32")
-    drawn = load_checkpoint(SCENE, "fp32").scene if SCENE.is_dir() else checkpoint.scene
-    drawn = drawn or SceneModel(SceneConfig())
+    made = run_dir.parent.parent / SCENE
+    drawn = load_checkpoint(made, "fp32").scene if made.is_dir() else checkpoint.scene
+    assert drawn is not None
     drawn.embedding.load_state_dict(scene.state_dict())
     save_checkpoint(
         folder,

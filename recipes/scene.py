@@ -3,7 +3,7 @@
 Command:   sorairo train scene --run runs/scene/run
            (beside it, to simulate more than the first clips while it trains: the same with --data-only)
 Needs:     pip install "sorairo[worlds,train]"
-Makes:     runs/scene/tracks, then runs/scene/run/export, the default model with a scene/
+Makes:     runs/scene/tracks, then runs/scene/run/export, the model `scenes` with another scene/
 Time:      60 ms a clip to simulate, 3 s a step of 52 clips, on one core without AVX512
 Expects:   docs/scene.md has the scores
 
@@ -38,16 +38,12 @@ from sorairo.transformer.model import Transformer
 from sorairo.worlds import get_world, render_clips
 
 log = logging.getLogger("scene")
-BASE = "default"  # whose words it reads
+BASE = "scenes"  # whose words it reads, and whose pictures are made along what it draws
 CONFIG = SceneConfig()
 FIRST_SEED = 2_000_000
-CLIPS, FRAMES, LATENTS, SIZE = (
-    128,
-    17,
-    9,
-    (64, 64),
-)  # a shard's simulations; each is there twice, mirrored too
-FIRST, ALL = 8, 400
+CLIPS = 128  # a shard's simulations; each is there twice, as it is and mirrored
+FRAMES, SIZE = 17, (64, 64)
+FIRST, ALL = 8, 400  # shards to begin with, and with --data-only
 # What shard i holds, in turn: (circle, whether what rolls leaves the picture)
 KINDS = ((1, False), (1, False), (0, False), (1, False), (1, True), (1, False), (0, False), (1, False))
 
@@ -67,7 +63,7 @@ def data(run_dir: Path, everything: bool = False) -> None:
             facts["leaves"] = True
         latents, lines, records = [], [], []
         for clip in render_clips(world, range(first, first + CLIPS), **facts):
-            tracks, said = tracks_of(clip, LATENTS), caption_lines(clip.captions, clip.seed)
+            tracks, said = tracks_of(clip, CONFIG.frames), caption_lines(clip.captions, clip.seed)
             other = caption_lines(clip.captions, clip.seed + 1)  # two more of its paraphrases, maybe
             latents += [tracks.encode(), tracks.mirrored().encode()]
             lines += [said, tuple(mirrored_words(line) for line in (*said[:2], *other[2:]))]
@@ -80,8 +76,7 @@ def data(run_dir: Path, everything: bool = False) -> None:
 def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     """The objective and the loop's settings."""
     torch.manual_seed(0)
-    scene = SceneModel(CONFIG)
-    transformer = scene.transformer
+    transformer = Transformer(CONFIG.transformer)
     transformer.init_weights()
     text = load_checkpoint(BASE, "fp32").text
     empty = text.encode([""])
@@ -109,14 +104,13 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
 
 
 def write(transformer: Transformer, folder: Path) -> None:
-    """The base with the scene's transformer; the embedding, which recipes/circles.py trains, is as the base has it."""
+    """The base with this scene's transformer; the embedding, which recipes/circles.py trains, is the base's."""
     source = find_folder(BASE)
     whole = load_checkpoint(source, "fp32")
-    assert isinstance(whole.transformer, Transformer)
+    assert isinstance(whole.transformer, Transformer) and whole.scene is not None
     scene = SceneModel(CONFIG)
     scene.transformer.load_state_dict(transformer.state_dict())
-    if whole.scene:
-        scene.embedding.load_state_dict(whole.scene.embedding.state_dict())
+    scene.embedding.load_state_dict(whole.scene.embedding.state_dict())
     save_checkpoint(
         folder,
         whole.codec,

@@ -30,7 +30,7 @@ from recipes.weak_to_strong_report import METHODS, TESTS, interval, plot, table
 from recipes.weak_to_strong_tune import Settings, Student, below, said, tuned
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.data.encoders import clip_encoder
-from sorairo.data.shards import read_shard, write_shard
+from sorairo.data.shards import Shard, read_shard, write_shard
 from sorairo.evaluation.supervision import (
     MOST,
     Outcome,
@@ -124,6 +124,13 @@ def glimpses(number: int, frames: Tensor) -> Tensor:
     moments = [moments_of(first_seed(number, shard), part.looks) for shard in range(part.shards)]
     moment = torch.from_numpy(np.concatenate(moments))[:, :, None, None, None] * (255 / (FRAMES - 1))
     return torch.cat([small, moment.expand(*small.shape[:-1], 1).float()], -1).to(torch.uint8)
+
+
+def shards_of(run: Path, part: Part) -> list[Shard]:
+    """All clips of a part."""
+    return [
+        read_shard(run / "clips" / f"{part.name}-{index:02d}.safetensors") for index in range(part.shards)
+    ]
 
 
 def make_clips(folder: Path) -> None:
@@ -232,9 +239,7 @@ def make_features(run: Path) -> dict[str, dict[str, Any]]:
     randomise(blank)
     parts: dict[str, dict[str, Any]] = {}
     for number, part in enumerate(PARTS):
-        shards = [
-            read_shard(run / "clips" / f"{part.name}-{index:02d}.safetensors") for index in range(part.shards)
-        ]
+        shards = shards_of(run, part)
         parts[part.name] = {
             "frame": glimpses(number, torch.cat([shard["frame"] for shard in shards])),
             "truth": torch.cat([shard["truth"] for shard in shards]),
@@ -377,9 +382,7 @@ def tune(run: Path, name: str, seeds: int, first: int) -> None:
     states = empty.states[:1, : int(empty.lengths[0])].float()
     which, tokens, parts = PROPERTIES.index(name), {}, {}
     for number, part in enumerate(PARTS):
-        shards = [
-            read_shard(run / "clips" / f"{part.name}-{index:02d}.safetensors") for index in range(part.shards)
-        ]
+        shards = shards_of(run, part)
         parts[part.name] = {
             "frame": glimpses(number, torch.cat([shard["frame"] for shard in shards])),
             "truth": torch.cat([shard["truth"] for shard in shards]),

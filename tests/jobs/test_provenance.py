@@ -10,6 +10,7 @@ import pytest
 
 import sorairo
 from sorairo import tasks
+from sorairo.checkpoints.digest import weights_digest
 from sorairo.jobs.plans import plan_to_dict, read_plan
 from sorairo.jobs.source import Source, kept_sounds
 from sorairo.safety.streams import stream_digests
@@ -193,3 +194,16 @@ def test_keeps_others_metadata_out(command: Callable[..., Done], tmp_path: Path)
     for facts in ({"plan": plan}, {"plan": plan, "software": "sorairo 0.1.0"}):
         write_video(frames, tmp_path / "ours.mp4", facts)
         assert command("show", "ours.mp4").code == 0
+
+
+def test_the_hash_of_a_model_covers_parts_that_are_links(tmp_path: Path) -> None:
+    """A student shares its teacher's codec by a link to a folder."""
+    (tmp_path / "shared").mkdir()
+    weights = tmp_path / "shared" / "model.safetensors"
+    weights.write_bytes(b"one")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "vae").symlink_to("../shared", target_is_directory=True)
+    before = weights_digest(model)
+    weights.write_bytes(b"another")
+    assert weights_digest(model) != before

@@ -107,7 +107,7 @@ def test_the_default_model(latents: Path) -> None:
 
 def test_wider_circles(latents: Path) -> None:
     made = load_checkpoint(one_step("circles", latents / "circles"), "fp32")
-    base = load_checkpoint("default", "fp32")
+    base = load_checkpoint("scenes", "fp32")
     assert made.info.steps_trained == base.info.steps_trained + 1 and "ball" in made.info.vocabulary
     assert made.shift == base.shift and made.decoder is not None and made.scene is not None
 

@@ -15,6 +15,7 @@ from sorairo.scenes.model import SceneConfig, SceneModel
 from sorairo.scenes.tracks import SLOTS
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError, Video
+from tests.scenes.test_tracks import ball
 
 CONFIG = SceneConfig(
     layers=1,
@@ -86,6 +87,19 @@ def test_known_frames_and_longer_clips_are_as_without(folder, tiny_folder):
     assert np.array_equal(one, other)
 
 
+def test_a_clip_without_its_scene_says_so(folder, tiny_folder):
+    model, plain = sorairo.load(folder, dtype="fp32"), sorairo.load(tiny_folder, dtype="fp32")
+    settings = {"steps": 1, "seed": 3}
+
+    def said(clip) -> bool:
+        return any("draws a scene first for clips of up to 9 frames" in note for note in clip.notes)
+
+    assert not said(model.generate("a red ball", frames=9, **settings))
+    long = model.generate("a red ball", frames=13, **settings)
+    assert said(long) and not said(plain.generate("a red ball", frames=13, **settings))
+    assert said(model.extend(long.video, "a red ball", frames=4, **settings))
+
+
 def test_tracks_are_drawn_from_the_words(scene, tiny_folder):
     text = load_checkpoint(tiny_folder, "fp32").text
     words, nothing = text.encode(["a red ball"]), text.encode([""])
@@ -100,15 +114,9 @@ def test_tracks_are_drawn_from_the_words(scene, tiny_folder):
 def test_a_fresh_embedding_changes_nothing():
     model = SceneModel(CONFIG)
     model.transformer.init_weights()
-    tokens = model.tokens(_tracks(), (8, 8))
+    tokens = model.tokens(ball(), (8, 8))
     assert tokens.shape == (1, 3, 16, 32)
     assert float(tokens.abs().max()) == 0
-
-
-def _tracks():
-    from tests.scenes.test_tracks import ball
-
-    return ball()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def weights_digest(model: Path, loras: Sequence[Path] = ()) -> str:
     """
     known = remembered()
     before = dict(known)
-    files = sorted(path for path in model.rglob("*") if path.suffix in WEIGHTS) if model.is_dir() else [model]
+    files = sorted(_weights(model)) if model.is_dir() else [model]
     lines = [
         f"{path.relative_to(model) if model.is_dir() else path.name} {hashed(path, known)}" for path in files
     ]
@@ -34,6 +34,12 @@ def weights_digest(model: Path, loras: Sequence[Path] = ()) -> str:
         with suppress(OSError, UserError), whole_file(memory()) as temporary:  # remembering is a convenience
             temporary.write_text(json.dumps(known))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _weights(folder: Path) -> Iterator[Path]:
+    """Also those of parts that are links to another model's folder, which Path.rglob passes over."""
+    for place, _, names in os.walk(folder, followlinks=True):
+        yield from (Path(place, name) for name in names if Path(name).suffix in WEIGHTS)
 
 
 def hashed(path: Path, known: dict[str, str]) -> str:

@@ -36,7 +36,7 @@ from sorairo.checkpoints.schemas import (
 from sorairo.checkpoints.tensors import Adapt
 from sorairo.codec.model import Codec, CodecConfig
 from sorairo.codec.small import SmallDecoderConfig
-from sorairo.config import check, from_json
+from sorairo.config import Schema, check, from_json
 from sorairo.flow.samplers import UNIPC, Sampler
 from sorairo.nn.weights import Blank
 from sorairo.scenes.model import SceneConfig
@@ -222,21 +222,26 @@ def codec_source(folder: Path) -> Source[CodecConfig]:
 
 def decoder_source(folder: Path) -> Source[SmallDecoderConfig]:
     """A decoder/ folder: the small decoder of our own models, which diffusers does not know."""
-    path = folder / "config.json"
-    values = read_json(path)
-    check(SmallDecoderFile, values, where=str(path))
-    config, entries = SmallDecoderConfig(**values), weight_entries(folder)
-    check_decoder_volume(config, entries, str(path))
-    return Source(config=config, entries=entries, adapt=dict, where=folder)
+    return _own_source(folder, SmallDecoderFile, SmallDecoderConfig, check_decoder_volume)
 
 
 def scene_source(folder: Path) -> Source[SceneConfig]:
     """A scene/ folder: what draws the scenes of our own models, which diffusers does not know."""
+    return _own_source(folder, SceneFile, SceneConfig, check_scene_volume)
+
+
+def _own_source(
+    folder: Path,
+    schema: type[Schema],
+    build: Callable[..., Config],
+    check_volume: Callable[[Config, Mapping[str, Entry], str], None],
+) -> Source[Config]:
+    """A part that only our models have: its names are ours."""
     path = folder / "config.json"
     values = read_json(path)
-    check(SceneFile, values, where=str(path))
-    config, entries = SceneConfig(**values), weight_entries(folder)
-    check_scene_volume(config, entries, str(path))
+    check(schema, values, where=str(path))
+    config, entries = build(**values), weight_entries(folder)
+    check_volume(config, entries, str(path))
     return Source(config=config, entries=entries, adapt=dict, where=folder)
 
 

@@ -111,6 +111,7 @@ def print_facts(known: dict[str, Any]) -> None:
         "unsaid": f"{known['default_frames']} frames, {known['default_steps']} steps, "
         f"guidance {known['default_guidance']:g}"
         + (f", {known['low_noise_guidance']:g} for low noise" if known["low_noise_guidance"] else ""),
+        "scene": "drawn before the picture, for clips that begin from words" if known["scene"] else "",
         "trained": f"{known['steps_trained']} steps of {known['recipe']}" if known["recipe"] else "not said",
         "scores": ", ".join(f"{name} {value}" for name, value in known["scorecard"].items())
         or "not measured",
@@ -118,7 +119,8 @@ def print_facts(known: dict[str, Any]) -> None:
         "words": " ".join(known["vocabulary"]) or "not listed",
     }
     for name, text in lines.items():
-        print(paragraph(name, safe(text)))
+        if text:
+            print(paragraph(name, safe(text)))
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -129,6 +131,7 @@ def facts(folder: Path) -> dict[str, Any]:
     values = to_dict(read_info(folder))
     return values | {
         "folder": str(folder),
+        "scene": (folder / "scene").is_dir(),
         "megabytes": round(_megabytes(folder), 1),
         "seconds": values["max_frames"] / values["fps"],
     }

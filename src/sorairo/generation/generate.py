@@ -23,7 +23,7 @@ from sorairo.generation.denoise import denoise, guidance_of, levels_of, noise_of
 from sorairo.generation.forks import survive_forks
 from sorairo.generation.memory import RememberedDenoising
 from sorairo.generation.pieces import InPieces
-from sorairo.generation.scenes import scene_tokens
+from sorairo.generation.scenes import notes_of_scene, scene_tokens
 from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.nn.precision import device_name
 from sorairo.pixels import to_frames
@@ -280,7 +280,7 @@ def encode_texts(plans: Sequence[Plan], model: Checkpoint) -> Texts:
 
 def notes(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
     """Sentences on uses that the model was not trained for."""
-    return (*_notes_of_size(plan, model), *_notes_of_known(plan, model))
+    return (*_notes_of_size(plan, model), *_notes_of_known(plan, model), *notes_of_scene(plan, model))
 
 
 def _notes_of_size(plan: Plan, model: Checkpoint) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from sorairo.checkpoints.folder import Checkpoint
     from sorairo.scenes.tracks import Tracks
     from sorairo.text.encoder import TextStates
+    from sorairo.types import Plan
 
-__all__ = ["drawn_tracks", "scene_tokens"]
+__all__ = ["drawn_tracks", "longest", "notes_of_scene", "scene_tokens"]
 
 STREAM = 0x5CE7E  # keeps a scene's noise apart from the picture's, whose seed is the same
 
@@ -34,7 +35,7 @@ def scene_tokens(
     scene, codec = model.scene, model.codec.config
     assert scene is not None
     length = 1 + (frames - 1) // codec.time_factor
-    if length > scene.config.frames:
+    if frames > longest(model):
         return {}
     tracks = scene.tracks(words, nothing, length, _generator(seed))
     width, height = (side // codec.space_factor for side in size)
@@ -49,11 +50,25 @@ def drawn_tracks(model: Checkpoint, prompt: str, frames: int, seed: int) -> Trac
     """
     if model.scene is None:
         raise UserError(f"{model.info.name} draws no scenes.")
+    if frames > longest(model):
+        raise UserError(f"{model.info.name} draws scenes of at most {longest(model)} frames, not {frames}.")
     length = 1 + (frames - 1) // model.codec.config.time_factor
-    if length > model.scene.config.frames:
-        most = 1 + (model.scene.config.frames - 1) * model.codec.config.time_factor
-        raise UserError(f"{model.info.name} draws scenes of at most {most} frames, not {frames}.")
     return model.scene.tracks(model.text.encode([prompt]), model.text.encode([""]), length, _generator(seed))
+
+
+def longest(model: Checkpoint) -> int:
+    """The most frames of a scene; 0 where the model draws none."""
+    return 1 + (model.scene.config.frames - 1) * model.codec.config.time_factor if model.scene else 0
+
+
+def notes_of_scene(plan: Plan, model: Checkpoint) -> tuple[str, ...]:
+    """A sentence where a model that draws scenes makes a clip without one."""
+    if model.scene is None or (not plan.known and plan.frames <= longest(model)):
+        return ()
+    return (
+        f"{model.info.name} draws a scene first for clips of up to {longest(model)} frames from words alone; "
+        "this one is made without, so its objects may merge or lose their shape.",
+    )
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -123,7 +123,5 @@ def flips() -> np.ndarray:
 
 def low_bits(hashes: np.ndarray) -> np.ndarray:
     """The bits of the eight lowest frequencies down and across of hashes (n 4): uint64 (n)."""
-    octets = np.ascontiguousarray(hashes).view(np.uint8)[
-        :, : 2 * 8 : 2
-    ]  # the first half of each of eight lines
+    octets = np.ascontiguousarray(hashes).view(np.uint8)[:, :16:2]  # the first half of each of eight lines
     return np.ascontiguousarray(octets).view(np.uint64)[:, 0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sorairo.scenes.tracks import COLOURS, KINDS, SHAPES, Tracks
+from sorairo.scenes.tracks import KINDS, SHAPES, SIZE, Tracks
 
 __all__ = ["LOCAL", "MAPS", "scene_maps"]
 
@@ -18,7 +18,6 @@ LOCAL = ("near", "across", "down", "width", "height")
 as twice the natural logarithm of what it is over SIZE."""
 MAPS = len(KINDS) + len(LOCAL)
 SAMPLES = 4  # along a cell's side
-SIZE = 0.3
 AROUND = 2.0  # half sizes of an object from its middle, as far as it is felt
 # |x|^p + |y|^p <= 1 is the outline: a ball is round, a cube nearly square, a cone nearly a diamond
 ROUND = torch.tensor([2.0, 4.0, 4.0, 1.3, 2.5])
@@ -66,6 +65,3 @@ def _inside(middle: Tensor, size: Tensor, cells: int, short: int, samples: int) 
     """Where the cells of one axis lie in an object, from -1 to 1: (n k t cells*samples). middle, size: (n k t)."""
     at = (torch.arange(cells * samples) + 0.5) / samples - cells / 2  # in cells, from the picture's middle
     return (at - middle[..., None] * short / 2) / (size[..., None].clamp_min(1e-3) * short / 2)
-
-
-assert len(KINDS) == len(SHAPES) + len(COLOURS)

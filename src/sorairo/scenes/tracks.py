@@ -1,4 +1,4 @@
-"""A clip's objects as tracks: where each is in every latent frame, how large, how far, of which shape and colour.
+"""The objects of a clip as tracks. A track says what an object is, and its place and size in every latent frame.
 
 Legend: n clips, k slots (one for each object), t latent frames, c channels.
 """
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["CHANNELS", "COLOURS", "DEPTH", "KINDS", "SHAPES", "SLOTS", "Tracks"]
+__all__ = ["CHANNELS", "COLOURS", "KINDS", "PLACE", "SHAPES", "SIZE", "SLOTS", "Tracks"]
 
 SLOTS = 4
+# The studio's names in its order. They stand here too, since weights count on them and need no simulator.
 SHAPES = ("ball", "cube", "cylinder", "cone", "capsule")
 COLOURS = (
     "red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "black", "white", "grey",
@@ -20,10 +21,9 @@ COLOURS = (
 KINDS = (*SHAPES, *COLOURS)
 PLACE = 5  # x, y, width, height, depth
 CHANNELS = PLACE + 1 + len(KINDS)  # and whether there is an object at all
-SIZE, DEPTH = 0.3, 6.0  # a usual object: part of the picture's short side, and metres from the lens
-# Names and numbers are scaled to about unit variance, as latents are
-AT, GROWTH, NEAR = 3.0, 2.5, 3.0
-SHAPE_SHARE, COLOUR_SHARE = 1 / len(SHAPES), 1 / len(COLOURS)
+SIZE, DISTANCE = 0.3, 6.0  # a usual object: part of the picture's short side, and metres from the lens
+# What places, sizes and distances are multiplied by, for about unit variance, which latents have too
+PLACES, SIZES, DISTANCES = 3.0, 2.5, 3.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,11 +45,11 @@ class Tracks:
         """What the scene's transformer denoises: (n c t 1 k), every value of about unit variance."""
         x, y, width, height, depth = self.place.unbind(-1)  # n k t each
         numbers = [
-            AT * x,
-            AT * y,
-            GROWTH * (width.clamp_min(1e-3) / SIZE).log(),
-            GROWTH * (height.clamp_min(1e-3) / SIZE).log(),
-            NEAR * (depth.clamp_min(1e-3) / DEPTH).log(),
+            PLACES * x,
+            PLACES * y,
+            SIZES * (width.clamp_min(1e-3) / SIZE).log(),
+            SIZES * (height.clamp_min(1e-3) / SIZE).log(),
+            DISTANCES * (depth.clamp_min(1e-3) / DISTANCE).log(),
         ]
         t = x.shape[2]
         shape = _names(self.shape, len(SHAPES))[:, :, None].expand(-1, -1, t, -1)  # n k t 5
@@ -66,17 +66,17 @@ class Tracks:
         values = latents[:, :, :, 0].permute(0, 3, 2, 1).float()  # n k t c
         x, y, width, height, depth = values[..., :PLACE].unbind(-1)
         place = [
-            x / AT,
-            y / AT,
-            SIZE * (width / GROWTH).clamp(-3, 2).exp(),
-            SIZE * (height / GROWTH).clamp(-3, 2).exp(),
-            DEPTH * (depth / NEAR).clamp(-2, 2).exp(),
+            x / PLACES,
+            y / PLACES,
+            SIZE * (width / SIZES).clamp(-3, 2).exp(),
+            SIZE * (height / SIZES).clamp(-3, 2).exp(),
+            DISTANCE * (depth / DISTANCES).clamp(-2, 2).exp(),
         ]
         names = values[..., PLACE + 1 :].mean(2)  # n k 17
         return cls(
             place=torch.stack(place, -1),
-            shape=_centred(names[..., : len(SHAPES)], SHAPE_SHARE).argmax(-1),
-            colour=_centred(names[..., len(SHAPES) :], COLOUR_SHARE).argmax(-1),
+            shape=names[..., : len(SHAPES)].argmax(-1),
+            colour=names[..., len(SHAPES) :].argmax(-1),
             there=values[..., PLACE].mean(2) > 0,
         )
 
@@ -86,7 +86,3 @@ def _names(index: Tensor, count: int) -> Tensor:
     share = 1 / count
     marks = torch.nn.functional.one_hot(index.long(), count).float()
     return (marks - share) / (share * (1 - share)) ** 0.5
-
-
-def _centred(marks: Tensor, share: float) -> Tensor:
-    return marks * (share * (1 - share)) ** 0.5 + share

@@ -95,9 +95,10 @@ class Diffusion:
         shape = transformer.config
         self.map_head = MapHead(shape.width, shape.patch_side) if config.align else None
         self.scene = SceneEmbedding(shape.width, shape.patch_side) if config.scene is not None else None
-        if self.scene is not None and not loader.config.scenes:
+        if self.scene is not None and (not loader.config.scenes or loader.config.packed):
             raise UserError(
-                "To show a transformer scenes a recipe's loader has to read them: LoaderConfig(scenes=True)."
+                "To show a transformer scenes a recipe's loader has to read them, from clips of one shape: "
+                "LoaderConfig(scenes=True, packed=False)."
             )
 
     @property
