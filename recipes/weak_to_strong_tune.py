@@ -11,6 +11,7 @@ The blocks below START are not trained, so their tokens are computed once, for o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from sorairo.nn.rope import turns
 from sorairo.training.low_rank import LoraConfig, add_lora
 from sorairo.transformer.model import Transformer
 
+log = logging.getLogger("weak_to_strong")
 START, STOP = 3, 5
 """The first block that is trained, and the first that is left out."""
 
@@ -123,7 +125,8 @@ def tuned(student: Student, tokens: Tensor, labels: Tensor, settings: Settings, 
     order = torch.Generator().manual_seed(seed)
     steps = settings.epochs * -(-len(labels) // settings.batch)
     done = 0
-    for _ in range(settings.epochs):
+    for epoch in range(settings.epochs):
+        losses = []
         for rows in torch.randperm(len(labels), generator=order).split(settings.batch):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * min(1.0, 10 * (done + 1) / steps) * (1 - done / steps)
@@ -131,7 +134,9 @@ def tuned(student: Student, tokens: Tensor, labels: Tensor, settings: Settings, 
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            losses.append(loss.item())
             done += 1
+        log.info("epoch %d of %d: loss %.3f", epoch + 1, settings.epochs, sum(losses) / len(losses))
 
 
 @torch.no_grad()

@@ -82,6 +82,23 @@ def test_survives(change: str, marked: np.ndarray) -> None:
         assert np.allclose(found.crop, (18 / 192, 10 / 192, 164 / 192, 164 / 192), atol=0.02)
 
 
+def blocks(side: int = 192, frames: int = 3) -> np.ndarray:
+    """Rectangles of strong contrast that move slowly (t h w 3)."""
+    random = np.random.default_rng(2)
+    picture = np.full((side + frames, side + frames, 3), 128, np.uint8)
+    for _ in range(60):
+        (top, left), (h, w) = random.integers(0, side, 2), random.integers(8, side // 4, 2)
+        picture[top : top + h, left : left + w] = random.integers(20, 236, 3)
+    return np.stack([picture[at : at + side, at : at + side] for at in range(frames)])
+
+
+@pytest.mark.parametrize("change", ["crop", "crf30"])
+def test_survives_among_strong_edges(change: str) -> None:
+    marked = embed(blocks(frames=9), PAYLOAD, KEY)
+    found = detect(marked[:, 20:183, 9:172] if change == "crop" else coded(marked, 30), KEY)
+    assert found is not None and found.payload == PAYLOAD
+
+
 def test_is_not_seen_without_the_key_or_the_mark(marked: np.ndarray) -> None:
     assert detect(marked, b"x" * 32, search=False) is None
     assert detect(scene(), KEY) is None

@@ -1,9 +1,9 @@
 """An invisible mark in every frame: 32 bits under a key, that survive re-encoding, scaling and cropping.
 
-Spread spectrum with informed embedding (Miller, Doerr and Cox 2004): the luma of a frame, shrunk to a grid of cells, is
-projected onto secret orthonormal directions of its middle frequencies. Each code bit has a direction; the frame is
-changed as little as gives every projection its sign with a margin. The detector is linear, so frames are averaged
-first.
+Spread spectrum (Cox et al. 1997): every code bit has a secret direction in the middle frequencies of the frame; the sum
+of all with their signs is added to the luma, the same for every frame. The detector evens the band of each frame:
+weighted against the fall of pictures with frequency, then cut in space at its median, since the mark is small
+everywhere and pictures are large at their edges. Evened frames are averaged and projected onto the directions.
 
 Why a false alarm is rare: the directions are drawn uniformly, so for pictures that do not depend on the key the angle
 between any codeword and the pictures is that of a random direction, whose tail is known (`chance`).
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
-from PIL import Image
 
 from sorairo.safety.code import BITS, LENGTH, decode, encode
 
@@ -29,14 +28,14 @@ SMALLEST = 96
 """Pixels of the shorter side below which a frame is not marked."""
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-STRENGTH = 2.0
-"""Root mean square of the change, in levels of 255, before rounding: 41 dB."""
+STRENGTH = 2.4
+"""Root mean square of the change, in levels of 255, before rounding: 40.4 dB."""
 
-MARGIN = 60.0
-"""Of a projection, in levels times cells; more is never needed."""
+PILOT = 3.5
+"""The strength of the pilot, which must be found among thousands of places, as a multiple of a code bit's."""
 
-CAP = 1.2
-"""How much of the change one code bit may get, as a multiple of its share."""
+LOWEST = 0.7
+"""The lowest frequency that the detector evens, as a multiple of the band's: crops are stretched by as much."""
 
 FALSE_ALARMS = 1e-7
 """Chance at which unmarked pictures are called marked."""
@@ -67,13 +66,11 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Patterns:
-    """transform: DCT (g g). place: indices of the band in the flat (g g) spectrum. weights: n, of the detector.
-    directions: (k n), orthonormal; the first finds the crop, the others carry the code. pilot: the first as a picture
-    of twice the cells."""
+    """transform: DCT (g g). place: indices of the band in the flat (g g) spectrum. directions: (k n), orthonormal; the
+    first finds the crop, the others carry the code. pilot: the first as a picture of twice the cells."""
 
     transform: np.ndarray
     place: np.ndarray
-    weights: np.ndarray
     directions: np.ndarray
     pilot: np.ndarray
 
@@ -90,7 +87,6 @@ def patterns(key: bytes, grid: Grid) -> Patterns:
     random = np.random.Generator(np.random.Philox(key=int.from_bytes(seed[:16], "little")))
     columns, triangle = np.linalg.qr(random.standard_normal((len(place), LENGTH + 1)))
     directions = (columns * np.sign(np.diag(triangle))).T.astype(np.float32)
-    weights = (radius.ravel()[place] / high) ** 2  # the power of pictures falls about as 1 / f^2
     pilot = np.zeros((2 * g, 2 * g), np.float32)
     spectrum = np.zeros(g * g, np.float32)
     spectrum[place] = directions[0]
@@ -99,7 +95,6 @@ def patterns(key: bytes, grid: Grid) -> Patterns:
     return Patterns(
         transform=transform,
         place=place,
-        weights=weights.astype(np.float32),
         directions=directions,
         pilot=finer.T @ pilot @ finer,
     )
@@ -110,57 +105,50 @@ def embed(frames: np.ndarray, payload: int, key: bytes) -> np.ndarray:
     h, w = frames.shape[1:3]
     if min(h, w) < SMALLEST:
         return frames
-    grid = grid_of(h, w)
-    drawn = patterns(key, grid)
-    signs = np.concatenate([[1.0], 1.0 - 2.0 * encode(payload)]).astype(np.float32)
-    down, across = shrink(h, grid.cells), shrink(w, grid.cells)
-    up, along = enlarge(grid.cells, h), enlarge(grid.cells, w)
-    return np.stack([marked(frame, signs, drawn, (down, across), (up, along)) for frame in frames])
+    pattern = drawn_for(h, w, payload, patterns(key, grid_of(h, w)))[..., None] + 0.5
+    return np.stack([np.clip(frame + pattern, 0, 255).astype(np.uint8) for frame in frames])
 
 
-def marked(
-    frame: np.ndarray,
-    signs: np.ndarray,
-    drawn: Patterns,
-    shrinking: tuple[np.ndarray, np.ndarray],
-    enlarging: tuple[np.ndarray, np.ndarray],
-) -> np.ndarray:
-    """One frame (h w 3) with its mark: the least change that gives every projection its margin within STRENGTH."""
-    down, across = shrinking
-    up, along = enlarging
-    luma = frame @ LUMA
-    band = spectrum_of(down @ luma @ across.T, drawn)
-    gain = float(drawn.weights.mean())
-    had = signs * (drawn.directions @ (band * drawn.weights)) / gain  # what is there already, with its sign
-    boost = np.ones_like(had)
-    boost[0] = 3.5  # the pilot must be found among thousands of places
-    change = signs * least(had, boost, STRENGTH * STRENGTH * len(drawn.transform) ** 2)
-    flat = np.zeros(drawn.transform.size, np.float32)
-    flat[drawn.place] = change @ drawn.directions
+def drawn_for(h: int, w: int, payload: int, drawn: Patterns) -> np.ndarray:
+    """What a number adds to the luma of a frame (h w), of root mean square STRENGTH."""
     g = len(drawn.transform)
-    cells = drawn.transform.T @ flat.reshape(g, g) @ drawn.transform
-    pattern = up @ cells @ along.T
-    return np.clip(frame + pattern[..., None] + 0.5, 0, 255).astype(np.uint8)
+    shares = np.concatenate([[PILOT], 1.0 - 2.0 * encode(payload)]).astype(np.float32)
+    spectrum = np.zeros(g * g, np.float32)
+    spectrum[drawn.place] = shares @ drawn.directions
+    spectrum *= STRENGTH * g / float(np.linalg.norm(shares))
+    cells = drawn.transform.T @ spectrum.reshape(g, g) @ drawn.transform
+    return enlarge(g, h) @ cells @ enlarge(g, w).T
 
 
-def least(had: np.ndarray, boost: np.ndarray, energy: float) -> np.ndarray:
-    """What to add to each projection: up to a common margin, as large as the energy allows (by bisection).
+def evened(frames: np.ndarray, grid: Grid) -> np.ndarray:
+    """The mean of the evened bands of frames uint8 (t h w 3), as one spectrum (i j): half cycles down by across."""
+    h, w = frames.shape[1:3]
+    most = math.ceil(grid.band[1]) + 1
+    down, across = dct(h)[:most], dct(w)[:most]  # lower where the picture is small
+    fine_down, fine_across = (dct(2 * grid.cells)[: len(side)] for side in (down, across))
+    radius = np.hypot(*np.meshgrid(np.arange(len(down)), np.arange(len(across)), indexing="ij"))
+    weights = radius**2 * ((radius >= LOWEST * grid.band[0]) & (radius <= grid.band[1]))
+    weights = weights.astype(np.float32)
+    mean = np.zeros(weights.shape, np.float32)
+    for frame in frames:
+        spectrum = down @ (frame @ LUMA) @ across.T
+        places = fine_down.T @ (spectrum * weights) @ fine_across
+        limit = np.median(np.abs(places))
+        mean += fine_down @ np.clip(places, -limit, limit) @ fine_across.T
+    return mean / len(frames)
 
-    None gets much more than its share: where pictures are too lively for a margin, the sum over all bits counts.
-    """
-    most = CAP * math.sqrt(energy / len(had)) * boost
-    low, high = -MARGIN, MARGIN
-    for _ in range(14):
-        middle = (low + high) / 2
-        spent = float((np.clip(middle * boost - had, 0.0, most) ** 2).sum())
-        low, high = (middle, high) if spent < energy else (low, middle)
-    return np.clip(low * boost - had, 0.0, most)
+
+def read(spectrum: np.ndarray, key: bytes, grid: Grid, tried: int) -> Found:
+    """The most likely codeword of whole frames, `evened`, and its chance; `tried`: of how many views this is one."""
+    g = grid.cells
+    whole = np.zeros((g, g), np.float32)
+    whole[: spectrum.shape[0], : spectrum.shape[1]] = spectrum[:g, :g]
+    return found_in(whole.ravel(), patterns(key, grid), tried)
 
 
-def read(cells: np.ndarray, key: bytes, grid: Grid, tried: int) -> Found:
-    """The most likely codeword of one view (g g), and its chance; `tried`: of how many views this is one."""
-    drawn = patterns(key, grid)
-    band = spectrum_of(cells, drawn) * drawn.weights
+def found_in(spectrum: np.ndarray, drawn: Patterns, tried: int) -> Found:
+    """The most likely codeword of a flat spectrum (g g), and its chance."""
+    band = spectrum[drawn.place]
     seen = drawn.directions[1:] @ band
     payload = decode(seen)
     along = float((1.0 - 2.0 * encode(payload)) @ seen) / math.sqrt(LENGTH)
@@ -186,15 +174,6 @@ def spectrum_of(cells: np.ndarray, drawn: Patterns) -> np.ndarray:
     return (drawn.transform @ cells @ drawn.transform.T).ravel()[drawn.place]
 
 
-def cells_of(luma: np.ndarray, grid: Grid) -> np.ndarray:
-    """Luma (h w) as cells (g g), each the mean of its pixels."""
-    h, w = luma.shape
-    if min(h, w) >= grid.cells:
-        return shrink(h, grid.cells) @ luma @ shrink(w, grid.cells).T
-    small = Image.fromarray(luma).resize((grid.cells, grid.cells), Image.Resampling.BICUBIC)
-    return np.asarray(small, np.float32)
-
-
 def grid_of(h: int, w: int) -> Grid:
     return LARGE if min(h, w) >= 3 * LARGE.cells else SMALL
 
@@ -209,19 +188,9 @@ def dct(n: int) -> np.ndarray:
 
 
 @cache
-def shrink(size: int, cells: int) -> np.ndarray:
-    """(cells size): the mean of the pixels of each cell, parts of pixels counted as such."""
-    edges = np.arange(cells + 1) * size / cells
-    pixels = np.arange(size)
-    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (np.maximum(0, covered) * cells / size).astype(np.float32)
-
-
-@cache
 def enlarge(cells: int, size: int) -> np.ndarray:
-    """(size cells): cosines of the cells' DCT at the pixels' centres, so that shrinking gives the cells back nearly."""
+    """(size cells): cosines of the cells' DCT at the pixels' centres."""
     places, frequencies = (np.arange(size) + 0.5) / size * cells, np.arange(cells)
     basis = np.cos(np.pi / cells * places[:, None] * frequencies[None]) * math.sqrt(2 / cells)
     basis[:, 0] /= math.sqrt(2)
-    # a cell's mean of a cosine is less than the cosine in its middle
-    return (basis / np.sinc(frequencies / 2 / cells)[None] @ dct(cells)).astype(np.float32)
+    return (basis @ dct(cells)).astype(np.float32)

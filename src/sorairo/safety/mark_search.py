@@ -15,17 +15,15 @@ from functools import cache
 
 import numpy as np
 
-from sorairo.safety.code import LENGTH, decode, encode
 from sorairo.safety.mark import (
     FALSE_ALARMS,
     GRIDS,
-    LUMA,
     Found,
     Grid,
     Patterns,
-    cells_of,
-    chance,
     dct,
+    evened,
+    found_in,
     patterns,
     read,
 )
@@ -53,24 +51,21 @@ def detect(frames: np.ndarray, key: bytes, *, search: bool = True) -> Found | No
 
     search: also for crops and mirrored pictures, which takes a second or so.
     """
-    luma = np.zeros(frames.shape[1:3], np.float32)
-    for frame in frames:
-        luma += frame @ LUMA
-    luma /= len(frames)
-    whole = [read(cells_of(luma, grid), key, grid, 2) for grid in GRIDS]
+    spectra = [evened(frames, grid) for grid in GRIDS]
+    whole = [read(spectrum, key, grid, 2) for spectrum, grid in zip(spectra, GRIDS, strict=True)]
     best = min(whole, key=lambda found: found.chance)
     if best.chance < FALSE_ALARMS or not search:
         return best if best.chance < FALSE_ALARMS else None
-    return searched(luma, key)
+    return searched(spectra, key)
 
 
-def searched(luma: np.ndarray, key: bytes) -> Found | None:
-    """The mark in a mean picture (h w); None where there is none."""
+def searched(spectra: list[np.ndarray], key: bytes) -> Found | None:
+    """The mark in frames that were evened for each of GRIDS (i j); None where there is none."""
     best: Found | None = None
     tried = 2 * READ * len(GRIDS) + 2
-    for grid in GRIDS:
+    for spectrum, grid in zip(spectra, GRIDS, strict=True):
         for mirrored in (False, True):
-            found = in_grid(luma[:, ::-1] if mirrored else luma, key, grid, tried)
+            found = in_grid(flipped(spectrum) if mirrored else spectrum, key, grid, tried)
             if best is None or found.chance < best.chance:
                 best = replace(found, mirrored=mirrored)
             if best.chance < FALSE_ALARMS:
@@ -78,11 +73,13 @@ def searched(luma: np.ndarray, key: bytes) -> Found | None:
     return None
 
 
-def in_grid(luma: np.ndarray, key: bytes, grid: Grid, tried: int) -> Found:
+def flipped(spectrum: np.ndarray) -> np.ndarray:
+    """The spectrum of the mirrored picture: odd waves across change their sign."""
+    return spectrum * np.where(np.arange(spectrum.shape[1]) % 2, -1, 1).astype(np.float32)
+
+
+def in_grid(spectrum: np.ndarray, key: bytes, grid: Grid, tried: int) -> Found:
     drawn = patterns(key, grid)
-    most = math.ceil(grid.band[1]) + 1
-    h, w = luma.shape
-    spectrum = dct(h)[:most] @ luma @ dct(w)[:most].T  # (i j), lower where the picture is small
     places = clearest(spectrum, drawn, grid)
     best = Found(payload=0, chance=1.0)
     for view in places[:READ]:
@@ -138,24 +135,20 @@ def read_at(spectrum: np.ndarray, view: View, drawn: Patterns, grid: Grid, tried
     """The likeliest codeword of a view, and its chance."""
     g = grid.cells
     finer = dct(2 * g)[:g]
-    band = (finer @ placed(spectrum, view, grid) @ finer.T).ravel()[drawn.place]
-    seen = drawn.directions[1:] @ band
-    payload = decode(seen)
-    along = float((1.0 - 2.0 * encode(payload)) @ seen) / math.sqrt(LENGTH)
-    cosine = along / (float(np.linalg.norm(band)) + 1e-9)
+    found = found_in((finer @ placed(spectrum, view, grid) @ finer.T).ravel(), drawn, tried)
     left, top, wide, tall = (round(float(one), 3) for one in (view.left, view.top, view.wide, view.tall))
-    return Found(payload=payload, chance=chance(cosine, len(band), tried), crop=(left, top, wide, tall))
+    return replace(found, crop=(left, top, wide, tall))
 
 
 def placed(spectrum: np.ndarray, view: View, grid: Grid) -> np.ndarray:
-    """The pictures' band, weighted as in the detector, laid where the view says on m x m places, zero around."""
+    """The pictures' band laid where the view says on m x m places, zero around."""
     down = basis(view.top, view.tall, 2 * grid.cells, spectrum.shape[0])
     across = basis(view.left, view.wide, 2 * grid.cells, spectrum.shape[1])
     rows = np.arange(spectrum.shape[0])[:, None] / view.tall
     columns = np.arange(spectrum.shape[1])[None] / view.wide
-    radius = np.hypot(rows, columns) / grid.band[1]
-    weights = np.where((radius * grid.band[1] >= grid.band[0]) & (radius <= 1), radius**2, 0)
-    return down @ (spectrum * weights).astype(np.float32) @ across.T
+    radius = np.hypot(rows, columns)
+    inside = (radius >= grid.band[0]) & (radius <= grid.band[1])
+    return down @ (spectrum * inside) @ across.T
 
 
 @cache
