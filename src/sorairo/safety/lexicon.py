@@ -86,6 +86,11 @@ class Lexicon:
         found["artist-style"] = found["artist-style"] or artists or style
         return [float(bool(found[name])) for name in COUNTED]
 
+    def bared(self, text: str) -> bool:
+        """Whether a folded text has a real person's name and a word of the sexual lists."""
+        found = self.terms.found(bare(text))
+        return "people" in found and ("sexual strong" in found or "sexual weak" in found)
+
     def young(self, text: str) -> bool:
         """Whether somebody in a folded text is, or is said to look, under eighteen."""
         text = bare(text)

@@ -23,6 +23,10 @@ THRESHOLD = 0.5
 YOUNG_THRESHOLD = 0.15
 """The sexual score at which a prompt with somebody under age in it falls under `minors`."""
 
+BARED_THRESHOLD = 0.1
+"""The sexual score at which a prompt with a real person and a word of the sexual lists falls under `likeness`: the two
+meanings halve each other's scores."""
+
 MOST_SURE = 0.999
 """A score of 1 is left to the operator's blocklist."""
 
@@ -64,7 +68,8 @@ class WordGuard:
         """Category -> probability from 0 to 1 that the prompt asks for it; 0 for all where every word is harmless.
 
         A long prompt is also read sentence by sentence, and the highest score counts, so that one sentence cannot hide
-        among others. `minors` is a rule: somebody under age and a sexual score over a low threshold.
+        among others. Two rules: `minors`, for somebody under age, and `likeness`, for a real person among words of the
+        sexual lists, both from a low sexual score on.
         """
         if all(word in self.harmless for word in words_of(fold(text))):
             return dict.fromkeys(CATEGORIES, 0.0)
@@ -72,6 +77,8 @@ class WordGuard:
         found = self.judge.highest([part for reading in readings for part in parts(reading)])
         highest = dict(zip(COUNTED, (min(score, MOST_SURE) for score in found), strict=True))
         highest["minors"] = minors(highest["sexual"], any(map(self.lexicon.young, readings)))
+        if highest["sexual"] >= BARED_THRESHOLD and any(map(self.lexicon.bared, readings)):
+            highest["likeness"] = max(highest["likeness"], THRESHOLD)
         return {category: highest[category] for category in CATEGORIES}
 
 
