@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +56,7 @@ ARMS = {
     "buckets": ("train", LOADER),
     "squares": ("square", LOADER),
 }
+READ = ("objects", "count", "colours", "shapes", "event")
 ASPECTS = {"square": SIZES[0], "wide": SIZES[1], "tall": SIZES[2]}
 
 
@@ -100,41 +101,65 @@ def clips_of(
             yield decoded(codec, latents, 8.0)
 
 
+def cell(run: Path, data: Path, count: int, begin: str, aspect: str, arm: str) -> dict[str, list[float]]:
+    """What one arm does at one aspect, a number for each clip; read again where an earlier call has written it."""
+    path = run / "cells" / f"{aspect}-{arm}-{count}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    codec, world, size = load_checkpoint("default", "fp32").codec, get_world("studio"), ASPECTS[aspect]
+    suite = Suite(circle=0, count=count, size=size, seed=41)
+    real = [world.clip(41_000_000 + i, size=size, split="heldout") for i in range(count)]
+    texts, facts = [prompt_of(clip, suite).text for clip in real], [facts_of(clip) for clip in real]
+    made: dict[str, list[float]] = {}
+    videos = [clip.video for clip in real]
+    if arm != "real":
+        transformer = trained(run, arm, begin)
+        held = [path for path in sorted((data / "held").glob("*.safetensors")) if _size(path) == list(size)]
+        made["error"] = errors(transformer, held).tolist()
+        videos = list(clips_of(transformer, size, texts, codec))
+    parser = load_parser()
+    read = [parser(video) for video in videos]
+    made["framed"] = [float(framed(one, size)) for one in read]
+    for name in READ:
+        made[name] = [judge(one, f)[name] for one, f in zip(read, facts, strict=True)]
+    labels = [f"{arm}, {aspect}: {text}"[:90] for text in texts[:2]]
+    contact_sheet(videos[:2], labels, path.with_suffix(".png"), columns=2, frames_per=5)
+    write_text(path, json.dumps(made) + "\n")
+    print(aspect, arm, {name: str(mean_of(values)) for name, values in made.items()}, flush=True)
+    return made
+
+
 def score(run: Path, data: Path, count: int, begin: str) -> None:
+    """All cells, then each arm less those before it on the same clips and prompts."""
     torch.set_num_threads(1)
-    codec, parser, world = load_checkpoint("default", "fp32").codec, load_parser(), get_world("studio")
-    shards = {
-        name: [path for path in sorted((data / "held").glob("*.safetensors")) if _size(path) == list(size)]
-        for name, size in ASPECTS.items()
+    (run / "cells").mkdir(exist_ok=True)
+    arms = [name for name in ARMS if (run / name / "spent.json").exists()] + ([begin] if begin else [])
+    cells = {
+        (aspect, arm): cell(run, data, count, begin, aspect, arm)
+        for aspect in ASPECTS
+        for arm in ("real", *arms)
     }
-    table: dict[str, dict[str, dict[str, object]]] = {}
-    sheet: list[Video] = []
-    labels: list[str] = []
-    for aspect, size in ASPECTS.items():
-        suite = Suite(circle=0, count=count, size=size, seed=41)
-        real = [world.clip(41_000_000 + i, size=size, split="heldout") for i in range(count)]
-        texts, facts = [prompt_of(clip, suite).text for clip in real], [facts_of(clip) for clip in real]
-        base: np.ndarray | None = None
-        done = [name for name in ARMS if (run / name / "spent.json").exists()]
-        for arm in ("real", *done, *([begin] if begin else [])):
-            row: dict[str, object] = {}
-            videos = [clip.video for clip in real]
-            if arm != "real":
-                transformer = trained(run, arm, begin)
-                found = errors(transformer, shards[aspect])
-                base = found if base is None else base
-                row["error"], row["more than packed"] = str(mean_of(found)), str(mean_of(found - base))
-                videos = list(clips_of(transformer, size, texts, codec))
-            read = [parser(video) for video in videos]
-            row["framed"] = str(mean_of([float(framed(one, size)) for one in read]))
-            for name in ("objects", "count", "colours", "shapes", "event"):
-                row[name] = str(mean_of([judge(one, f)[name] for one, f in zip(read, facts, strict=True)]))
-            table.setdefault(aspect, {})[arm] = row
-            sheet += videos[:2]
-            labels += [f"{arm}, {aspect}: {text}"[:90] for text in texts[:2]]
-            print(aspect, arm, row, flush=True)
+    groups = {**{aspect: (aspect,) for aspect in ASPECTS}, "wide and tall": ("wide", "tall")}
+    table: dict[str, dict[str, dict[str, str]]] = {}
+    for group, aspects in groups.items():
+        for arm in ("real", *arms):
+            values = _joined(cells, aspects, arm)
+            row = {name: str(mean_of(found)) for name, found in values.items()}
+            for other in arms[: arms.index(arm)] if arm != "real" else ():
+                less = _joined(cells, aspects, other)
+                for name in ("error", "framed", "objects"):
+                    row[f"{name} - {other}"] = str(mean_of(np.subtract(values[name], less[name])))
+            table.setdefault(group, {})[arm] = row
+            print(group, arm, json.dumps(row), flush=True)
     write_text(run / "scores.json", json.dumps(table, indent=1) + "\n")
-    contact_sheet(sheet, labels, run / "sheet.png", columns=2, frames_per=5)
+
+
+def _joined(
+    cells: dict[tuple[str, str], dict[str, list[float]]], aspects: Sequence[str], arm: str
+) -> dict[str, list[float]]:
+    """The numbers of several aspects, one behind another."""
+    first = cells[aspects[0], arm]
+    return {name: [v for aspect in aspects for v in cells[aspect, arm][name]] for name in first}
 
 
 def _size(path: Path) -> list[int]:

@@ -126,6 +126,36 @@ def test_shots_of_one_file_have_words_of_their_own(tmp_path: Path) -> None:
     assert dropped(out)["a.mp4"][0] == "captions" and "one caption for all" in dropped(out)["b.mp4"][1]
 
 
+def test_words_for_a_shot_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    """Other cuts than those that the numbers were written for: each caption could be another shot's."""
+    folder, out = tmp_path / "clips", tmp_path / "out"
+    folder.mkdir()
+    write_film(folder / "a.mp4", np.concatenate([film(30, 11), film(160, 10)]))
+    (folder / "a.json").write_text(json.dumps({"shots": {"1": ["Hue 30."], "2": ["?"], "3": ["Hue 160."]}}))
+    write_film(folder / "b.mp4", film(90), "Hue 90.")
+    outcome = run(folder, out)
+    assert outcome.clips == 1 and captions(out) == {"b.mp4": "Hue 90."}
+    by, reason = dropped(out)["a.mp4"]
+    assert by == "captions" and reason == "its captions name shot 3, and it has 2: number them again"
+
+
+def test_slow_films_are_not_stretched(tmp_path: Path) -> None:
+    """Two frames a second would come four times each: the model would learn to stand still and jump."""
+    folder, out = tmp_path / "clips", tmp_path / "out"
+    folder.mkdir()
+    write_film(folder / "slow.mp4", film(60, 12), "Hue 60.", fps=2.0)
+    write_film(folder / "half.mp4", film(120, 12), "Hue 120.", fps=4.0)
+    run(folder, out)
+    assert captions(out) == {"half.mp4": "Hue 120."}
+    assert dropped(out)["slow.mp4"] == (
+        "length",
+        "it has 2 frames a second, and the model takes 8: at least 4 are needed",
+    )
+    (out / "filters.toml").write_text("[clips]\nrate = 0.2\n")
+    run(folder, out)
+    assert set(captions(out)) == {"slow.mp4", "half.mp4"}
+
+
 def test_what_flashes_up_between_cuts_is_in_no_clip(tmp_path: Path) -> None:
     """A title of two frames, then one shot with a flash in it: what lasts is cut free of both."""
     folder, out = tmp_path / "clips", tmp_path / "out"

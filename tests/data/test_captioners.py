@@ -159,7 +159,7 @@ def test_clips_go_out_as_a_webdataset_and_come_in_again(tmp_path: Path) -> None:
     folder, out, tars, back = (tmp_path / name for name in ("clips", "out", "tars", "back"))
     folder.mkdir()
     for hue in (40, 90):
-        write_film(folder / f"{hue}.mp4", film(hue), f"Hue {hue}.")
+        write_film(folder / f"{hue}.mp4", film(hue), f"Hue {hue}.\nShort.")
     build(folder, out, target=TARGET, encoding=ENCODING, load=encoders)
     assert export_tars(out, folder, tars, per_tar=1) == (2, 0)
     assert import_tars(sorted(tars.iterdir()), back) == 6 and import_tars(sorted(tars.iterdir()), back) == 0
@@ -168,6 +168,14 @@ def test_clips_go_out_as_a_webdataset_and_come_in_again(tmp_path: Path) -> None:
         assert abs(hue - int(path.with_suffix(".txt").read_text()[4:].rstrip("."))) <= 3
     again = build(back, tmp_path / "again", target=TARGET, encoding=ENCODING, load=encoders)
     assert again.clips == 2
+    (record,) = {
+        r["captions"]["short"]
+        for p in (tmp_path / "again").glob("*.safetensors")
+        for r in read_shard(p).records
+    }
+    assert record == "Short."  # all captions come back, not the exact one alone
+    assert export_tars(out, folder, tars) == (2, 0)  # one tar now; the second of before would be read again
+    assert [path.name for path in tars.iterdir()] == ["clips-000000.tar"]
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:
         entry = tarfile.TarInfo("../../evil.txt")
         entry.size = 2
@@ -177,3 +185,30 @@ def test_clips_go_out_as_a_webdataset_and_come_in_again(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cut short"):
         import_tars([tmp_path / "cut.tar"], back)
     assert not (back / "cut").exists()
+
+
+def tar_of(path: Path, *names: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(name.encode())
+            tar.addfile(entry, io.BytesIO(name.encode()))
+    return path
+
+
+def test_tars_of_one_name_and_files_of_one_name(tmp_path: Path) -> None:
+    """Of two tars with one name the second would be passed over; of two files with one name one would be lost."""
+    one, two = tar_of(tmp_path / "a" / "x.tar", "k.png"), tar_of(tmp_path / "b" / "x.tar", "k.png")
+    with pytest.raises(UserError, match=r"Two tars are called x\.tar: import them"):
+        import_tars([one, two], tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+    names = ("a b.png", "a b.txt", "a_b.png", "a_b.txt", "a/b.png", "a/b.txt", "\u96e8" * 80 + ".png")
+    assert import_tars([tar_of(tmp_path / "y.tar", *names)], tmp_path / "to") == 7
+    found = sorted(path for path in (tmp_path / "to" / "y").iterdir())
+    assert sorted(path.read_text() for path in found) == sorted(names)
+    for path in found:  # each text still stands beside its own picture
+        if path.suffix == ".txt":
+            assert path.with_suffix(".png").read_text()[:-4] == path.read_text()[:-4]
+    with pytest.raises(UserError, match=r"holds k\.png twice"):
+        import_tars([tar_of(tmp_path / "z.tar", "k.png", "k.png")], tmp_path / "to")

@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,22 +38,25 @@ def import_tars(
     """Unpack the media and captions of tars into FOLDER/TAR/, a folder a tar, ready for a build. Returns files.
 
     A tar whose folder is there is passed over; each folder appears whole. Names in a tar lead nowhere but into it:
-    slashes become underscores. Raises UserError for what is no tar, or is cut short.
+    slashes become underscores. Raises UserError for what is no tar, or is cut short, and for two of one name.
     """
-    count = 0
+    files, names = 0, [path.name.removesuffix(".tar") for path in tars]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"Two tars are called {twice}.tar: import them into folders of their own.")
     for done, path in enumerate(tars, start=1):
         place = folder / path.name.removesuffix(".tar")
         if not path.is_file():
             raise UserError(f"{path} does not exist.")
         if not place.exists():
             with whole_folder(place) as temporary:
-                count += _unpack(path, temporary)
+                files += _unpack(path, temporary)
         progress("import", done, len(tars))
-    return count
+    return files
 
 
 def _unpack(path: Path, folder: Path) -> int:
-    count = 0
+    stems: dict[str, str] = {}  # key -> what its files are called
+    files = 0
     try:
         with tarfile.open(path, "r:*") as tar:
             for member in tar:
@@ -64,15 +67,26 @@ def _unpack(path: Path, folder: Path) -> int:
                     continue
                 if "." in kind and last in WORDS:
                     continue  # such as KEY.camera.json, which is no caption
-                stem = re.sub(r"[^\w-]", "_", "_".join([*name.parent.parts, key]))[-150:]
+                whole = (name.parent / key).as_posix()
+                if whole not in stems:
+                    stems[whole] = _free(whole, set(stems.values()))
+                file = folder / f"{stems[whole]}{last}"
+                if file.exists():
+                    raise UserError(f"{path} holds {member.name} twice: which one is meant it does not say.")
                 source = tar.extractfile(member)
                 assert source is not None
-                with source, disk_errors(folder), (folder / f"{stem}{last}").open("xb") as file:
-                    shutil.copyfileobj(source, file)
-                count += 1
+                with source, disk_errors(folder), file.open("xb") as copy:
+                    shutil.copyfileobj(source, copy)
+                files += 1
     except (tarfile.TarError, EOFError) as error:
         raise UserError(f"{path} is no tar, or is cut short: fetch it again.") from error
-    return count
+    return files
+
+
+def _free(key: str, taken: set[str]) -> str:
+    """A file's name, without its ending, for a key of a tar; none of those that are taken."""
+    stem = re.sub(r"[^\w-]", "_", key).encode()[-150:].decode(errors="ignore")
+    return next(name for name in chain([stem], (f"{stem}-{n}" for n in count(2))) if name not in taken)
 
 
 def export_tars(
@@ -86,16 +100,19 @@ def export_tars(
     """Write the clips of a build as tars of KEY.mp4, KEY.txt (the exact caption) and KEY.json (all of its record).
 
     clips: the folder that `out` was built from; frames are cut from its files again. Returns clips written, and those
-    left out because their file is gone or another. Tars that are there are replaced, each whole or not at all.
+    left out because their file is gone or another. Tars that are there are replaced, each whole or not at all; those
+    of an earlier export that had more are removed.
     """
     records = [
         record for shard in read_manifest(out).shards for record in read_shard(out / shard.name).records
     ]
     records.sort(key=lambda record: (record["file"], record["start"], record["first"]))
-    written, total = 0, len(records)
+    written, total, tars = 0, len(records), set[str]()
     samples = _samples(records, clips)
     for number, first in enumerate(samples):
-        with whole_file(folder / f"clips-{number:06d}.tar") as temporary, tarfile.open(temporary, "w") as tar:
+        name = f"clips-{number:06d}.tar"
+        tars.add(name)
+        with whole_file(folder / name) as temporary, tarfile.open(temporary, "w") as tar:
             for record, video in chain([first], islice(samples, per_tar - 1)):
                 written += 1
                 for kind, content in _files(record, video):
@@ -103,6 +120,9 @@ def export_tars(
                     entry.size = len(content)
                     tar.addfile(entry, io.BytesIO(content))
                 progress("export", written, total)
+    for path in folder.glob("clips-" + 6 * "[0-9]" + ".tar"):
+        if path.name not in tars:
+            path.unlink()
     return written, total - written
 
 

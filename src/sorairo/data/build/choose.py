@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -56,8 +57,8 @@ def choose(
     """
     chosen = [one for name, sha256 in files for one in _of_file(name, sha256, shots[sha256], filters, target)]
     said = {name: _said(captions, name) for name, _ in files}
-    several = {one.file for one in chosen if one.shot > 1}
-    chosen = [_with_words(one, said[one.file], one.file in several, captioned, check) for one in chosen]
+    count = Counter(one.file for one in chosen if one.shot)
+    chosen = [_with_words(one, said[one.file], count[one.file], captioned, check) for one in chosen]
     return _without_copies(chosen, shots, filters.bits, taken)
 
 
@@ -83,7 +84,7 @@ def _of_file(
             reason = "; ".join(_bound(figure, shot.figures[figure], filters) for figure in outside)
             verdicts.append(replace(one, by=outside[0], reason=reason))
             continue
-        clips = cut(shot, number, name, sha256, target, filters.per_shot, filters.upscale)
+        clips = cut(shot, number, name, sha256, target, filters)
         if isinstance(clips, str):
             verdicts.append(replace(one, by="size" if "too small" in clips else "length", reason=clips))
         else:
@@ -108,16 +109,22 @@ def _said(captions: Callable[[str], dict[int, list[str]]], name: str) -> dict[in
 def _with_words(
     one: Verdict,
     said: dict[int, list[str]] | str,
-    several: bool,
+    count: int,
     captioned: bool,
     check: Callable[[str], object],
 ) -> Verdict:
-    """A kept shot with the words that are its own, or why it has none. A film's words are not each shot's."""
+    """A kept shot with the words that are its own, or why it has none. A film's words are not each shot's.
+
+    count: shots of the file. Words for one that is not there were written for other cuts, so none of them is believed.
+    """
     if one.by:
         return one
     if isinstance(said, str):
         return replace(one, by="captions", reason=said, clips=())
-    lines = said.get(one.shot) or ([] if several else said.get(0, []))
+    if (last := max(said, default=0)) > count:
+        reason = f"its captions name shot {last}, and it has {count}: number them again"
+        return replace(one, by="captions", reason=reason, clips=())
+    lines = said.get(one.shot) or ([] if count > 1 else said.get(0, []))
     for line in lines:
         try:
             check(line)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sorairo.data.build.figures import Shot
-from sorairo.data.build.settings import Target
+from sorairo.data.build.settings import Filters, Target
 from sorairo.types import UserError
 from sorairo.video.guards import decoding
 from sorairo.video.moments import SLACK, Moment, at_rate
@@ -46,11 +46,11 @@ class Clip:
 
 
 def cut(
-    shot: Shot, number: int, file: str, sha256: str, target: Target, per_shot: int, upscale: float
+    shot: Shot, number: int, file: str, sha256: str, target: Target, filters: Filters
 ) -> list[Clip] | str:
     """The clips of a shot, or why there is none. number: of the shot in its file, from 1."""
     left, top, right, bottom = shot.box
-    size = _size((right - left, bottom - top), target.sizes, upscale)
+    size = _size((right - left, bottom - top), target.sizes, filters.upscale)
     if size is None:
         least = min(target.sizes)
         return f"its picture is {right - left}x{bottom - top}, too small for {least[0]}x{least[1]}"
@@ -65,7 +65,12 @@ def cut(
             if min(target.lengths) > 1
             else "it moves, and only stills are wanted"
         )
-    length = max(fitting)
+    length, rate = max(fitting), (shot.stop - shot.start) / max(shot.end - shot.begin, 1e-9)
+    if not still and rate < filters.rate * target.fps * (1 - 1e-6):
+        return (
+            f"it has {rate:.3g} frames a second, and the model takes {target.fps:g}: at least "
+            f"{filters.rate * target.fps:.3g} are needed"
+        )
     return [
         Clip(
             id=f"{sha256[:20]}-{shot.start}-{part * length}-{length}-{size[0]}x{size[1]}",
@@ -81,7 +86,7 @@ def cut(
             fps=target.fps,
             box=shot.box,
         )
-        for part in range(min(per_shot, count // length))
+        for part in range(min(filters.per_shot, count // length))
     ]
 
 

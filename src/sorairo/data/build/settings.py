@@ -19,7 +19,7 @@ FIGURES = ("motion", "frozen", "sharpness", "bars", "light", "text")
 OTHERS = {
     "scenes": {"ratio": (1.0, 100.0), "change": (0.0, 255.0), "shortest": (0.0, 60.0)},
     "duplicates": {"bits": (0, 15)},
-    "clips": {"per_shot": (1, 10_000), "upscale": (0.1, 100.0)},
+    "clips": {"per_shot": (1, 10_000), "upscale": (0.1, 100.0), "rate": (0.0, 1.0)},
 }
 """Tables that are no bounds of figures: key -> the least and the most that it may be."""
 
@@ -47,6 +47,7 @@ class Filters:
     bits: int = 10
     per_shot: int = 8
     upscale: float = 1.5
+    rate: float = 0.5
 
     @property
     def scenes(self) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Captions that lie beside clips: NAME.txt or NAME.json, or a table of the folder (captions.csv, metadata.jsonl).
 
-beach.txt          a caption a line: the exact one, then shorter ones and other wordings
+beach.txt          a caption a line: the exact one, then shorter ones and other wordings; beach.mp4.txt as well
 beach.json         {"captions": ["...", "..."]}, {"caption": "..."}, or {"shots": {"1": ["..."], "3": ["..."]}}
 captions.csv       file_name,text (or file,caption), and shot where a file has several; metadata.csv as well
 metadata.jsonl     {"file_name": "...", "text": "..."}, as Hugging Face's VideoFolder has it
@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,15 @@ __all__ = ["Lines", "Sidecars", "captions_in", "tidy"]
 TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
 FILE_KEYS = ("file_name", "file", "video", "path", "media_path")
 TEXT_KEYS = ("text", "caption", "captions", "prompt")
+
+# fmt: off
+ENDINGS = frozenset((
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".mj2", ".webm", ".mkv", ".avi", ".ogv", ".ogg", ".ogm", ".mpg",
+    ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".gif", ".png", ".apng", ".jpg", ".jpeg", ".webp", ".avif",
+    ".heic", ".heif", ".tif", ".tiff", ".bmp", ".jp2", ".j2k",
+))
+# fmt: on
+"""Endings of names that say what a file is. Others belong to the name: take.1 and take.2 are not both called take."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 EPISODE = re.compile(r"(?:^|/)episode_(\d{6,})\.\w+$")
@@ -40,7 +50,8 @@ class Sidecars:
         self.tables: dict[str, Lines] = {}
         for name in TABLES:
             for path in sorted(folder.rglob(name)):
-                self._read_table(path)
+                if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+                    self._read_table(path)
         self.tasks = _episodes(folder / "meta" / "episodes.jsonl")
 
     def of(self, name: str) -> Lines:
@@ -48,12 +59,11 @@ class Sidecars:
 
         Raises UserError for captions that cannot be read.
         """
-        beside = (self.folder / name).with_suffix("")
-        for suffix in (".txt", ".json"):
-            path = beside.with_name(beside.name + suffix)
-            if path.is_file():
-                text = _text(path)
-                return {0: tidy(text.splitlines())} if suffix == ".txt" else captions_in(path.name, text)
+        path = self.folder / name
+        names = [path.name, *([path.stem] if path.suffix.lower() in ENDINGS else [])]
+        for beside in (path.with_name(one) for one in names):
+            if (lines := _beside(beside)) is not None:
+                return lines
         episode = EPISODE.search(name)
         if name not in self.tables and episode and int(episode[1]) in self.tasks:
             return {0: self.tasks[int(episode[1])]}
@@ -77,11 +87,18 @@ class Sidecars:
                 raise UserError(
                     f"{path}: row {number} names no file: its column is {' or '.join(FILE_KEYS[:2])}."
                 )
-            shot = str(row.get("shot") or "0")
-            if not shot.isdecimal() or len(shot) > 6:
+            if None in row:  # where a caption with a comma has no quotes around it, the rest of it
+                raise UserError(
+                    f'{path}: row {number} has more fields than the first line names: put "..." around captions '
+                    "with commas."
+                )
+            shot = str(row.get("shot", "")).strip() if row.get("shot") is not None else ""
+            if shot and not (shot.isdecimal() and len(shot) < 7 and int(shot) > 0):
                 raise UserError(f"{path}: row {number}: shot is a number from 1, not {shot[:40]!r}.")
-            place = (path.parent / name).relative_to(self.folder).as_posix()
-            lines = self.tables.setdefault(place, {}).setdefault(int(shot), [])
+            place = os.path.relpath(path.parent / name, self.folder)
+            if place.startswith(os.pardir):
+                raise UserError(f"{path}: row {number}: {name[:200]} is not in {self.folder}.")
+            lines = self.tables.setdefault(Path(place).as_posix(), {}).setdefault(int(shot or 0), [])
             lines += tidy([words] if isinstance(words, str) else words if isinstance(words, list) else [])
 
 
@@ -96,6 +113,30 @@ def _episodes(path: Path) -> dict[int, list[str]]:
         raise UserError(f"{path} is no list of LeRobot's episodes: copy it again.") from error
 
 
+def _beside(path: Path) -> Lines | None:
+    """What NAME.txt and NAME.json say together; None where neither is there. Raises UserError.
+
+    A JSON file beside a text may be another tool's: where it holds no captions the text is enough.
+    """
+    found: Lines | None = None
+    for suffix in (".txt", ".TXT"):
+        file = path.with_name(path.name + suffix)
+        if found is None and file.is_file():
+            found = {0: tidy(_text(file).splitlines())}
+    for suffix in (".json", ".JSON"):
+        file = path.with_name(path.name + suffix)
+        if file.is_file():
+            try:
+                more = captions_in(file.name, _text(file))
+            except UserError:
+                if found is None or not found[0]:
+                    raise
+                continue
+            words = (found or {}).get(0, [])
+            found = more | ({0: tidy([*words, *more.get(0, [])])} if words else {})
+    return found
+
+
 def captions_in(name: str, text: str) -> Lines:
     """The captions in a JSON text. Raises UserError, with `name`, where it holds something else."""
     try:
@@ -103,7 +144,7 @@ def captions_in(name: str, text: str) -> Lines:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{name} is no JSON") from error
     if isinstance(values, dict) and isinstance(shots := values.get("shots"), dict):
-        if not all(key.isdecimal() and int(key) > 0 for key in shots):
+        if not all(key.isdecimal() and len(key) < 7 and int(key) > 0 for key in shots):
             raise UserError(f"{name}: the keys of shots are numbers from 1")
         return {int(key): _lines(name, lines) for key, lines in shots.items()}
     return {0: _lines(name, values)}
@@ -113,7 +154,9 @@ def _lines(name: str, values: Any) -> list[str]:
     if isinstance(values, Mapping):
         values = next((values[key] for key in ("captions", *TEXT_KEYS) if key in values), [])
     if isinstance(values, Mapping):  # as the worlds write them
-        values = [values.get("long"), values.get("short"), *values.get("paraphrases", [])]
+        others = values.get("paraphrases") or []
+        others = others if isinstance(others, list) else [others]
+        values = [line for line in (values.get("long"), values.get("short"), *others) if line is not None]
     values = [values] if isinstance(values, str) else values
     if not isinstance(values, list) or not all(isinstance(line, str) for line in values):
         raise UserError(f'{name} must hold {{"captions": ["...", ...]}}')
