@@ -17,12 +17,14 @@ import pytest
 import torch
 
 from sorairo.data.build.cluster import RayCrew
+from sorairo.data.build.examine import Scenes, shots_of
 from sorairo.data.build.run import Outcome, build
 from sorairo.data.build.work import Processes
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.shards import read_shard
 from sorairo.files import only_process
 from sorairo.types import UserError
+from sorairo.video.moments import Moment
 from tests.data.films import ENCODING, TARGET, check, encoders, film, frames_of, write_film
 
 A, B = TypeVar("A"), TypeVar("B")
@@ -154,6 +156,34 @@ def test_slow_films_are_not_stretched(tmp_path: Path) -> None:
     (out / "filters.toml").write_text("[clips]\nrate = 0.2\n")
     run(folder, out)
     assert set(captions(out)) == {"slow.mp4", "half.mp4"}
+
+
+def moving(fps: int, every: int, seconds: int = 2) -> list[np.ndarray]:
+    """A square that goes 24 pixels in a second; each picture is shown `every` times."""
+    ground = np.random.default_rng(fps).integers(40, 216, (96, 128, 3)).astype(np.uint8)
+    frames = []
+    for number in range(fps * seconds):
+        left = round(24 * (number - number % every) / fps)
+        frames.append(ground.copy())
+        frames[-1][40:60, left : left + 20] = 255
+    return frames
+
+
+@pytest.mark.parametrize("fps, every", [(120, 1), (25, 1), (24, 3), (60, 5), (8, 1)])
+def test_what_moves_is_not_frozen_at_any_rate(fps: int, every: int) -> None:
+    """From one frame to the next of 120 a second a picture hardly changes, and drawn films show each one three times."""
+    times = enumerate(moving(fps, every))
+    moments = (Moment(time=i / fps, length=1 / fps, picture=lambda one=one: one) for i, one in times)
+    (shot,) = shots_of(moments, Scenes(ratio=3.0, change=10.0, shortest=0.5))
+    assert shot.figures["frozen"] < 0.2 and 5 < shot.figures["motion"] < 60  # truly 15% of the diagonal a second
+
+
+def test_what_stands_still_and_what_stops_is_told(tmp_path: Path) -> None:
+    frames = moving(30, 1)[:20]
+    frames += [frames[-1]] * 80
+    moments = (Moment(time=i / 30, length=1 / 30, picture=lambda one=one: one) for i, one in enumerate(frames))
+    (shot,) = shots_of(moments, Scenes(ratio=3.0, change=10.0, shortest=0.5))
+    assert shot.figures["frozen"] == pytest.approx(0.8, abs=0.03)
 
 
 def test_what_flashes_up_between_cuts_is_in_no_clip(tmp_path: Path) -> None:

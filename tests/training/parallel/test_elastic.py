@@ -17,6 +17,8 @@ import pytest
 
 from sorairo.training.metrics import read_metrics
 
+EVERY = 20
+"""Steps from one kill to the next."""
 ROOT = Path(__file__).parents[3]
 # Behind -- torchrun leaves options alone; else it takes --run for its own --run-path.
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -56,16 +58,17 @@ def done(run: Path) -> int:
 @pytest.mark.parametrize("layout", [("--shard", 2), ()], ids=["sharded", "copies"])
 def test_killed_at_random_steps_it_recovers(layout: tuple[object, ...], tmp_path: Path) -> None:
     kills, chance = int(os.environ.get("KILLS", 3)), random.Random(7)
-    run, whole, steps = tmp_path / "run", tmp_path / "whole", 40 * (kills + 1)
+    run, whole, steps = tmp_path / "run", tmp_path / "whole", EVERY * (kills + 1)
     log, dead = tmp_path / "log", set[int]()
     process = torchrun(log, kills, "train", "tiny", "--run", run, "--steps", steps, *layout)
     for kill in range(kills):
-        target, end = 40 * kill + chance.randrange(5, 35), time.monotonic() + 900
+        began = time.monotonic()
+        target, end = EVERY * kill + chance.randrange(3, EVERY - 2), time.monotonic() + 900
         while done(run) < target or len(workers(run)) < 2 or dead & set(workers(run).values()):
             assert process.poll() is None, (kill, log.read_text()[-3000:])
             assert time.monotonic() < end, f"after {kill} kills it did not go on"
             time.sleep(0.1)
-        print(f"{kill} of {kill} kills recovered", flush=True)
+        print(f"{kill} of {kill} kills recovered, {time.monotonic() - began:.0f} s", flush=True)
         dead = set(workers(run).values())
         os.kill(workers(run)[chance.randrange(2)], signal.SIGKILL)
     assert process.wait(timeout=1200) == 0, log.read_text()[-3000:]

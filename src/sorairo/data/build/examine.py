@@ -29,6 +29,9 @@ KEPT = 8
 """Pictures of a shot that are kept; when there are more, every second goes, and they are taken half as often."""
 EVERY = 0.25
 """Seconds between two of them at first."""
+STEP = 0.1
+"""Seconds after which a picture is to have changed. From one frame to the next of 60 or 120 a second hardly anything
+moves, and drawn films show every picture two or three times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +45,12 @@ class Scenes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """A frame on its way. repeat: of the one before. light: 0 to 255. speed: see figures; None where not measured."""
+    """A frame on its way. since: the time of an earlier one, STEP before; infinite where there is none. repeat: of that
+    one. light: 0 to 255. speed: see figures; None where not measured."""
 
     number: int
     time: float
+    since: float
     repeat: bool
     light: float
     speed: float | None
@@ -59,7 +64,7 @@ class Gathering:
     def __init__(self) -> None:
         self.frames = 0
         self.first: Frame | None = None
-        self.repeats, self.light = 0, 0.0
+        self.compared, self.repeats, self.light = 0, 0, 0.0
         self.speeds: list[float] = []
         self.pictures: list[np.ndarray] = []
         self.every, self.next = EVERY, 0.0
@@ -69,7 +74,8 @@ class Gathering:
         if self.first is None:
             self.first = frame
             self.next = frame.time
-        else:
+        elif self.first.time <= frame.since < frame.time:  # not with a frame of another shot
+            self.compared += 1
             self.repeats += frame.repeat
             if frame.speed is not None:
                 self.speeds.append(frame.speed)
@@ -99,7 +105,7 @@ class Gathering:
         inside = [one[top:bottom, left:right] for one in some]
         moved = [[(a - left, b - top, c - left, d - top) for a, b, c, d in found] for found in boxes]
         figures = {
-            "frozen": self.repeats / (self.frames - 1) if self.frames > 1 else 0.0,
+            "frozen": self.repeats / max(1, self.compared),
             "motion": float(np.mean(self.speeds)) if self.speeds else 0.0,
             "sharpness": float(np.median([sharpness(*pair) for pair in zip(inside, moved, strict=True)])),
             "bars": covered,
@@ -187,21 +193,29 @@ class _Cuts:
 def _measured(moments: Iterator[Moment]) -> Iterator[tuple[Frame, np.ndarray, float]]:
     """Each frame, the small picture of it (BGR) that cuts are looked for in, and the second at which it ends."""
     cv2 = needed("cv2")
-    before, then, looked = None, 0.0, -EVERY
+    past, looked = deque[tuple[float, np.ndarray]](), -EVERY  # the newest that is STEP earlier, and all since
     for number, moment in enumerate(moments):
         picture = moment.picture()
         close = shrunk(picture, CLOSE)
         small = shrunk(close, SMALL)
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        repeat, speed = False, None
-        if before is not None and before.shape == grey.shape:
-            repeat = is_repeat(grey, before)
+        if past and past[-1][1].shape != grey.shape:
+            past.clear()
+        while len(past) > 1 and past[1][0] <= moment.time - STEP + 1e-6:
+            past.popleft()
+        since, repeat, speed = float("inf"), False, None
+        if past and past[0][0] <= moment.time - STEP + 1e-6:
+            since, earlier = past[0]
+            repeat = is_repeat(grey, earlier)
             if moment.time - looked >= EVERY:
                 looked = moment.time
+                then, before = past[0] if is_repeat(grey, past[-1][1]) else past[-1]
                 speed = 0.0 if repeat else flow_speed(grey, before, moment.time - then)
+        past.append((moment.time, grey))
         frame = Frame(
             number=number,
             time=moment.time,
+            since=since,
             repeat=repeat,
             light=float(grey.mean()),
             speed=speed,
@@ -209,7 +223,6 @@ def _measured(moments: Iterator[Moment]) -> Iterator[tuple[Frame, np.ndarray, fl
             size=(picture.shape[1], picture.shape[0]),
         )
         yield frame, np.ascontiguousarray(small[:, :, ::-1]), moment.time + moment.length
-        before, then = grey, moment.time
 
 
 def _text(pictures: list[np.ndarray]) -> list[list[Box]]:

@@ -12,7 +12,7 @@ from sorairo.files import disk_errors, whole_file
 
 __all__ = ["Ledger"]
 
-VERSION = 2
+VERSION = 3
 """Of how figures are measured: with another one, files are looked at again."""
 
 
