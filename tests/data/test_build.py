@@ -171,17 +171,21 @@ def moving(fps: int, every: int, seconds: int = 2) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("fps, every", [(120, 1), (25, 1), (24, 3), (60, 5), (8, 1)])
 def test_what_moves_is_not_frozen_at_any_rate(fps: int, every: int) -> None:
-    """From one frame to the next of 120 a second a picture hardly changes, and drawn films show each one three times."""
+    """At 120 frames a second a picture hardly changes in one, and drawn films show each picture three times."""
     times = enumerate(moving(fps, every))
     moments = (Moment(time=i / fps, length=1 / fps, picture=lambda one=one: one) for i, one in times)
     (shot,) = shots_of(moments, Scenes(ratio=3.0, change=10.0, shortest=0.5))
-    assert shot.figures["frozen"] < 0.2 and 5 < shot.figures["motion"] < 60  # truly 15% of the diagonal a second
+    assert (
+        shot.figures["frozen"] < 0.2 and 5 < shot.figures["motion"] < 60
+    )  # truly 15% of the diagonal a second
 
 
 def test_what_stands_still_and_what_stops_is_told(tmp_path: Path) -> None:
     frames = moving(30, 1)[:20]
     frames += [frames[-1]] * 80
-    moments = (Moment(time=i / 30, length=1 / 30, picture=lambda one=one: one) for i, one in enumerate(frames))
+    moments = (
+        Moment(time=i / 30, length=1 / 30, picture=lambda one=one: one) for i, one in enumerate(frames)
+    )
     (shot,) = shots_of(moments, Scenes(ratio=3.0, change=10.0, shortest=0.5))
     assert shot.figures["frozen"] == pytest.approx(0.8, abs=0.03)
 

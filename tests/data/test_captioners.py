@@ -58,6 +58,13 @@ class Model(BaseHTTPRequestHandler):
                 {"message": {"content": "nonsense" * (fault == "nonsense") or f"```json\n{said}\n```"}}
             ]
         }
+        choice: dict[str, Any] = answer["choices"][0]
+        if fault == "refusal":
+            choice["message"] = {"content": None, "refusal": "I will not."}
+        if fault == "length":
+            choice["message"]["content"], choice["finish_reason"] = "A ball that", "length"
+        if fault == "filter":
+            choice["message"]["content"], choice["finish_reason"] = None, "content_filter"
         data = b"{}" if fault == "empty" else json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
@@ -126,9 +133,28 @@ def test_a_captioner_that_refuses_ends_the_build_and_one_answer_drops_one_clip(
     with pytest.raises(UserError, match="--caption-model"):
         Endpoint(url, "")
     assert parsed("A ball. It rolls.") == ["A ball.", "A ball. It rolls."]
-    for bad in ('{"subject": 3}', "", '{"subject": "a", "everything": ""}'):
+    assert parsed('<think>{"a": 1} or so</think>\n{"subject": "A.", "everything": "B."}') == ["A.", "B."]
+    for bad in (
+        '{"subject": 3}',
+        "",
+        '{"subject": "a", "everything": ""}',
+        '{"subject": "A dog.", "everything": "A dog ru',  # cut off
+        "<think>The frames show",
+        "I'm sorry, but I can't help with that.",
+        "I\u2019m unable to view videos.",
+        "As an AI model, I cannot see pictures.",
+    ):
         with pytest.raises(UserError):
             parsed(bad)
+
+
+def test_a_refusal_and_an_answer_cut_off_drop_one_clip_and_are_not_asked_again(url: str) -> None:
+    """Not one of them is a caption, and none ends the build."""
+    for fault, said in (("refusal", "refuses"), ("length", "cut off"), ("filter", "content_filter")):
+        Model.faults[:], Model.bodies[:] = [fault], []
+        with pytest.raises(UserError, match=said) as caught:
+            endpoint(url).caption(film(40), 8.0)
+        assert not isinstance(caught.value, Unusable) and len(Model.bodies) == 1
 
 
 def test_the_mix_of_captions() -> None:

@@ -1,7 +1,7 @@
 """Many clips, one in twenty of them broken, on a local Ray: nothing stops, all are counted, shards as without Ray.
 
 CLIPS=10000 MANY=runs/many python -m pytest tests/data/test_many.py -m slow -s    (MANY: a folder that stays, so that a
-run that was ended goes on)
+run that was ended goes on; RAY: the address of a Ray that was started beforehand, such as auto)
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def test_many_clips_on_ray(tmp_path: Path) -> None:
     home = Path(os.environ.get("MANY", tmp_path)).absolute()
     faults = [make(home / "clips", number) for number in range(CLIPS)]
     broken = Counter(fault for fault in faults if fault)
-    crew = RayCrew("local")
+    crew = RayCrew(os.environ.get("RAY", "local"))
     try:
         with_ray = built(home / "clips", home / "ray", crew=crew, encode_crew=crew)
     finally:

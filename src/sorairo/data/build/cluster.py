@@ -36,7 +36,8 @@ class RayCrew:
             ray.init(address, logging_level="warning", ignore_reinit_error=True, log_to_driver=False, **own)
         except Exception as error:  # Ray says with a plain one that its own processes did not start in 30 s
             reason = " ".join(str(error).split())[:300]
-            raise UserError(f"Ray cannot be reached at {address}: {reason}") from error
+            remedy = ". Start it beforehand (ray start --head), then --ray auto" if address == "local" else ""
+            raise UserError(f"Ray cannot be reached at {address}: {reason.rstrip('.')}{remedy}.") from error
         self.ray = ray
         data: Any = needed("ray.data")
         logging.getLogger("ray.data").setLevel(logging.WARNING)  # it tells of every plan

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import time
 import urllib.error
 import urllib.request
@@ -32,6 +33,12 @@ PICTURES, LONGEST = 6, 512
 """Frames that are sent of a clip, and pixels of their longer side."""
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Answers after which the same is asked again."""
+REFUSALS = re.compile(
+    r"(i|we)['\u2019]?(m| am|re| are) (sorry|unable|not able|afraid)\b"
+    r"|(i|we) (can['\u2019]?t|cannot|can not|won['\u2019]?t)\b|sorry\b|as an ai\b",
+    re.IGNORECASE,
+)
+"""How an answer begins that is no description."""
 NEVER = frozenset({401, 402, 403, 404, 405})
 """Answers that every clip would get."""
 
@@ -100,6 +107,8 @@ class Endpoint:
                 if error.code not in AGAIN:
                     raise UserError(f"the captioner answers {reason}") from error
                 asked = _seconds(error.headers.get("Retry-After"))
+            except UserError:  # an answer, which would be the same again
+                raise
             except (OSError, ValueError, http_errors()) as error:  # refused, cut off, timed out, no JSON
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
             if attempt + 1 < self.tries:
@@ -119,9 +128,13 @@ def http_errors() -> type[Exception]:
 
 
 def parsed(text: str) -> list[str]:
-    """The two captions in an answer: JSON, in a fence or not; else its first sentence and all of it."""
+    """The two captions in an answer: JSON, in a fence or not; else its first sentence and all of it.
+
+    What a model thinks first is left out. Raises UserError for a refusal, and for JSON that is cut off.
+    """
+    text = text.rpartition("</think>")[2].strip()
     start, stop = text.find("{"), text.rfind("}")
-    if 0 <= start < stop:
+    if start >= 0 or text.startswith("<think"):
         try:
             values = json.loads(text[start : stop + 1])
             lines: Sequence[Any] = (values["subject"], values["everything"])
@@ -133,6 +146,8 @@ def parsed(text: str) -> list[str]:
     plain = " ".join(text.split())
     if not plain:
         raise UserError("the captioner's answer is empty")
+    if REFUSALS.match(plain):
+        raise UserError(f"the captioner refuses: {plain[:100]}")
     first = plain.find(". ")
     return [plain if first < 0 else plain[: first + 1], plain]
 
@@ -140,9 +155,15 @@ def parsed(text: str) -> list[str]:
 def _content(answer: bytes) -> str:
     values = json.loads(answer)
     try:
-        content = values["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError) as error:
+        choice = values["choices"][0]
+        content, refusal = choice["message"]["content"], choice["message"].get("refusal")
+        ended = choice.get("finish_reason")
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"an answer without choices: {answer[:100]!r}") from error
+    if refusal or ended == "content_filter":
+        raise UserError(f"the captioner refuses: {str(refusal or ended)[:100]}")
+    if ended == "length":
+        raise UserError("the captioner's answer is cut off: it is longer than the server lets it be")
     if not isinstance(content, str):
         raise ValueError("an answer without text")
     return content
