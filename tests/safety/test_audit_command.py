@@ -42,7 +42,13 @@ def test_export_and_delete(sorairo: Callable[..., Done]) -> None:
     with open("log.csv", newline="") as file:
         table = list(csv.DictReader(file))
     assert len(table) == 6 and table[0]["categories"] == '{"violence": "block"}'
-    for wrong in (("-o", "log.txt"), ("--since", "soon"), ("--verdict", "maybe")):
+    for wrong in (
+        ("-o", "log.txt"),
+        ("--since", "soon"),
+        ("--since", "2026-13-01"),
+        ("--until", "2026-02-30T10:00"),
+        ("--verdict", "maybe"),
+    ):
         assert sorairo("audit", "export", *wrong).code == 2
     assert sorairo("audit", "delete").code == 2
     assert "3 texts are deleted" in sorairo("audit", "delete", "--who", "key_1", "--yes").out

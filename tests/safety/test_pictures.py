@@ -21,7 +21,7 @@ from sorairo.safety.policy import policy_of
 from sorairo.safety.redteam.attacks import draw_words
 from sorairo.safety.rules import read_rules
 from sorairo.serving.worker import Worker
-from sorairo.types import Blocked, UserError, Video
+from sorairo.types import Blocked, Plan, Span, UserError, Video
 from sorairo.video import read_video
 from sorairo.video.write import write_video
 from tests.cli.test_generate_command import Done
@@ -45,6 +45,13 @@ class EveryGuard:
 
     def scores(self, frames: np.ndarray, fps: float) -> dict[str, float]:
         return {"violence": 1.0}
+
+
+class BrokenGuard:
+    """Lacks a file of its own."""
+
+    def __init__(self) -> None:
+        raise FileNotFoundError("weights.bin")
 
 
 def policy_with(folder: Path, pictures: str) -> str:
@@ -154,6 +161,12 @@ def test_a_class_that_is_not_there(tmp_path: Path) -> None:
     for name in ("no_such_module:Guard", f"{RedGuard.__module__}:NoGuard"):
         with pytest.raises(UserError, match="cannot be loaded"):
             frame_guard(name)
+    plan = Plan(size=(64, 64), frames=9, fps=8.0, spans=(Span(text="a red ball"),), seed=1)
+    asked = policy_of(Path(policy_with(tmp_path, 'guard = "no_such_module:Guard"')))
+    with pytest.raises(UserError, match="cannot be loaded"):  # before anything is computed
+        asked.before(plan)
+    with pytest.raises(UserError, match="cannot be loaded"):
+        frame_guard(f"{BrokenGuard.__module__}:BrokenGuard")
     for text, problem in (
         ('guard = "no colon"', "guard under"),
         ("guard = 3", "guard under"),

@@ -58,6 +58,8 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ('version = "x"\n[categories]\nminors = "flag"', "always blocked"),
         ('version = "x"\n[categories]\nminors = { threshold = 0.9 }', "may only be lowered"),
         ('version = "x"\n[blocklist]\nhate = "word"', "is a list of words"),
+        ('version = "x"\n[blocklist]\nhate = ["a word", "..."]', "'...' under hate has no letters"),
+        ('version = "x"\n[blocklist]\nhate = ["*"]', "has no letters"),
         ('version = "x"\n[pictures]\nmissing = "flag"', "allow or block"),
         ('version = "x"\n[audit]\nkeep_days = 0', "a number over 0"),
     ],

@@ -157,7 +157,14 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
 
 def day(text: str, option: str) -> str:
     """A date or moment as the log writes it. Raises UserError."""
-    if text and not re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z?)?", text):
+    from datetime import datetime
+
+    whole = re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z?)?", text)
+    try:
+        moment = bool(whole and datetime.fromisoformat(text))
+    except ValueError:  # no month has this day
+        moment = False
+    if text and not moment:
         raise UserError(f"{option} is a day such as 2026-11-27, or a moment such as 2026-11-27T06:30.")
     return text.rstrip("Z")
 

@@ -37,10 +37,7 @@ class FrameScores(Protocol):
 @cache
 def word_guard() -> Callable[[str], Mapping[str, float]]:
     """The scores of a text by the guard of words, which is loaded once; the last texts are remembered."""
-    try:
-        guard: WordScores = import_module("sorairo.safety.prompts").WordGuard()
-    except ModuleNotFoundError:
-        return lambda text: {}
+    guard: WordScores = import_module("sorairo.safety.prompts").WordGuard()
     return lru_cache(maxsize=1024)(guard.scores)
 
 
@@ -48,13 +45,13 @@ def word_guard() -> Callable[[str], Mapping[str, float]]:
 def frame_guard(named: str = "") -> FrameScores | None:
     """The guard of pictures, loaded once; None where the extra `safety` is not installed.
 
-    named: an operator's own class, "package.module:Class", made without arguments. Raises UserError if it is missing.
+    named: an operator's own class, "package.module:Class", made without arguments. Raises UserError if it cannot be.
     """
     if named:
         module, _, name = named.partition(":")
         try:
             return getattr(import_module(module), name)()
-        except (ImportError, AttributeError, TypeError) as error:
+        except Exception as error:  # it is the operator's code, which may raise anything
             raise UserError(f"The policy's guard of pictures {named} cannot be loaded ({error}).") from error
     try:
         return import_module("sorairo.safety.frames").FrameGuard()

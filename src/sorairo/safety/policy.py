@@ -91,7 +91,8 @@ class OperatorPolicy:
 
     def before(self, plan: Plan) -> tuple[Plan, Verdict]:
         """See Policy. The inputs are the plan's known frames, its references and the clip that it follows."""
-        if self.rules.pictures == "block" and frame_guard(self.rules.guard) is None:
+        guard = frame_guard(self.rules.guard)  # also where no picture comes in: the output will be looked at
+        if self.rules.pictures == "block" and guard is None:
             raise UserError(
                 "The policy asks for a look at pictures, which needs more packages: pip install 'sorairo[safety]'."
             )

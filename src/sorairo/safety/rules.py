@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sorairo.safety.categories import CATEGORIES
+from sorairo.safety.normalise import bare, fold
+from sorairo.safety.terms import words_of
 from sorairo.types import Decision, UserError, Verdict
 
 __all__ = ["VARIABLE", "Rule", "Rules", "default_rules", "find_policy", "read_rules"]
@@ -199,6 +201,8 @@ def phrases(values: dict[str, Any], where: str) -> dict[str, tuple[str, ...]]:
     for name, words in values.items():
         if not isinstance(words, list) or not all(isinstance(one, str) and one.strip() for one in words):
             raise UserError(f"{where}: the blocklist of {name} is a list of words in quotes.")
+        if empty := [one for one in words if not words_of(bare(fold(one)))]:
+            raise UserError(f"{where}: {empty[0]!r} under {name} has no letters, so it would never be found.")
     return {name: tuple(words) for name, words in values.items()}
 
 
