@@ -549,3 +549,111 @@ def test_folders_of_self_forcing(tmp_path):
     assert (again.info.chunk, again.times) == (3, got.times)
     export(tmp_path / "m", tmp_path / "again", "diffusers")
     assert load_checkpoint(tmp_path / "again", "fp32").info == info
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_what_compilers_and_trainers_put_inside_names_is_no_part_of_them(wrapper, tmp_path):
+    tensors = {n.replace("blocks.0.", f"blocks.0.{wrapper}."): t for n, t in plain_transformer().items()}
+    save_file({f"{wrapper}.{n}": t for n, t in tensors.items()}, tmp_path / "w.safetensors")
+    (part,) = parts_of(tmp_path / "w.safetensors")
+    assert sorted(part.entries) == sorted(plain_transformer())
+
+
+@pytest.mark.parametrize("critic", ["critic.model.", "fake_score.", "real_score.", "teacher.", "critic."])
+def test_of_a_generator_and_its_critic_the_generator_is_taken(critic, tmp_path):
+    """The shorter name was taken before, which is the critic's in what Self-Forcing's trainer saves."""
+    tensors = {f"generator.model.{n}": t for n, t in plain_transformer(1.0).items()}
+    tensors |= {critic + n: t for n, t in plain_transformer().items()}
+    save_file(tensors, tmp_path / "w.safetensors")
+    (part,) = parts_of(tmp_path / "w.safetensors")
+    assert float(read_entry(part.entries["head.modulation"]).mean()) == 1.0
+    assert "generator.model. is taken" in part.note
+
+
+def test_of_a_whole_model_the_transformer_may_be_plain_fp8_and_umt5_scaled(made, tmp_path):
+    """As ComfyUI saves a checkpoint: scales of one part say nothing of the others."""
+    folder, models = made
+    tensors = authors_transformer(folder / "transformer", open_layout(folder).transformers[0].config)
+    small = {n: t.to(torch.float8_e4m3fn) for n, t in tensors.items()}
+    whole = {f"model.diffusion_model.{n}": t for n, t in small.items()}
+    whole |= {f"vae.{n}": t for n, t in load_file(models / "vae" / "wan_2.1_vae.safetensors").items()}
+    words = load_file(models / "text_encoders" / "umt5_xxl_fp8_e4m3fn_scaled.safetensors")
+    whole["text_encoders.spiece_model"] = words.pop("spiece_model")
+    whole |= {f"text_encoders.umt5xxl.transformer.{n}": t for n, t in words.items()}
+    save_file({n: t.contiguous() for n, t in whole.items()}, tmp_path / "all.safetensors")
+    shutil.copy(models / "vae" / "constants.json", tmp_path)
+    got = load_checkpoint(tmp_path / "all.safetensors", "fp32")
+    table = small["blocks.0.modulation"].float()
+    assert torch.equal(got.transformer.state_dict()["blocks.0.table"].reshape(-1), table.reshape(-1))
+    want = load_checkpoint(folder, "fp32").text.encode(["a ball"]).states
+    assert torch.allclose(got.text.encode(["a ball"]).states, want)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wan-00001-of-00002.safetensors",
+        "wan-1-of-2.safetensors",
+        "wan_0001_of_0002.SAFETENSORS",
+        "wan.00001-of-00002.safetensors",
+    ],
+)
+def test_the_first_of_several_files_is_no_smaller_model(name, tmp_path):
+    """Its blocks are counted, so that one which holds the head too would be a model of fewer layers."""
+    save_file(plain_transformer(), tmp_path / name)
+    with pytest.raises(UserError, match="one of 2 files"):
+        parts_of(tmp_path / name)
+    save_file(plain_transformer(), tmp_path / "wan-00001-of-00001.safetensors")
+    assert parts_of(tmp_path / "wan-00001-of-00001.safetensors")
+
+
+def test_fp8_that_only_metadata_calls_scaled_needs_its_scales(tmp_path):
+    small = {n: t.to(torch.float8_e4m3fn) for n, t in plain_transformer().items()}
+    layers = {"format_version": "1.0", "layers": {"blocks.0.self_attn.q": {"format": "float8_e4m3fn"}}}
+    save_file(small, tmp_path / "w.safetensors", {"_quantization_metadata": json.dumps(layers)})
+    with pytest.raises(UserError, match=r"scale of blocks\.0\.self_attn\.q\.weight is missing"):
+        parts_of(tmp_path / "w.safetensors")
+    save_file(small, tmp_path / "w.safetensors", {"_quantization_metadata": "{}"})
+    assert parts_of(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
+def test_folders_in_folders_and_in_upper_case(made, case, tmp_path):
+    _, models = made
+    for path in models.rglob("*"):
+        if path.is_file() and HIGH not in path.stem:
+            place = tmp_path / "M" / case(path.parent.name) / "wan" / "fp8" / path.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, place.with_name(path.name.replace("low_noise", "only")))
+    layout = open_model(tmp_path / "M")
+    assert layout.codec.where.name == "wan_2.1_vae.safetensors"
+    assert open_model(layout.transformers[0].where).codec.where == layout.codec.where
+
+
+def test_fewer_layers_than_published_are_said(made, tmp_path):
+    from sorairo.checkpoints.files_layout import fewer_layers
+
+    assert fewer_layers(1536, 29) and fewer_layers(5120, 30)
+    assert not fewer_layers(1536, 30) and not fewer_layers(5120, 40) and not fewer_layers(128, 2)
+
+
+def test_why_a_part_that_is_there_is_not_read_is_said(made, tmp_path):
+    """It was "give also --vae FILE" before, and "holds no transformer"."""
+    _, models = made
+    root = tmp_path / "models"
+    shutil.copytree(models, root)
+    vae = root / "vae" / "wan_2.1_vae.safetensors"
+    vae.write_bytes(vae.read_bytes()[:-100])
+    with pytest.raises(
+        UserError, match=r"give also --vae FILE .*wan_2\.1_vae\.safetensors is damaged or cut short"
+    ):
+        open_model(root)
+    for which in (HIGH, LOW):
+        path = root / "diffusion_models" / f"{which}.safetensors"
+        tensors = load_file(path)
+        save_file({n: t for n, t in tensors.items() if not n.endswith("0.self_attn.q.scale_weight")}, path)
+    (root / "diffusion_models" / f"{LOW}.safetensors").unlink()
+    with pytest.raises(
+        UserError, match=r"holds no transformer.*scale of blocks\.0\.self_attn\.q\.weight is missing"
+    ):
+        open_model(root)

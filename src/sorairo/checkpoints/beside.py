@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ COMFY: dict[Role, tuple[str, ...]] = {
     "vision": ("clip_vision",),
 }
 SUFFIXES = (".safetensors", ".gguf")
-MOST = 500
-"""Files of a folder that are looked into."""
+MOST, DEEPEST = 500, 4
+"""Files of a folder that are looked into, and how deep."""
 PAIR = re.compile(r"(?<![a-z])(high|low)(?=[-_. ]?noise|[^a-z]|$)", re.IGNORECASE)
 """What the name of one of two transformers says; flow, slow and highres say nothing."""
 
@@ -76,7 +77,7 @@ def is_files(model: str | Path) -> bool:
         return False
     if any((path / name / "config.json").is_file() for name in CHECKPOINTS):
         return False
-    here = any((path / name).is_dir() for names in COMFY.values() for name in names)
+    here = any(_places(path, role) for role in COMFY)
     return here or any(one.suffix.lower() in SUFFIXES for one in path.glob("*"))
 
 
@@ -103,11 +104,12 @@ def _there(path: Path) -> Path:
 
 def _of_folder(folder: Path) -> Files:
     """The one model of a folder like ComfyUI's models/."""
-    places = [folder / name for name in COMFY["transformer"] if (folder / name).is_dir()] or [folder]
+    places = _places(folder, "transformer") or [folder]
     found: list[Path] = []
+    faults: list[str] = []
     for place in places:
         for path in _weights(place):
-            if any(part.role == "transformer" for part in _parts(path)):
+            if any(part.role == "transformer" for part in _parts(path, faults)):
                 found.append(path)
     models = {_with_twin(path, strict=False) for path in found}
     if len(models) == 1:
@@ -116,6 +118,7 @@ def _of_folder(folder: Path) -> Files:
     if not found:
         raise UserError(
             f"{folder} holds no transformer of Wan in a .safetensors or .gguf file; give the FILE that is one."
+            + "".join(f" {fault}" for fault in faults[:2])
         )
     names = ", ".join(sorted(str(path.relative_to(folder)) for path in found)[:8])
     raise UserError(f"{folder} holds several models ({names}); give the FILE of one as the model.")
@@ -145,8 +148,8 @@ def find_part(
     role: Role, home: Path, beside: Beside, fits: Callable[[FilePart], bool]
 ) -> tuple[FilePart | None, str]:
     """(the part of a role that is named, or that lies beside a transformer's file and fits it; what to say of the
-    choice). Of several the most precise, then the first by name. Raises UserError for a named file of another role, and
-    for one that does not fit."""
+    choice, or where there is none, of files that seem to be it). Of several the most precise, then the first by name.
+    Raises UserError for a named file of another role, and for one that does not fit."""
     option, named = beside.named(role)
     if named is not None:
         parts = [part for part in parts_of(_there(named)) if part.role == role]
@@ -155,9 +158,13 @@ def find_part(
         if not fits(parts[0]):
             raise UserError(f"{option} {named} is a {WORDS[role]} of another model than {home.name}.")
         return parts[0], ""
-    found = [part for path in _near(role, home) for part in _parts(path) if part.role == role and fits(part)]
+    found, faults = [], []
+    for path in _near(role, home):
+        seems = LOOKS[role].search(f"{path.parent.name}/{path.name}")
+        parts = _parts(path, faults if seems else [])
+        found += [part for part in parts if part.role == role and fits(part)]
     if not found:
-        return None, ""
+        return None, " ".join(faults[:2])
     best = max(found, key=lambda part: part.precision)
     if best.path == home:
         return best, ""
@@ -172,6 +179,14 @@ WORDS: dict[Role, str] = {
 }
 
 
+LOOKS: dict[Role, re.Pattern[str]] = {
+    "codec": re.compile("vae", re.IGNORECASE),
+    "text": re.compile("t5|text", re.IGNORECASE),
+    "vision": re.compile("clip.vision|image.encoder", re.IGNORECASE),
+}
+"""How a file or its folder is called that seems to be a part, whatever is in it."""
+
+
 def _near(role: Role, home: Path) -> Iterator[Path]:
     """The file itself, those beside it, and those of the role's folders of ComfyUI's models/, if it lies in one."""
     seen = {home}
@@ -180,8 +195,9 @@ def _near(role: Role, home: Path) -> Iterator[Path]:
         if path.suffix.lower() in SUFFIXES and path not in seen:
             seen.add(path)
             yield path
-    for folder in list(home.resolve().parents)[:4]:
-        places = [folder / name for name in COMFY[role] if (folder / name).is_dir()]
+    up = [*list(home.absolute().parents)[: 2 + DEEPEST], *list(home.resolve().parents)[: 2 + DEEPEST]]
+    for folder in up:  # of a link, both where it is and where it leads to
+        places = _places(folder, role)
         for place in places:
             for path in _weights(place):
                 if path not in seen:
@@ -191,15 +207,30 @@ def _near(role: Role, home: Path) -> Iterator[Path]:
             return
 
 
+def _places(folder: Path, role: Role) -> list[Path]:
+    """The folders in a folder where ComfyUI keeps files of a role, in its order, in upper case or in lower."""
+    there = {path.name.lower(): path for path in sorted(folder.glob("*"), reverse=True) if path.is_dir()}
+    return [there[name] for name in COMFY[role] if name in there]
+
+
 def _weights(folder: Path) -> list[Path]:
-    """The files of weights of a folder and of those in it."""
-    paths = [*folder.glob("*"), *folder.glob("*/*")]
-    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)[:MOST]
+    """The files of weights of a folder and of those in it, at any depth, as ComfyUI looks for them."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        depth = len(Path(place).relative_to(folder).parts)
+        folders[:] = sorted(folders) if depth < DEEPEST else []
+        found += [Path(place) / name for name in names if Path(name).suffix.lower() in SUFFIXES]
+        if len(found) >= MOST:
+            break
+    return sorted(found)[:MOST]
 
 
-def _parts(path: Path) -> list[FilePart]:
-    """The parts of a file that is only looked at; none where it is of another kind."""
+def _parts(path: Path, faults: list[str]) -> list[FilePart]:
+    """The parts of a file that is only looked at. faults: grows by why one of another kind cannot be read."""
     try:
         return parts_of(path)
-    except (UserError, OSError):
-        return []
+    except UserError as error:
+        faults.append(str(error))
+    except OSError as error:
+        faults.append(f"{path} cannot be read ({error.strerror}).")
+    return []

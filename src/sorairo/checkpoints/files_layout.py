@@ -31,10 +31,12 @@ from sorairo.config import check
 from sorairo.transformer.model import TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["codec_of", "files_layout", "text_of", "with_beside"]
+__all__ = ["codec_of", "fewer_layers", "files_layout", "text_of", "with_beside"]
 
 HEAD = 128
 """Width of an attention head in every published Wan; tensors do not say it."""
+LAYERS = {1536: 30, 3072: 30, 5120: 40}
+"""Width of a published Wan -> its layers. A file says how many it has only by having them."""
 # What is missing -> where it is found
 FOUND: dict[Role, str] = {
     "codec": "wan_2.1_vae.safetensors, or wan2.2_vae.safetensors for the 5B model",
@@ -52,18 +54,21 @@ def files_layout(model: str | Path, beside: Beside | None = None) -> Layout:
     transformers = tuple(_transformer(part) for part in own)
     config, home = transformers[0].config, files.paths[0]
     found, missing, notes = {}, [], [part.note for part in own if part.note]
+    notes += [note] if (note := fewer_layers(config.width, config.layers)) else []
+    faults: list[str] = []
     needed: list[Role] = ["codec", "text", *(["vision"] if config.image_dim else [])]
     for role in needed:
         part, note = find_part(role, home, beside, partial(_fits, config))
-        notes += [note] if note else []
         if part is None:
             missing.append(f"{beside.named(role)[0]} FILE ({FOUND[role]})")
+            faults += [note] if note else []
         else:
             found[role] = part
+            notes += [note] if note else []
     if missing:
         raise UserError(
             f"{home.name} is the transformer alone; give also {' and '.join(missing)}, from Comfy-Org's repackaged Wan"
-            " repositories, or put such files beside it."
+            f" repositories, or put such files beside it.{''.join(f' {fault}' for fault in faults)}"
         )
     codec, two = codec_of(found["codec"]), len(files.paths) == 2
     constants = published_constants(config, experts=two, name=files.name)
@@ -105,6 +110,14 @@ def with_beside(layout: Layout, beside: Beside) -> Layout:
     return replace(layout, **changes)
 
 
+def fewer_layers(width: int, layers: int) -> str:
+    """What to say of a transformer that may be cut short; nothing of others."""
+    usual = LAYERS.get(width, 0)
+    if layers >= usual:
+        return ""
+    return f"The transformer has {layers} layers, where every published Wan of its width has {usual}: is it whole?"
+
+
 def _transformer_part(path: Path) -> FilePart:
     parts = [part for part in parts_of(path) if part.role == "transformer"]
     if not parts:
@@ -127,7 +140,7 @@ def _transformer(part: FilePart) -> Source[TransformerConfig]:
         )
     values = {"num_heads": width // HEAD, "text_len": TEXT_LEN}
     config = wan_original.from_original_config(values, shapes, where=str(path))
-    if config.condition_channels not in (0, 20):
+    if config.condition_channels not in (0, config.channels + 4):
         raise UserError(
             f"{path} takes {config.condition_channels} channels beside the latents, as Fun Control models do, which are"
             " not supported; models for words, and for first and last frames, are."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -58,6 +59,10 @@ OTHERS = [
     (b"<html", "is a web page, not weights; download the file itself"),
 ]
 MAX_NDIM = 8
+WRAPPERS = re.compile(
+    r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."
+)
+"""What torch.compile, FSDP, checkpointing and Lightning put into the names of what they wrap."""
 HEADER_LIMIT = 100_000_000  # bytes; the format's own
 
 
@@ -81,11 +86,14 @@ class Entry:
 
 
 def read_header(path: Path) -> dict[str, Entry]:
-    """The tensors of a .safetensors or .gguf file by name, not yet read. Raises UserError where it is damaged."""
+    """The tensors of a .safetensors or .gguf file by name, without what compilers and trainers put into names, not yet
+    read. Raises UserError where it is damaged."""
     if is_gguf(path):
         tensors = gguf_tensors(path, FORMS)
         return {t5_names(name): Entry(path=path, **values) for name, values in tensors.items()}
-    return safetensors_header(path)[0]
+    entries = safetensors_header(path)[0]
+    named = {WRAPPERS.sub("", name): entry for name, entry in entries.items()}
+    return named if len(named) == len(entries) else entries
 
 
 def read_entry(entry: Entry) -> torch.Tensor:

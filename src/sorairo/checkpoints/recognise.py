@@ -10,7 +10,7 @@ from typing import Literal
 
 from sorairo.checkpoints.headers import PICKLES, Entry, read_header
 from sorairo.checkpoints.relatives import check_relatives
-from sorairo.checkpoints.scaled import with_scales
+from sorairo.checkpoints.scaled import check_quantisation, with_scales
 from sorairo.types import UserError
 
 __all__ = ["FilePart", "Role", "parts_of"]
@@ -60,7 +60,9 @@ AVERAGE = re.compile(r"(^|[._])ema([._]|$)", re.IGNORECASE)
 LORA = re.compile(r"\.(lora_[AB]|lora_(up|down)|lora\.(up|down)|lokr_w\d|hada_w\d)\b|\.(lokr|hada)_w")
 DECODER = re.compile(r"(decoder|lm_head)\.")
 """The half of umT5 that writes, which is not used."""
-SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
+CRITIC = re.compile(r"(critic|discriminator|teacher|(fake|real)_score)", re.IGNORECASE)
+"""Of a prefix: another network that a distillation trained beside the model."""
+SHARD = re.compile(r"[-_.]\d+[-_]of[-_](\d+)$")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,16 +93,17 @@ def parts_of(path: Path) -> list[FilePart]:
     known, a relative of Wan's that is not supported, a pickle, and another quantisation."""
     if path.suffix.lower() in PICKLES:
         raise UserError(f"{path} is a pickle, which can run code when it is opened; get it as .safetensors.")
-    entries = _shared(with_scales(read_header(path)))
+    if (shard := SHARD.search(path.stem)) and int(shard[1]) > 1:
+        raise UserError(
+            f"{path} is one of {int(shard[1])} files that are a model together; give the folder that holds them and"
+            " their config.json, or the model in one file."
+        )
+    entries = _shared(read_header(path))
+    check_quantisation(entries)
     found = [(sign, prefixes) for sign in SIGNS if (prefixes := _prefixes(entries, sign))]
     known = {prefix for _, prefixes in found for prefix in prefixes if prefix}
     parts = [_part(path, entries, *sign[:2], prefixes, known) for sign, prefixes in found]
     if not parts:
-        if shard := SHARD.search(path.stem):
-            raise UserError(
-                f"{path} is one of {int(shard[1])} files that are a model together; give the folder that holds them and"
-                " their config.json, or the model in one file."
-            )
         if any(LORA.search(name) for name in entries):
             raise UserError(f"{path} is a LoRA, which changes a model; give it with --lora.")
         if any("vace_patch_embedding" in name for name in entries):
@@ -133,11 +136,14 @@ def _shared(entries: dict[str, Entry]) -> dict[str, Entry]:
 
 
 def _prefixes(entries: Mapping[str, Entry], sign: tuple[Role, Names, tuple[str, ...]]) -> list[str]:
-    """What is before the names of each copy of a part: the mean over training first, then the shortest."""
+    """What is before the names of each copy of a part: the mean over training first, a critic last, then the
+    shortest."""
     first, *_ = keys = sign[2]
     ends = [name.removesuffix(first) for name in entries if name == first or name.endswith(f".{first}")]
     whole = [prefix for prefix in ends if all(f"{prefix}{key}" in entries for key in keys)]
-    return sorted(whole, key=lambda prefix: (not AVERAGE.search(prefix), len(prefix)))
+    return sorted(
+        whole, key=lambda name: (CRITIC.match(name) is not None, not AVERAGE.search(name), len(name))
+    )
 
 
 def _part(
@@ -167,7 +173,7 @@ def _part(
     if len(prefixes) > 1:
         rest = ", ".join(other or "without a prefix" for other in prefixes[1:])
         note = f"{path.name} holds a {role} several times; {prefix or 'the one without a prefix'} is taken, not {rest}."
-    return FilePart(path=path, role=role, names=names, entries=own, pieces=pieces, note=note)
+    return FilePart(path=path, role=role, names=names, entries=with_scales(own), pieces=pieces, note=note)
 
 
 def _check_umt5(part: FilePart) -> None:

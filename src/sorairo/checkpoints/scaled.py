@@ -1,8 +1,9 @@
 """Scaled fp8 as ComfyUI and Kijai publish it: weights in 8 bits, and the number, or one a row, that they are times.
 
-First spelling: a tensor `scaled_fp8` marks the file, `X.scale_weight` belongs to `X.weight`. Second: `X.weight_scale`
-and `X.comfy_quant`, a JSON text that names the format. The scales of activations (`scale_input`, `input_scale`) serve
-products in fp8, and are not needed here, where weights are unpacked as they are loaded.
+First spelling: a tensor `scaled_fp8` marks the file, `X.scale_weight` belongs to `X.weight`. Second: `X.weight_scale`,
+and either `X.comfy_quant`, a JSON text that names the format, or a table of formats in the metadata. The scales of
+activations (`scale_input`, `input_scale`) serve products in fp8, and are not needed here, where weights are unpacked as
+they are loaded.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from dataclasses import replace
 
 import torch
 
-from sorairo.checkpoints.headers import Entry, read_entry
+from sorairo.checkpoints.headers import Entry, is_gguf, read_entry, safetensors_header
 from sorairo.config import parse_json
 from sorairo.types import UserError
 
-__all__ = ["with_scales"]
+__all__ = ["check_quantisation", "with_scales"]
 
 FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 SCALES = (".scale_weight", ".weight_scale")
@@ -36,10 +37,12 @@ OTHERS = [
     (re.compile(r"\.(scale|weight\.scale)$"), "with scales in a spelling of its own"),
 ]
 NOTE_LIMIT = 1 << 16  # bytes of a comfy_quant
+TABLE = "_quantization_metadata"
+"""In a file's metadata: {"layers": {name: {"format": ...}}}, as ComfyUI writes it."""
 
 
 def with_scales(entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Entries of a file: each scaled weight with its scale, and without the tensors that say so.
+    """Entries of one part: each scaled weight with its scale, and without the tensors that say so.
 
     Raises UserError for another kind of quantisation, by its name, and for an 8-bit weight of a scaled file whose scale
     is missing: read as it is, it would give white or black frames.
@@ -51,7 +54,7 @@ def with_scales(entries: Mapping[str, Entry]) -> dict[str, Entry]:
         f"{name.removesuffix(end)}.weight": name for name in entries for end in SCALES if name.endswith(end)
     }
     check_quantisation(entries)
-    if not marked and not scales:
+    if not marked and not scales and not _called_scaled(entries):
         return dict(entries)
     for name in marked:
         if name.endswith(".comfy_quant"):
@@ -70,6 +73,17 @@ def with_scales(entries: Mapping[str, Entry]) -> dict[str, Entry]:
                 f"{entry.path} is in scaled fp8, and the scale of {name} is missing; copy the file again."
             )
     return kept
+
+
+def _called_scaled(entries: Mapping[str, Entry]) -> bool:
+    """Whether the metadata of a file with weights in fp8 says that they have scales."""
+    for path in {entry.path for entry in entries.values() if entry.dtype in FP8}:
+        if is_gguf(path):
+            continue
+        text = safetensors_header(path)[1].get(TABLE)
+        if text is not None and parse_json(text.encode(), where=f"{path}: {TABLE}").get("layers"):
+            return True
+    return False
 
 
 def check_quantisation(entries: Mapping[str, Entry]) -> None:

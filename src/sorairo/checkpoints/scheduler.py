@@ -48,7 +48,7 @@ ONLY: dict[str, dict[str, tuple[Any, ...]]] = {
     | {
         "use_flow_sigmas": (True,),
         "solver_order": (2,),
-        "algorithm_type": ("dpmsolver++", "deis"),  # diffusers takes deis for dpmsolver++
+        "algorithm_type": ("dpmsolver++",),
         "solver_type": ("midpoint", "logrho", "bh1", "bh2"),  # and the last three for midpoint
         "use_lu_lambdas": OFF,
         "thresholding": OFF,

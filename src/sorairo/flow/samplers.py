@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 
 from sorairo.flow.pyramid import Pyramid
-from sorairo.flow.schedule import timestep_of, unipc_sigmas
+from sorairo.flow.schedule import dpmpp_sigmas, timestep_of, unipc_sigmas
 from sorairo.flow.solvers import Solver, dpmpp_2m, euler, renoise, unipc
 from sorairo.flow.times import shifted
 from sorairo.types import SAMPLERS, SamplerName, UserError
@@ -63,7 +63,9 @@ class Sampler:
         match self.spacing:
             case "unipc":
                 levels = unipc_sigmas(steps, shift)[:-1]
-            case "dpm++" | "helios":
+            case "dpm++":
+                levels = dpmpp_sigmas(steps, shift)
+            case "helios":
                 levels = [shifted(0.999 * (1 - step / steps), shift) for step in range(steps)]
             case "flow_match":
                 levels = flow_match_sigmas(steps, shift)[:-1]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sorairo.flow.times import shifted
 
-__all__ = ["from_level", "sigmas_at", "timestep_of", "unipc_sigmas", "with_even_tail"]
+__all__ = ["dpmpp_sigmas", "from_level", "sigmas_at", "timestep_of", "unipc_sigmas", "with_even_tail"]
 
 
 def unipc_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> list[float]:
@@ -17,6 +17,16 @@ def unipc_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> 
     step = (1 / train_steps - 1) / steps
     levels = [shifted(1 + i * step, shift) for i in range(steps)]
     return [min(levels[0], 1 - 1e-6), *levels[1:], 0.0]
+
+
+def dpmpp_sigmas(steps: int, shift: float = 1.0, *, train_steps: int = 1000) -> list[float]:
+    """steps falling levels, as diffusers' DPM++ makes them with use_flow_sigmas and flow_shift = shift.
+
+    In its order of operations, since whole timesteps are cut off from them: 0.333 and a hair less are one apart.
+    """
+    step = (1 / train_steps - 1) / steps
+    kept = [1 / train_steps, *(1 + i * step for i in range(steps - 1, 0, -1))]
+    return [shifted(1.0 - value, shift) for value in kept]
 
 
 def sigmas_at(timesteps: Sequence[float], *, train_steps: int = 1000) -> list[float]:
