@@ -387,10 +387,9 @@ def test_umt5_with_its_table_under_the_second_name_and_its_other_half(tmp_path):
     names = [f"encoder.block.{i}.layer.0.SelfAttention.q" for i in range(2)]
     names += ["encoder.block.1.layer.0.SelfAttention.relative_attention_bias", "encoder.final_layer_norm"]
     tensors = {f"{name}.weight": torch.zeros(2, 2) for name in [*names, "encoder.embed_tokens"]}
-    save_file(
-        tensors | {"decoder.final_layer_norm.weight": torch.zeros(2), "lm_head.weight": torch.zeros(2, 2)},
-        tmp_path / "t.safetensors",
-    )
+    unused = {"decoder.final_layer_norm.weight": torch.zeros(2), "lm_head.weight": torch.zeros(2, 2)}
+    unused["logit_scale"] = torch.ones(())  # ComfyUI's, which saves it with every encoder
+    save_file(tensors | unused, tmp_path / "t.safetensors")
     (part,) = parts_of(tmp_path / "t.safetensors")
     assert part.role == "text" and sorted(part.entries) == sorted(
         [f"{n}.weight" for n in names] + ["shared.weight"]

@@ -53,8 +53,9 @@ SECOND_LAYER = "encoder.block.1.layer.0.SelfAttention.q.weight"
 TRAINING = re.compile(
     r"(optimizers?|lr_schedulers?|scaler|global_step|epoch|iteration|steps?|rng_state|args)(\.|$)"
 )
-UNUSED = re.compile(r"(^|\.)(freqs|inv_freq)$|spiece_model$")
-"""Positions' angles, which every program computes itself, and a tokenizer."""
+UNUSED = re.compile(r"(^|\.)(freqs|inv_freq|logit_scale)$|spiece_model$")
+"""Positions' angles, which every program computes itself, a tokenizer, and a number that only comparing with pictures
+would use."""
 AVERAGE = re.compile(r"(^|[._])ema([._]|$)", re.IGNORECASE)
 """Of a prefix: the mean of the weights over training, which its authors' programs take."""
 LORA = re.compile(r"\.(lora_[AB]|lora_(up|down)|lora\.(up|down)|lokr_w\d|hada_w\d)\b|\.(lokr|hada)_w")
