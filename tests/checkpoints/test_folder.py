@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sorairo.checkpoints.folder import find_folder, load_checkpoint, read_info
 from sorairo.checkpoints.save import save_checkpoint
@@ -51,6 +52,27 @@ def test_dtypes(tiny_folder):
     assert load_checkpoint(tiny_folder).dtype in (torch.bfloat16, torch.float32)
     with pytest.raises(UserError, match="auto, bf16, fp32 or int8"):
         load_checkpoint(tiny_folder, "int4")
+
+
+def test_suffixes_in_upper_case(copy, tiny_folder):
+    for part in ("transformer", "vae"):
+        path = next((copy / part).glob("*.safetensors"))
+        path.rename(path.with_suffix(".SAFETENSORS"))
+    got, want = load_checkpoint(copy, "fp32"), load_checkpoint(tiny_folder, "fp32")
+    for part in ("codec", "transformer"):
+        theirs = getattr(want, part).state_dict()
+        assert all(torch.equal(t, theirs[name]) for name, t in getattr(got, part).state_dict().items())
+
+
+def test_a_codec_in_scaled_fp8(copy):
+    path = next((copy / "vae").glob("*.safetensors"))
+    tensors = load_file(path)
+    name = next(name for name in tensors if name.endswith("conv_in.weight"))
+    small = tensors[name].to(torch.float8_e4m3fn)
+    scale = {name.replace("weight", "weight_scale"): torch.tensor(2.0)}
+    save_file(tensors | {name: small} | scale, path)
+    weight = load_checkpoint(copy, "fp32").codec.get_submodule(name.removesuffix(".weight")).weight
+    assert torch.equal(weight, 2 * small.float())
 
 
 def test_what_is_there_is_not_overwritten(tiny_folder, tmp_path):

@@ -141,12 +141,14 @@ def load_vision(folder: Path, dtype: torch.dtype, device: torch.device) -> Visio
     config = folder / "image_encoder" / "config.json"
     values = read_json(config)
     check(ClipFile, values, where=str(config))
-    return _vision(values, weight_entries(folder / "image_encoder"), dict, framing, dtype, device)
+    entries = with_scales(weight_entries(folder / "image_encoder"))
+    return _vision(values, entries, dict, framing, dtype, device)
 
 
 def load_original_vision(path: Path, dtype: torch.dtype, device: torch.device) -> Vision:
     """The same of a file as Wan's authors name its tensors. Pictures are made ready as diffusers does it."""
-    entries = {name: entry for name, entry in read_header(path).items() if not clip_original.unused(name)}
+    found = with_scales(read_header(path))
+    entries = {name: entry for name, entry in found.items() if not clip_original.unused(name)}
     shapes = {name: entry.shape for name, entry in entries.items()}
     values = clip_original.from_original_config(shapes, str(path))
     side = values["image_size"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from math import prod
 from pathlib import Path
 from typing import TypeGuard
@@ -21,6 +22,7 @@ __all__ = [
     "PICKLES",
     "Entry",
     "few",
+    "files_like",
     "is_gguf",
     "read_entry",
     "read_header",
@@ -193,7 +195,7 @@ def weight_files(folder: Path, stem: str = "*") -> list[Path]:
         raise UserError(f"{folder} holds several indexes of weights ({names}); leave one of them.")
     if indexes:
         return index_files(indexes[0])
-    files = sorted(folder.glob(f"{stem}.safetensors")) or sorted(folder.glob(f"{stem}.gguf"))
+    files = files_like(folder, stem, ".safetensors") or files_like(folder, stem, ".gguf")
     if len(files) > 1:
         names = few([path.name for path in files])
         raise UserError(
@@ -209,6 +211,12 @@ def weight_files(folder: Path, stem: str = "*") -> list[Path]:
             " get them as safetensors, or convert them where you trust them."
         )
     raise UserError(f"{folder} holds no .safetensors file; the checkpoint is incomplete.")
+
+
+def files_like(folder: Path, stem: str, suffix: str) -> list[Path]:
+    """The files of a folder whose name fits a pattern and whose suffix, in upper case or in lower, is that one."""
+    found = [path for path in folder.glob(f"{stem}.*") if path.suffix.lower() == suffix]
+    return sorted(path for path in found if fnmatchcase(path.stem, stem))
 
 
 def weight_entries(folder: Path, stem: str = "*") -> dict[str, Entry]:

@@ -209,7 +209,7 @@ def transformer_source(folder: Path, text_len: int) -> Source[TransformerConfig]
 
 def codec_source(folder: Path) -> Source[CodecConfig]:
     """A vae/ folder."""
-    config, entries = _codec_config(folder), weight_entries(folder)
+    config, entries = _codec_config(folder), with_scales(weight_entries(folder))
     check_codec_volume(config, entries, str(folder / "config.json"))
     names = {wan_codec.name_to_wan(name, config): name for name in codec_names(config)}
 

@@ -21,7 +21,7 @@ import torch
 
 from sorairo.checkpoints.adapters import umt5_original, wan_codec, wan_codec_original, wan_original
 from sorairo.checkpoints.encoders import from_umt5, load_original_vision, load_text, load_umt5, load_vision
-from sorairo.checkpoints.headers import PICKLES, Entry, read_header, weight_entries
+from sorairo.checkpoints.headers import PICKLES, Entry, files_like, read_header, weight_entries
 from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import read_json
 from sorairo.checkpoints.info import ModelInfo
@@ -156,7 +156,7 @@ def original_info(folder: Path) -> ModelInfo:
 
 def t5_file(folder: Path) -> Path | None:
     """The file of umT5's weights under the authors' names, where there is one."""
-    return next(iter(sorted(folder.glob("models_t5*.safetensors"))), None)
+    return next(iter(files_like(folder, "models_t5*", ".safetensors")), None)
 
 
 def _configs(folder: Path) -> list[Path]:
@@ -185,7 +185,7 @@ def _transformer(folder: Path) -> Source[TransformerConfig]:
 
 def _codec(folder: Path, constants: Constants) -> Source[CodecConfig]:
     where = _only(folder, "*VAE*", "its codec")
-    entries = read_header(where)
+    entries = with_scales(read_header(where))
     if constants.codec:
         check(VaeFile, constants.codec, where=str(folder / "constants.json"))
         config = wan_codec.config_from_wan(constants.codec)
@@ -203,7 +203,7 @@ def _codec(folder: Path, constants: Constants) -> Source[CodecConfig]:
 
 def _t5(folder: Path, text_len: int) -> Make:
     where = _only(folder, "models_t5*", "its text encoder")
-    entries = read_header(where)
+    entries = with_scales(read_header(where))
     values = umt5_original.from_original_config(_shapes(entries), str(where))
     tokenizer = folder / TOKENIZER if (folder / TOKENIZER).is_dir() else folder / "tokenizer"
 
@@ -228,7 +228,7 @@ def _shapes(entries: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
 
 def _only(folder: Path, pattern: str, what: str) -> Path:
     """The one safetensors file of that name. Raises UserError where there is none, or only a pickle."""
-    files = sorted(folder.glob(f"{pattern}.safetensors"))
+    files = files_like(folder, pattern, ".safetensors")
     if len(files) == 1:
         return files[0]
     if files:

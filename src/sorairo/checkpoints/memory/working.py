@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sorairo.checkpoints.headers import Entry, weight_entries
+from sorairo.checkpoints.headers import Entry, files_like, weight_entries
 
 __all__ = [
     "Live",
@@ -82,7 +82,7 @@ def folder_parts(folder: Path) -> list[Part]:
     """The components of a checkpoint's folder, counted from the headers of their files."""
     parts = []
     for sub in sorted(path.parent for path in folder.glob("*/config.json")):
-        if not any(sub.glob("*.safetensors")) and not any(sub.glob("*.gguf")):
+        if not any(files_like(sub, "*", suffix) for suffix in (".safetensors", ".gguf")):
             continue
         parts.append(entries_part(sub.name, weight_entries(sub)))
     return parts
