@@ -203,6 +203,17 @@ def test_the_clip_by_each_of_its_names(names, tmp_path, monkeypatch):
             assert torch.equal(ours[name.removeprefix("vision_model.")], tensor), name
 
 
+def test_a_clip_of_another_width_is_named():
+    """It was an error of transformers'."""
+    shapes = {
+        "visual.patch_embedding.weight": (24, 3, 14, 14),
+        "visual.pos_embedding": (1, 5, 24),
+        "visual.transformer.0.mlp.0.weight": (32, 24),
+    }
+    with pytest.raises(UserError, match="a width of 24 for 16 heads"):
+        clip_original.from_original_config(shapes, "clip.safetensors")
+
+
 REFUSED = {
     "mxfp8": ("quantised as 'mxfp8'", lambda t: note(t, "mxfp8")),
     "nvfp4": ("quantised as 'nvfp4'", lambda t: note(t, "nvfp4")),

@@ -72,3 +72,9 @@ def test_pulled_models_are_listed(home):
     store.write_manifest(home, replace(store.read_manifest(home), complete=False))
     assert "half pulled" in models("list").stdout
     assert "half pulled; finish it" in str(models("info", REPO).exception)
+
+
+def test_info_of_what_is_refused_says_the_same_as_generate(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"_class_name": "WanAnimateModel"}))
+    assert "is of WanAnimateModel (Wan 2.2 Animate" in str(models("info", str(tmp_path)).exception)
+    assert "There is no file" in str(models("info", str(tmp_path / "wan.safetensors")).exception)

@@ -35,6 +35,8 @@ def find_folder(name_or_folder: str | Path) -> Path:
         return models_folder() / str(name_or_folder)
     if pulled := store.find(str(name_or_folder)):
         return pulled
+    if path.suffix.lower() in (".safetensors", ".gguf"):
+        raise UserError(f"There is no file {path}; give the FILE of a model's weights.")
     known = ", ".join([*names, *store.SHORT_NAMES])
     raise UserError(f"There is no model or folder {str(name_or_folder)!r}; give a folder or one of: {known}.")
 

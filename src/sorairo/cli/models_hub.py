@@ -164,10 +164,12 @@ def parsed_ask(size: str | None, frames: int | None, count: int) -> Ask | None:
 def needed(repo: str, folder: Path | None, ask: Ask | None, dtype: str) -> dict[str, Any]:
     """Parameters, saved precision and memory as JSON values."""
     from sorairo.checkpoints.hub.store import check_complete
+    from sorairo.checkpoints.original import check_class
     from sorairo.dit.estimates import blueprint
 
     if folder is not None:
         check_complete(folder)
+        check_class(folder)
     place = {"folder": str(folder)} if folder else {}
     return _facts_of(blueprint(repo, folder), repo, ask, dtype) | place
 

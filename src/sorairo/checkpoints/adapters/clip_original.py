@@ -64,6 +64,8 @@ def from_original_config(shapes: Mapping[str, tuple[int, ...]], where: str) -> d
     try:
         width, _, patch, _ = shapes["visual.patch_embedding.weight"]
         positions = shapes["visual.pos_embedding"][1]
+        if width % HEADS:
+            raise ValueError(f"a width of {width} for {HEADS} heads")
         layers = [int(name.split(".")[2]) for name in shapes if name.startswith("visual.transformer.")]
         return {
             "hidden_size": width,
@@ -84,6 +86,8 @@ def from_transformers_config(shapes: Mapping[str, tuple[int, ...]], where: str) 
     try:
         width, _, patch, _ = shapes[f"{under}embeddings.patch_embedding.weight"]
         positions = shapes[f"{under}embeddings.position_embedding.weight"][0]
+        if width % HEADS:
+            raise ValueError(f"a width of {width} for {HEADS} heads")
         layers = [int(name.split(".")[3]) for name in shapes if name.startswith(f"{under}encoder.layers.")]
         return {
             "hidden_size": width,
