@@ -13,10 +13,14 @@ from sorairo.types import UserError
 
 def test_names_without_an_extension_have_words_of_their_own(tmp_path: Path) -> None:
     """`take.1` and `take.2` are two clips, of which neither is called take."""
+    for name in ("take.1", "take.2", "take", "clip.dat"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "clip.txt").write_text("Misnamed, and alone.\n")
     (tmp_path / "take.txt").write_text("Another clip.\n")
     (tmp_path / "take.2.txt").write_text("The second.\n")
     found = Sidecars(tmp_path)
     assert found.of("take.1") == {} and found.of("take.2") == {0: ["The second."]}
+    assert found.of("clip.dat") == {0: ["Misnamed, and alone."]}
     assert found.of("take") == {0: ["Another clip."]} and found.of("take.mp4") == {0: ["Another clip."]}
 
 

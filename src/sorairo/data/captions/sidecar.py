@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sorairo.types import UserError
 
 __all__ = ["Lines", "Sidecars", "captions_in", "tidy"]
 
+WORDS = (".txt", ".json", ".jsonl", ".csv")
 TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
 FILE_KEYS = ("file_name", "file", "video", "path", "media_path")
 TEXT_KEYS = ("text", "caption", "captions", "prompt")
@@ -33,7 +35,7 @@ ENDINGS = frozenset((
     ".heic", ".heif", ".tif", ".tiff", ".bmp", ".jp2", ".j2k",
 ))
 # fmt: on
-"""Endings of names that say what a file is. Others belong to the name: take.1 and take.2 are not both called take."""
+"""Endings that say what a file is. Others may belong to the name: take.1 and take.2 are not both called take."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 EPISODE = re.compile(r"(?:^|/)episode_(\d{6,})\.\w+$")
@@ -48,6 +50,7 @@ class Sidecars:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tables: dict[str, Lines] = {}
+        self.stems: dict[Path, Counter[str]] = {}
         for name in TABLES:
             for path in sorted(folder.rglob(name)):
                 if not any(part.startswith(".") for part in path.relative_to(folder).parts):
@@ -60,7 +63,7 @@ class Sidecars:
         Raises UserError for captions that cannot be read.
         """
         path = self.folder / name
-        names = [path.name, *([path.stem] if path.suffix.lower() in ENDINGS else [])]
+        names = [path.name, *([path.stem] if path.suffix.lower() in ENDINGS or self._alone(path) else [])]
         for beside in (path.with_name(one) for one in names):
             if (lines := _beside(beside)) is not None:
                 return lines
@@ -68,6 +71,13 @@ class Sidecars:
         if name not in self.tables and episode and int(episode[1]) in self.tasks:
             return {0: self.tasks[int(episode[1])]}
         return self.tables.get(name, {})
+
+    def _alone(self, path: Path) -> bool:
+        """Whether no other clip of its folder has the same name but for the ending."""
+        if path.parent not in self.stems:
+            names = [one for one in path.parent.iterdir() if one.suffix.lower() not in WORDS]
+            self.stems[path.parent] = Counter(one.stem for one in names)
+        return self.stems[path.parent][path.stem] < 2
 
     def _read_table(self, path: Path) -> None:
         text = _table(path)
