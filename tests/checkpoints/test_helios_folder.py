@@ -12,6 +12,8 @@ from sorairo.checkpoints.export import export
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.lora import apply_loras
 from sorairo.flow.pyramid import Pyramid, enlarged
+from sorairo.flow.samplers import sampler_named, shift_of_tokens
+from sorairo.generation.denoise import levels_of
 from sorairo.generation.generate import encode_texts, generate, stream
 from sorairo.generation.memory import RememberedDenoising
 from sorairo.pixels import from_frames
@@ -90,6 +92,17 @@ def test_words(helios, monkeypatch):
 
 
 @torch.inference_mode()
+def test_another_solver_keeps_the_shift_by_tokens(helios):
+    """Without it --sampler set the shift back to 1, where none was asked for."""
+    _, model, _ = helios
+    for name in ("euler", "unipc", "dpm++", "lcm"):
+        plan = plan_for(sampler=name, steps=4)
+        side = model.codec.config.space_factor * 2
+        shift = shift_of_tokens(model.info.chunk * SIZE[0] * SIZE[1] // side**2, model.sampler.by_tokens)
+        assert levels_of(plan, model) == sampler_named(name).sigmas(4, shift)
+        assert levels_of(replace(plan, shift=5.0), model) == sampler_named(name).sigmas(4, 5.0)
+
+
 def test_a_picture(helios, monkeypatch):
     pipe, model, _ = helios
     picture = frames(1)
@@ -201,6 +214,12 @@ def test_distilled_in_a_pyramid(tmp_path, monkeypatch, guidance):
     for wrong in ((80, 64), (96, 64)):  # the second is among the sizes that its sorairo.json names
         with pytest.raises(UserError, match="multiples of 64"):
             model.abilities.check(replace(plan, size=wrong))
+    for asked in (
+        {"sampler": "euler"},
+        {"shift": 5.0},
+    ):  # one left the pyramid in silence, one changed nothing
+        with pytest.raises(UserError, match="its own noise levels"):
+            model.abilities.check(replace(plan, **asked))
     export(tmp_path / "m", tmp_path / "again", "diffusers")
     again = load_checkpoint(tmp_path / "again", "fp32")
     assert again.sampler == model.sampler

@@ -117,13 +117,14 @@ class Checkpoint:
     @property
     def abilities(self) -> Abilities:
         """What tasks need to know of it."""
-        names = {field.name for field in fields(Abilities)} - {"step", "only_steps", "multiple"}
+        names = {field.name for field in fields(Abilities)} - {"step", "only_steps", "own_levels", "multiple"}
         known = {name: getattr(self.info, name) for name in names}
         smaller = self.sampler.pyramid.smaller if self.sampler.pyramid else 1
         return Abilities(
             **known,
             step=self.codec.config.time_factor,
             only_steps=len(self.times) or None,
+            own_levels=self.sampler.pyramid is not None,
             multiple=self.codec.config.space_factor * self.transformer.config.patch_side * smaller,
         )
 

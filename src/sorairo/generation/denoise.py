@@ -47,12 +47,12 @@ def guidance_of(plan: Plan, model: Checkpoint) -> Scale:
 
 
 def sampler_of(plan: Plan, model: Checkpoint) -> Sampler:
-    """The plan's, or the model's own; a model of few steps adds fresh noise at each."""
+    """The plan's, with the model's own way to the shift, or the model's; one of few steps adds fresh noise at each."""
     if model.times:
         whole = all(float(time).is_integer() for time in model.times)
         return Sampler(name="lcm", spacing="unipc" if whole else "even")
     if plan.sampler is not None:
-        return sampler_named(plan.sampler)
+        return replace(sampler_named(plan.sampler), by_tokens=model.sampler.by_tokens)
     few = model.few_steps
     if few and few.grid and plan.steps == few.steps:
         return replace(model.sampler, grid=few.grid)

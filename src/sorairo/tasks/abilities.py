@@ -25,7 +25,7 @@ class Abilities:
     sizes: (width, height) in pixels of its training, the default first. multiple: what every width and height is a
     multiple of, pixels. max_frames: of one window; longer clips take several. step: frames of a latent frame after the
     first. conditioning, needs, chunk: see ModelInfo. only_steps: the only possible number of denoising steps, if there
-    is one.
+    is one. own_levels: it knows no noise levels but its own, as with only_steps.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Abilities:
     needs: tuple[str, ...] = ()
     chunk: int = 0
     only_steps: int | None = None
+    own_levels: bool = False
     multiple: int = 16
 
     @property
@@ -134,7 +135,7 @@ class Abilities:
         low, high = SHIFTS
         if plan.shift is not None and not low <= plan.shift <= high:
             raise UserError(f"The shift is from {low:g} to {high:g} (1 is none), not {plan.shift:g}.")
-        if self.only_steps and (plan.sampler is not None or plan.shift is not None):
+        if (self.only_steps or self.own_levels) and (plan.sampler is not None or plan.shift is not None):
             raise UserError(
                 f"{self.name} was made for its own noise levels; ask for no other --sampler or --shift."
             )
