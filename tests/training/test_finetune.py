@@ -26,7 +26,7 @@ from sorairo.files import file_hash
 from sorairo.text.encoder import TextEncoder
 from sorairo.text.umt5 import UMT5Encoder
 from sorairo.training.encoding import encoding_of
-from sorairo.training.finetune import trainable
+from sorairo.training.finetune import FinetuneOptions, build, trainable
 from sorairo.training.low_rank import LoraConfig, add_lora, merged, write_lora
 from sorairo.training.memory import choose_checkpointing, step_memory
 from sorairo.training.validation import Validation, hold_out
@@ -154,6 +154,15 @@ def test_clips_of_all_shapes_in_a_step(tiny_folder: Path, data: Path, tmp_path: 
     assert code == 0, said
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["objective"]["data"]["packed"]
     assert (tmp_path / "run" / "export" / "lora.safetensors").is_file()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_the_last_of_few_steps_trains_too(tiny_folder: Path, data: Path, tmp_path: Path, steps: int) -> None:
+    """The decay is over one step: at a rate of 0 a run of one step would leave the model as it was."""
+    low = LoraConfig(rank=2)
+    options = FinetuneOptions(data=data, model=str(tiny_folder), lora=low, tokens=32, steps=steps)
+    schedule = build(tmp_path / "run", options)[1].schedule
+    assert all(schedule(step) > 0 for step in range(steps))
 
 
 def test_diffusers_maps_every_key_to_a_layer_that_it_has(tmp_path: Path) -> None:

@@ -148,11 +148,12 @@ def build(run_dir: Path, options: FinetuneOptions) -> tuple[Diffusion, TrainConf
         exporter=partial(export, run_dir, options),
     )
     tail = max(1, options.steps // 5)
+    ends = tail + (tail == 1)  # a decay over one step has a rate of 0 in it
     return objective, TrainConfig(
         steps=options.steps,
         device=options.device,
         optim=optim,
-        schedule=Schedule(warmup=min(20, options.steps), decay_from=options.steps - tail, decay_steps=tail),
+        schedule=Schedule(warmup=min(20, options.steps), decay_from=options.steps - tail, decay_steps=ends),
         ema_decay=0.98,
         compile=False,  # which takes minutes, as long as many a fine-tuning
         checkpointing=plan.checkpointing,
