@@ -19,7 +19,7 @@ from sorairo.data.captions.trained import Trained
 from sorairo.data.latents import KINDS
 from sorairo.data.maps import KINDS_MAPPED
 from sorairo.data.shards import write_shard
-from sorairo.scenes.tracks import CHANNELS, SLOTS
+from sorairo.scenes.tracks import CHANNELS, POSITIONS
 from sorairo.training.loop import train
 from sorairo.training.recipes import Recipe, load_recipe
 from sorairo.types import UserError, Video
@@ -75,7 +75,7 @@ def latents(tmp_path: Path) -> Path:
     tensors = {f"text_{kind}": torch.randn(n, 5, words, generator=generator).bfloat16() for kind in KINDS}
     tensors["text_lengths"] = torch.full((n, len(KINDS)), 5, dtype=torch.int32)
     tensors["latents"] = torch.randn(n, 24, t, h, w, generator=generator).bfloat16()
-    tensors["scene"] = torch.randn(n, CHANNELS, t, 1, SLOTS, generator=generator)
+    tensors["scene"] = torch.randn(n, CHANNELS, t, 1, POSITIONS, generator=generator)
     tensors["map"] = torch.randint(255, (n, len(KINDS_MAPPED), t, h, w), generator=generator).byte()
     records = [{"seed": seed, "captions": dict.fromkeys(KINDS, "A red ball.")} for seed in range(n)]
     write_shard(

@@ -8,9 +8,10 @@ import torch
 
 from sorairo.data.maps import state_map
 from sorairo.data.tracks import tracks_of
-from sorairo.scenes.maps import MAPS, scene_maps
-from sorairo.scenes.tracks import CHANNELS, COLOURS, KINDS, SHAPES, SLOTS, Tracks
+from sorairo.scenes.maps import CAMERA, MAPS, MOVES, scene_maps
+from sorairo.scenes.tracks import CHANNELS, COLOURS, KINDS, POSITIONS, SHAPES, Tracks
 from sorairo.worlds import get_world, palette
+from sorairo.worlds.cameras import View, project
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def ball(x: float = 0.0, width: float = 0.5, depth: float = 6.0, colour: str = "
         shape=torch.tensor([[SHAPES.index("ball"), 0]]),
         colour=torch.tensor([[COLOURS.index(colour), 0]]),
         there=torch.tensor([[True, False]]),
+        camera=torch.tensor([0.0, 0.0, 0.0, -1.0, 6.0]).expand(1, 3, 5),
     )
 
 
@@ -36,7 +38,8 @@ def both(one: Tracks, other: Tracks) -> Tracks:
         **{
             name: torch.cat([getattr(one, name)[:, :1], getattr(other, name)[:, :1]], 1)
             for name in ("place", "shape", "colour", "there")
-        }
+        },
+        camera=one.camera,
     )
 
 
@@ -49,7 +52,7 @@ def test_tracks_come_back_from_their_latents(clips):
     for clip in clips:
         tracks = tracks_of(clip, 9)
         latents = tracks.encode()
-        assert latents.shape == (1, CHANNELS, 9, 1, SLOTS)
+        assert latents.shape == (1, CHANNELS, 9, 1, POSITIONS)
         back = Tracks.decode(
             latents + 0.1 * torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
         )
@@ -58,6 +61,7 @@ def test_tracks_come_back_from_their_latents(clips):
         assert torch.equal(back.colour[back.there], tracks.colour[back.there])
         exact = Tracks.decode(latents).place - tracks.place
         assert float(exact[tracks.there].abs().max()) < 1e-3
+        assert float((Tracks.decode(latents).camera - tracks.camera).abs().max()) < 1e-3
 
 
 def test_what_is_in_the_tracks_is_what_the_clip_shows(clips):
@@ -110,7 +114,7 @@ def test_maps_cover_as_much_as_the_object_and_lie_in_the_middle_square():
 
 
 def test_around_an_object_a_map_says_where_in_it_one_is():
-    near, across, down, width, _ = scene_maps(ball(x=0.5), (16, 16))[0, len(KINDS) :, 0]
+    near, across, down, width, _ = scene_maps(ball(x=0.5), (16, 16))[0, len(KINDS) : -len(CAMERA), 0]
     inside = near == 1
     assert inside.any() and not inside.all()
     columns = torch.arange(16).expand(16, 16)
@@ -124,3 +128,46 @@ def test_nothing_gives_nothing():
     empty = ball()
     empty.there[:] = False
     assert float(scene_maps(empty, (8, 8)).abs().max()) == 0
+
+
+@pytest.fixture(scope="module")
+def filmed():
+    """A clip of each move of circle 1's cameras."""
+    world, found = get_world("studio"), {}
+    for seed in range(900_000, 900_200):
+        move = world.subject(seed, circle=1)[1]
+        if move not in found:
+            found[move] = world.clip(seed, size=(64, 64), circle=1)
+    return found
+
+
+def floor_points(view: View) -> np.ndarray:
+    """Where rays through the first frame's lower half meet the floor: (n 3)."""
+    x, y = (side.ravel() for side in np.meshgrid(np.linspace(-0.6, 0.6, 5), np.linspace(0.0, 0.6, 4)))
+    rays = view.forward[0] + x[:, None] * view.tan[0] * view.right[0] - y[:, None] * view.tan[1] * view.up[0]
+    return view.eye[0] - rays * (view.eye[0, 2] / rays[:, 2])[:, None]
+
+
+@pytest.mark.parametrize(("move", "error"), [("still", 1e-3), ("pan", 0.05), ("dolly", 0.15)])
+def test_the_camera_says_how_the_floor_moves(filmed, move, error):
+    """Points of the floor go where the maps say, from the first frame to the last: in halves of the picture."""
+    clip = filmed[move]
+    view = View(**clip.state["view"])
+    tracks = tracks_of(clip, 1 + (len(view.eye) - 1))  # one latent frame each
+    maps = scene_maps(tracks, (32, 32))[0, -len(CAMERA) :, -1] / MOVES
+    points = floor_points(view)
+    before, after = (project(view, np.repeat(points[None], len(view.eye), 0))[0][frame] for frame in (0, -1))
+    inside = (np.abs(after) < 0.9).all(1)
+    assert inside.sum() > 4
+    rows, columns = (((after[inside, axis] + 1) / 2 * 32).astype(int) for axis in (1, 0))
+    told = np.stack([maps[0][rows, columns], maps[1][rows, columns]], -1)
+    moved = (after - before)[inside]
+    assert move == "still" or np.abs(moved).max() > 0.2
+    assert np.abs(told - moved).mean() < error
+
+
+def test_a_camera_that_is_mirrored_turns_the_other_way(filmed):
+    tracks = tracks_of(filmed["pan"], 9)
+    seen, mirror = (scene_maps(one, (8, 8))[:, -len(CAMERA) :] for one in (tracks, tracks.mirrored()))
+    assert torch.allclose(seen[:, 0].flip(-1), -mirror[:, 0], atol=1e-5)
+    assert torch.allclose(seen[:, 1].flip(-1), mirror[:, 1], atol=1e-5)

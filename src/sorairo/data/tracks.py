@@ -1,4 +1,4 @@
-"""A world's clip -> the tracks of its objects at the rate of its latents.
+"""A world's clip -> the tracks of its objects and of its camera at the rate of its latents.
 
 Legend: f frames, k objects, t latent frames.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sorairo.scenes.tracks import COLOURS, SHAPES, SLOTS, Tracks
+from sorairo.scenes.tracks import COLOURS, DISTANCE, SHAPES, SLOTS, Tracks
 from sorairo.worlds import WorldClip
+from sorairo.worlds.cameras import View, project
 
 __all__ = ["tracks_of"]
 
@@ -33,9 +34,7 @@ def tracks_of(clip: WorldClip, latent_frames: int) -> Tracks:
     order = list(dict.fromkeys([*actors, *range(depth.shape[1])]))[:SLOTS]
     full = np.zeros((SLOTS, latent_frames, place.shape[-1]), dtype="f4")
     full[..., 2:] = (0.3, 0.3, 6.0)
-    if latent_frames > 1:
-        rest = place[1:].reshape(latent_frames - 1, -1, *place.shape[1:]).mean(1)
-        place = np.concatenate([place[:1], rest])
+    place = _at_latents(place, latent_frames)
     full[: len(order)] = place[:, order].transpose(1, 0, 2)
     bodies = [state["objects"][i] for i in order]
     blank = [0] * (SLOTS - len(order))
@@ -44,7 +43,31 @@ def tracks_of(clip: WorldClip, latent_frames: int) -> Tracks:
         shape=torch.tensor([[SHAPES.index(body["shape"]) for body in bodies] + blank]),
         colour=torch.tensor([[COLOURS.index(body["colour"]) for body in bodies] + blank]),
         there=torch.tensor([[True] * len(order) + [False] * len(blank)]),
+        camera=torch.from_numpy(_at_latents(_camera(View(**state["view"])), latent_frames).astype("f4"))[None],
     )
+
+
+def _at_latents(values: np.ndarray, latent_frames: int) -> np.ndarray:
+    """The first frame, then the mean of what each latent frame stands for: (f ...) -> (t ...)."""
+    if latent_frames == 1:
+        return values[:1]
+    rest = values[1:].reshape(latent_frames - 1, -1, *values.shape[1:]).mean(1)
+    return np.concatenate([values[:1], rest])
+
+
+def _camera(view: View) -> np.ndarray:
+    """See Tracks.camera: (f 5)."""
+    middle = len(view.eye) // 2
+    ray = view.forward[middle]
+    reach = -view.eye[middle, 2] / ray[2] if ray[2] < -0.05 else DISTANCE  # one that looks up meets no floor
+    point = view.eye[middle] + ray * reach
+    at, depth = project(view, np.repeat(point[None, None], len(view.eye), 0))  # f 1 2, f 1
+    short = min(view.tan)
+    at = at[:, 0] * np.array(view.tan) / short  # in halves of the middle square
+    away = view.eye - point
+    azimuth = np.unwrap(np.arctan2(away[:, 1], away[:, 0]))
+    horizon = view.forward[:, 2] / np.hypot(view.forward[:, 0], view.forward[:, 1]) / short
+    return np.stack([*at.T, azimuth - azimuth[0], horizon, np.maximum(depth[:, 0], 0.1)], -1)
 
 
 def _sizes(box: np.ndarray, depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:

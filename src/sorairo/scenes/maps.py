@@ -1,7 +1,7 @@
 """Tracks -> maps on a latent grid: what the picture's transformer is told of where things are.
 
-Legend: n clips, k slots, t h w latent grid, m channels (kinds: shapes, then colours; then LOCAL), s samples along a
-cell's side.
+Legend: n clips, k slots, t h w latent grid, m channels (kinds: shapes, then colours; then LOCAL; then CAMERA), s samples
+along a cell's side.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from torch import Tensor
 
 from sorairo.scenes.tracks import KINDS, SHAPES, SIZE, Tracks
 
-__all__ = ["LOCAL", "MAPS", "scene_maps"]
+__all__ = ["CAMERA", "LOCAL", "MAPS", "scene_maps"]
 
 LOCAL = ("near", "across", "down", "width", "height")
 """Around the nearest object: how near, where in it from -1 to 1, and its size in parts of the picture's middle square,
 as twice the natural logarithm of what it is over SIZE."""
-MAPS = len(KINDS) + len(LOCAL)
+CAMERA = ("right", "down", "nearer", "turned", "horizon")
+"""What the camera did since the first frame: how far the floor seen here has moved in the picture, in halves of its
+middle square; the logarithm of how much nearer it is; radians around it. And how high the horizon is."""
+MAPS = len(KINDS) + len(LOCAL) + len(CAMERA)
+MOVES = 2.0  # what the camera's maps are multiplied by, for about the variance of the others
 SAMPLES = 4  # along a cell's side
 AROUND = 2.0  # half sizes of an object from its middle, as far as it is felt
 # |x|^p + |y|^p <= 1 is the outline: a ball is round, a cube nearly square, a cone nearly a diamond
@@ -25,7 +29,7 @@ ROUND = torch.tensor([2.0, 4.0, 4.0, 1.3, 2.5])
 
 def scene_maps(tracks: Tracks, grid: tuple[int, int]) -> Tensor:
     """What is where: (n m t h w). How much of every position each shape and each colour covers, 0 to 1, where what is
-    nearer hides; then LOCAL.
+    nearer hides; then LOCAL; then CAMERA.
 
     grid: h w. Tracks live in the middle square of the picture.
     """
@@ -58,7 +62,26 @@ def scene_maps(tracks: Tracks, grid: tuple[int, int]) -> Tensor:
     felt = [values.gather(1, first)[:, 0] for values in (across, down, *sizes)]
     near = near.gather(1, first)[:, 0]  # n t h w
     local = torch.stack([near, *[near * value.clamp(-3, 3) for value in felt]], 1)
-    return torch.cat([covered, local], 1)
+    return torch.cat([covered, local, _camera_maps(tracks.camera, grid)], 1)
+
+
+def _camera_maps(camera: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The camera (n t 5) -> its maps (n 5 t h w). A picture of the floor moves with the point that the camera is told
+    by, and grows around it: exact for a pan, and near that point for the rest."""
+    h, w = grid
+    x, y, turn, horizon, distance = camera.unbind(-1)  # n t
+    nearer = (distance[:, :1] / distance.clamp_min(1e-3)).clamp(0.1, 10)
+    moved = []
+    for middle, cells in ((x, w), (y, h)):
+        at = (torch.arange(cells) + 0.5 - cells / 2) / (min(h, w) / 2)  # from the picture's middle
+        before = middle[:, :1, None] + (at - middle[..., None]) / nearer[..., None]  # n t cells
+        moved.append(at - before)
+    maps = [
+        moved[0][:, :, None].expand(-1, -1, h, -1),
+        moved[1][..., None].expand(-1, -1, -1, w),
+        *[value[..., None, None].expand(-1, -1, h, w) for value in (nearer.log(), turn - turn[:, :1], horizon + 1)],
+    ]
+    return (MOVES * torch.stack(maps, 1)).clamp(-3, 3)
 
 
 def _inside(middle: Tensor, size: Tensor, cells: int, short: int, samples: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Words -> the tracks of a clip's objects -> what the picture's transformer is told of them.
 
-A scene is a video of its own: one position for each object, over the clip's latent frames. So what draws it is the
+A scene is a video of its own: one position for each object and one for the camera, over the clip's latent frames. So what draws it is the
 same transformer as draws pictures, with the same flow and solver, at a hundredth of the work. Two stages, first where
 things are and then how they look: Lian et al. 2023 (LLM-grounded video diffusion, arXiv 2309.17444), whose first
 stage is a language model.
@@ -20,7 +20,7 @@ from sorairo.flow.schedule import timestep_of, unipc_sigmas
 from sorairo.flow.solvers import unipc
 from sorairo.scenes.embedding import SceneEmbedding
 from sorairo.scenes.maps import scene_maps
-from sorairo.scenes.tracks import CHANNELS, SLOTS, Tracks
+from sorairo.scenes.tracks import CHANNELS, POSITIONS, Tracks
 from sorairo.text.encoder import TextStates
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
@@ -99,7 +99,7 @@ class SceneModel(nn.Module):
             asked, other = said.float().chunk(2)
             return cfg(asked, other, self.config.guidance)
 
-        noise = torch.randn(1, CHANNELS, frames, 1, SLOTS, generator=generator).to(weight.device)
+        noise = torch.randn(1, CHANNELS, frames, 1, POSITIONS, generator=generator).to(weight.device)
         drawn = unipc(velocity, noise, unipc_sigmas(self.config.steps, self.config.shift))
         return Tracks.decode(drawn.cpu())
 
