@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
 from sorairo.data.tracks import tracks_of
@@ -26,11 +26,12 @@ from sorairo.evaluation.suites import Prompt, Suite, facts_of, prompt_of
 from sorairo.generation.generate import generate
 from sorairo.generation.scenes import drawn_tracks
 from sorairo.scenes.model import SceneModel
-from sorairo.scenes.tracks import COLOURS, SHAPES, Tracks
+from sorairo.scenes.names import COLOURS, SHAPES
+from sorairo.scenes.picture import draw_moment
+from sorairo.scenes.tracks import Tracks
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.types import Video
-from sorairo.worlds.palette import COLOURS as PAINT
 
 QUESTIONS = ("count", "colours", "shapes", "objects", "event", "camera", "motion")
 SHOWN = (0, 4, 8, 12, 16)  # frames of a row
@@ -90,39 +91,12 @@ def maker(model: Checkpoint, suite: Suite, way: str) -> Callable[[Sequence[Promp
     return make
 
 
-def boxes(tracks: Tracks, latent_frame: int, side: int) -> Image.Image:
-    """One frame of a scene: each object's box, or its ellipse for a ball, in its colour."""
-    picture = Image.new("RGB", (side, side), "#e5e7eb")
-    draw = ImageDraw.Draw(picture)
-    order = tracks.place[0, :, latent_frame, 4].argsort(descending=True).tolist()  # the farthest first
-    for slot in order:
-        if not tracks.there[0, slot]:
-            continue
-        x, y, width, height, _ = tracks.place[0, slot, latent_frame].tolist()
-        middle = ((x + 1) / 2 * side, (y + 1) / 2 * side)
-        corners = [middle[0] - width * side / 2, middle[1] - height * side / 2]
-        corners += [middle[0] + width * side / 2, middle[1] + height * side / 2]
-        colour = PAINT[COLOURS[int(tracks.colour[0, slot])]]
-        shape = SHAPES[int(tracks.shape[0, slot])]
-        if shape in ("ball", "capsule"):
-            draw.ellipse(corners, fill=colour, outline="#111827")
-        elif shape == "cone":
-            draw.polygon(
-                [(middle[0], corners[1]), (corners[2], corners[3]), (corners[0], corners[3])],
-                colour,
-                "#111827",
-            )
-        else:
-            draw.rectangle(corners, fill=colour, outline="#111827")
-    return picture
-
-
 def sheet(scenes: list[Tracks], made: list[Video], real: list[Video], factor: int, path: Path) -> None:
     """A row for each prompt: its scene, its clip, the world's."""
     rows = []
     for tracks, clip, world in zip(scenes, made, real, strict=False):
         side = clip.frames.shape[1]
-        plan = [np.asarray(boxes(tracks, -(-frame // factor), side)) for frame in SHOWN]
+        plan = [np.asarray(draw_moment(tracks, -(-frame // factor), side)) for frame in SHOWN]
         rows.append(np.concatenate([*plan, *clip.frames[list(SHOWN)], *world.frames[list(SHOWN)]], 1))
     Image.fromarray(np.concatenate(rows, 0)).save(path)
 

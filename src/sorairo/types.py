@@ -1,11 +1,11 @@
-"""The nouns that cross borders: Video, Origin, Known, Span, Plan, Verdict, Sample. All frozen; see docs/shapes.md."""
+"""The nouns that cross borders: Video, Known, Span, Scene, Plan, Verdict, Sample. All frozen; see docs/shapes.md."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -19,6 +19,10 @@ __all__ = [
     "Plan",
     "Sample",
     "SamplerName",
+    "Scene",
+    "SceneCamera",
+    "SceneObject",
+    "ScenePlace",
     "Span",
     "UserError",
     "Verdict",
@@ -27,6 +31,7 @@ __all__ = [
 
 SamplerName = Literal["unipc", "euler", "dpm++", "lcm"]
 SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
+STRICT = {"extra": "forbid"}  # for pydantic, which reads what people write: a mistyped key is an error
 LONG = re.compile(r"\S{300,}")
 
 
@@ -151,6 +156,63 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScenePlace:
+    """Where an object is at a moment.
+
+    at: seconds. x, y: of its middle, from -1 to 1 across the picture's middle square, right and down. width, height:
+    parts of that square's side. distance: metres from the lens; of two objects, the nearer hides the other.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+
+    at: float = 0.0
+    x: float
+    y: float
+    width: float = 0.3
+    height: float = 0.3
+    distance: float = 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneObject:
+    """An object and its way. Between places it goes straight; before the first and after the last it rests."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    shape: str
+    colour: str
+    path: tuple[ScenePlace, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneCamera:
+    """Where a point of the floor is in the picture at a moment, which says where the camera stands and looks.
+
+    at: seconds. x, y: of the point, as in ScenePlace. turn: radians by which the camera has gone around it. horizon:
+    its y; -1 is the upper edge. distance: metres to the point.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+
+    at: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+    turn: float = 0.0
+    horizon: float = -1.0
+    distance: float = 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What stands where in every moment of a clip (docs/scene.md). camera: empty for one that stands still."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    objects: tuple[SceneObject, ...]
+    camera: tuple[SceneCamera, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything that determines a video, for every task.
 
@@ -160,7 +222,8 @@ class Plan:
     sampler: None takes the checkpoint's own; the sampler is one of SAMPLERS, with its own levels (flow/samplers.py).
     references: stills, of any size, of things that should appear. control: a clip of the plan's size whose depth,
     poses, edges or colours the output follows from its first frame on. control_scale: how much these two and the known
-    frames count. All three are for models whose conditioning is "control".
+    frames count. All three are for models whose conditioning is "control". scene: for models that draw scenes, in place
+    of the one that they would draw.
     """
 
     size: tuple[int, int]
@@ -179,6 +242,7 @@ class Plan:
     references: tuple[Video, ...] = ()
     control: Video | None = None
     control_scale: float = 1.0
+    scene: Scene | None = None
 
     @property
     def inputs(self) -> tuple[Video, ...]:

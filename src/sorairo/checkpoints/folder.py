@@ -117,7 +117,8 @@ class Checkpoint:
     @property
     def abilities(self) -> Abilities:
         """What tasks need to know of it."""
-        names = {field.name for field in fields(Abilities)} - {"step", "only_steps", "own_levels", "multiple"}
+        computed = {"step", "only_steps", "own_levels", "multiple", "scene_frames"}
+        names = {field.name for field in fields(Abilities)} - computed
         known = {name: getattr(self.info, name) for name in names}
         smaller = self.sampler.pyramid.smaller if self.sampler.pyramid else 1
         return Abilities(
@@ -126,6 +127,9 @@ class Checkpoint:
             only_steps=len(self.times) or None,
             own_levels=self.sampler.pyramid is not None,
             multiple=self.codec.config.space_factor * self.transformer.config.patch_side * smaller,
+            scene_frames=1 + (self.scene.config.frames - 1) * self.codec.config.time_factor
+            if self.scene
+            else 0,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ Examples:
   sorairo generate "A red ball drops onto the floor and bounces."
   sorairo generate "A blue cube slides to the left." --seconds 4 -o slide.gif
   sorairo generate "A green cylinder rolls to the right." --size 128x96 --seed 7 -n 4 --sheet rolls.png
+  sorairo generate "A red ball rolls to the right." -m scenes --scene scene.json
   sorairo generate "A yellow cone on a slate floor." --frames 1 -o still.png
 """
 
@@ -29,6 +31,17 @@ def generate(
     prompt: Annotated[
         str, typer.Argument(metavar="PROMPT", help="What happens, in words.", show_default=False)
     ],
+    scene: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Where things are and how the camera moves, from `sorairo scene`. For models that draw scenes.",
+        ),
+    ] = None,
 ) -> None:
     """Make a video from words."""
-    make_videos(options, "generate", prompt)
+    if scene is None:
+        return make_videos(options, "generate", prompt)
+    from sorairo.scenes.script import read_scene
+
+    make_videos(options, "generate", prompt, scene=read_scene(scene))

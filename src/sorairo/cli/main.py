@@ -35,6 +35,8 @@ from sorairo.cli.expand import expand
 from sorairo.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from sorairo.cli.export import export
 from sorairo.cli.generate import EXAMPLES, generate
+from sorairo.cli.scene import EXAMPLES as SCENE_EXAMPLES
+from sorairo.cli.scene import scene
 from sorairo.cli.serving import SERVE_EXAMPLES, WORKER_EXAMPLES, keys, serve, worker
 from sorairo.cli.show import show
 from sorairo.cli.train import train
@@ -67,6 +69,7 @@ app.command(epilog=blend.EXAMPLES)(blend.blend)
 app.command(epilog=upscale.EXAMPLES)(upscale.upscale)
 app.command(epilog=picture.EXAMPLES)(picture.picture)
 app.command(epilog=EXPAND_EXAMPLES)(expand)
+app.command(epilog=SCENE_EXAMPLES)(scene)
 app.command()(show)
 app.command(epilog=VERIFY_EXAMPLES)(verify)
 app.command(epilog=WHOSE_EXAMPLES)(whose)

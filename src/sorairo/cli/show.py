@@ -60,6 +60,7 @@ def lines(stored: StoredPlan) -> list[tuple[str, str]]:
         *(("reference", one.path or "in no file") for one in stored.references),
         ("control", stored.control.path or "in no file" if stored.control else ""),
         ("control scale", "" if plan.control_scale == 1 else f"{plan.control_scale:g}"),
+        ("scene", f"set, objects: {len(plan.scene.objects)}" if plan.scene else ""),
         ("model", stored.model),
         ("software", stored.software),
         ("computed", computed(stored)),

@@ -43,7 +43,9 @@ def tracks_of(clip: WorldClip, latent_frames: int) -> Tracks:
         shape=torch.tensor([[SHAPES.index(body["shape"]) for body in bodies] + blank]),
         colour=torch.tensor([[COLOURS.index(body["colour"]) for body in bodies] + blank]),
         there=torch.tensor([[True] * len(order) + [False] * len(blank)]),
-        camera=torch.from_numpy(_at_latents(_camera(View(**state["view"])), latent_frames).astype("f4"))[None],
+        camera=torch.from_numpy(_at_latents(_camera(View(**state["view"])), latent_frames).astype("f4"))[
+            None
+        ],
     )
 
 

@@ -248,7 +248,7 @@ class Denoising:
         told: dict[str, Any] = {"rate": 0 if plan.fps == 16 else 1} if config.rates else {}
         if known is None and model.scene is not None:
             words, nothing = self.texts[self.timeline.words(window)], self.texts[plan.negative]
-            told |= scene_tokens(model, words, nothing, plan.size, window.stop - window.start, plan.seed)
+            told |= scene_tokens(model, words, nothing, plan, window.stop - window.start)
         if not config.control_layers:
             return known, told
         control = control_tensor(self.timeline, window, references, codec, model.dtype, plan.control)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sorairo.types import UserError
+from sorairo.scenes.directed import latent_times, scene_of, tracks_of_scene
+from sorairo.types import Scene, UserError
 
 if TYPE_CHECKING:
     from sorairo.checkpoints.folder import Checkpoint
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from sorairo.text.encoder import TextStates
     from sorairo.types import Plan
 
-__all__ = ["drawn_tracks", "longest", "notes_of_scene", "scene_tokens"]
+__all__ = ["drawn_scene", "drawn_tracks", "longest", "notes_of_scene", "scene_tokens"]
 
 STREAM = 0x5CE7E  # keeps a scene's noise apart from the picture's, whose seed is the same
 
@@ -23,22 +24,24 @@ def scene_tokens(
     model: Checkpoint,
     words: TextStates,
     nothing: TextStates,
-    size: tuple[int, int],
+    plan: Plan,
     frames: int,
-    seed: int,
 ) -> dict[str, torch.Tensor]:
     """The keyword argument `scene` (2 t s d) of the picture's transformer; none for a clip longer than a scene.
 
     The first is the prompt's, the second zero: the prediction without words knows no scene either, so guidance follows
-    both (docs/scene.md). words, nothing: the states of the prompt and of the negative words. size: (width, height).
+    both (docs/scene.md). words, nothing: the states of the prompt and of the negative words.
     """
     scene, codec = model.scene, model.codec.config
     assert scene is not None
     length = 1 + (frames - 1) // codec.time_factor
     if frames > longest(model):
         return {}
-    tracks = scene.tracks(words, nothing, length, _generator(seed))
-    width, height = (side // codec.space_factor for side in size)
+    if plan.scene is not None:
+        tracks = tracks_of_scene(plan.scene, latent_times(length, codec.time_factor, plan.fps))
+    else:
+        tracks = scene.tracks(words, nothing, length, _generator(plan.seed))
+    width, height = (side // codec.space_factor for side in plan.size)
     tokens = scene.tokens(tracks, (height, width))
     return {"scene": torch.cat([tokens, torch.zeros_like(tokens)])}
 
@@ -56,9 +59,17 @@ def drawn_tracks(model: Checkpoint, prompt: str, frames: int, seed: int) -> Trac
     return model.scene.tracks(model.text.encode([prompt]), model.text.encode([""]), length, _generator(seed))
 
 
+def drawn_scene(model: Checkpoint, prompt: str, frames: int | None = None, seed: int = 0) -> Scene:
+    """The same as a Scene. frames: None takes the model's usual length, or as many as a scene can have."""
+    frames = frames or min(model.info.default_frames, max(1, longest(model)))
+    tracks = drawn_tracks(model, prompt, frames, seed)
+    times = latent_times(tracks.place.shape[2], model.codec.config.time_factor, model.info.fps)
+    return scene_of(tracks, times)
+
+
 def longest(model: Checkpoint) -> int:
     """The most frames of a scene; 0 where the model draws none."""
-    return 1 + (model.scene.config.frames - 1) * model.codec.config.time_factor if model.scene else 0
+    return model.abilities.scene_frames
 
 
 def notes_of_scene(plan: Plan, model: Checkpoint) -> tuple[str, ...]:

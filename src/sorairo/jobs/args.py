@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from sorairo.text.prompt import check_text
+from sorairo.types import Scene
 
 __all__ = [
     "ARGS",
@@ -36,7 +37,9 @@ class Args(Schema):
 
 
 class Generate(Args):
-    """Words to video."""
+    """Words to video. scene: where things are, in place of what the model would draw."""
+
+    scene: Scene | None = None
 
 
 class Animate(Args):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from sorairo.checkpoints.folder import Checkpoint, load_checkpoint
-from sorairo.types import Plan, Video
+from sorairo.types import Plan, Scene, Video
 
 if TYPE_CHECKING:  # PyAV comes with these, which loading a model does without
     from sorairo.generation.generate import Progress
@@ -59,9 +59,15 @@ class Model(Checkpoint):
     Each method returns a Clip and raises UserError.
     """
 
-    def generate(self, prompt: str, **settings: Unpack[Settings]) -> Clip:
-        """A clip from words; frames=1 is a still."""
-        return self._clip("generate", prompt, [], {}, settings)
+    def generate(self, prompt: str, *, scene: Scene | None = None, **settings: Unpack[Settings]) -> Clip:
+        """A clip from words; frames=1 is a still. scene: where things are, for models that draw scenes."""
+        return self._clip("generate", prompt, [], {"scene": scene}, settings)
+
+    def draw_scene(self, prompt: str, *, frames: int | None = None, seed: int = 0) -> Scene:
+        """What `generate` would draw first: where each object is, and the camera. Raises UserError."""
+        from sorairo.generation.scenes import drawn_scene
+
+        return drawn_scene(self, prompt, frames, seed)
 
     def animate(self, picture: Input, prompt: str, **settings: Unpack[Settings]) -> Clip:
         """A clip that begins with a picture."""

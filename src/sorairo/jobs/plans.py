@@ -35,6 +35,7 @@ VERSION = 1
 """Of the JSON; a change that older readers would misunderstand adds one."""
 
 LATER = {"shift": None, "sampler": None, "references": [], "control": None, "control_scale": 1.0}
+LATER |= {"scene": None}
 """Fields of a Plan that readers of the first version refuse; these values are left out."""
 FRAMES = ("known", "references", "control")
 """Fields of a Plan that hold frames, which have no form in JSON."""

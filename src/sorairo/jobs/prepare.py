@@ -119,8 +119,8 @@ def plan_of(
 ) -> Plan:
     """The Plan of a verb. texts: see words.texts. videos: the input files' frames. Raises UserError."""
     match request.args:
-        case args.Generate():
-            return tasks.text_to_video(texts[0], model, ask)
+        case args.Generate(scene=scene):
+            return tasks.text_to_video(texts[0], model, ask, scene)
         case args.Animate():
             return tasks.animate(videos[0], texts[0], model, ask)
         case args.Extend(before=before):

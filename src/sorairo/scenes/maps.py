@@ -1,6 +1,6 @@
 """Tracks -> maps on a latent grid: what the picture's transformer is told of where things are.
 
-Legend: n clips, k slots, t h w latent grid, m channels (kinds: shapes, then colours; then LOCAL; then CAMERA), s samples
+Legend: n clips, k slots, t h w latent grid, m channels (kinds: shapes, then colours; LOCAL; CAMERA), s samples
 along a cell's side.
 """
 
@@ -79,7 +79,10 @@ def _camera_maps(camera: Tensor, grid: tuple[int, int]) -> Tensor:
     maps = [
         moved[0][:, :, None].expand(-1, -1, h, -1),
         moved[1][..., None].expand(-1, -1, -1, w),
-        *[value[..., None, None].expand(-1, -1, h, w) for value in (nearer.log(), turn - turn[:, :1], horizon + 1)],
+        *[
+            value[..., None, None].expand(-1, -1, h, w)
+            for value in (nearer.log(), turn - turn[:, :1], horizon + 1)
+        ],
     ]
     return (MOVES * torch.stack(maps, 1)).clamp(-3, 3)
 

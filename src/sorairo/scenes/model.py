@@ -1,9 +1,9 @@
 """Words -> the tracks of a clip's objects -> what the picture's transformer is told of them.
 
-A scene is a video of its own: one position for each object and one for the camera, over the clip's latent frames. So what draws it is the
-same transformer as draws pictures, with the same flow and solver, at a hundredth of the work. Two stages, first where
-things are and then how they look: Lian et al. 2023 (LLM-grounded video diffusion, arXiv 2309.17444), whose first
-stage is a language model.
+A scene is a video of its own: one position for each object and one for the camera, over the clip's latent frames. So
+what draws it is the same transformer as draws pictures, with the same flow and solver, at a hundredth of the work. Two
+stages, first where things are and then how they look: Lian et al. 2023 (LLM-grounded video diffusion, arXiv
+2309.17444), whose first stage is a language model.
 """
 
 # Letters: b batch, c channels, t latent frames, h w latent grid, k slots, l words, d width

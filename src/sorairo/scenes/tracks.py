@@ -11,15 +11,22 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["CHANNELS", "COLOURS", "DISTANCE", "KINDS", "PLACE", "POSITIONS", "SHAPES", "SIZE", "SLOTS", "Tracks"]
+from sorairo.scenes.names import COLOURS, SHAPES, SLOTS
 
-SLOTS = 4
+__all__ = [
+    "CHANNELS",
+    "COLOURS",
+    "DISTANCE",
+    "KINDS",
+    "PLACE",
+    "POSITIONS",
+    "SHAPES",
+    "SIZE",
+    "SLOTS",
+    "Tracks",
+]
+
 POSITIONS = SLOTS + 1  # of a latent frame: the objects, then the camera
-# The studio's names in its order. They stand here too, since weights count on them and need no simulator.
-SHAPES = ("ball", "cube", "cylinder", "cone", "capsule")
-COLOURS = (
-    "red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "black", "white", "grey",
-)  # fmt: skip
 KINDS = (*SHAPES, *COLOURS)
 PLACE = 5  # x, y, width, height, depth; of the camera: x, y, turn, horizon, distance
 CHANNELS = PLACE + 1 + len(KINDS)  # and whether there is an object at all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sorairo.scenes.script import check_scene
 from sorairo.types import SAMPLERS, Known, Plan, UserError
 
 __all__ = ["Abilities"]
@@ -25,7 +26,11 @@ class Abilities:
     sizes: (width, height) in pixels of its training, the default first. multiple: what every width and height is a
     multiple of, pixels. max_frames: of one window; longer clips take several. step: frames of a latent frame after the
     first. conditioning, needs, chunk: see ModelInfo. only_steps: the only possible number of denoising steps, if there
+<<<<<<< HEAD
     is one. own_levels: it knows no noise levels but its own, as with only_steps.
+=======
+    is one. scene_frames: of the longest clip that can follow a scene, 0 for a model that draws none.
+>>>>>>> d5903f7 (Direct a clip: sorairo scene draws where things are, generate --scene follows a changed file; plans carry it)
     """
 
     name: str
@@ -40,6 +45,7 @@ class Abilities:
     only_steps: int | None = None
     own_levels: bool = False
     multiple: int = 16
+    scene_frames: int = 0
 
     @property
     def windows(self) -> bool:
@@ -94,6 +100,23 @@ class Abilities:
         for known in plan.known:
             _check_known(known, plan)
         self._check_control(plan)
+        self._check_scene(plan)
+
+    def _check_scene(self, plan: Plan) -> None:
+        """A scene that is set, in place of one that the model draws."""
+        if plan.scene is None:
+            return
+        if not self.scene_frames:
+            raise UserError(f"{self.name} follows no scene; use a model that draws scenes, such as scenes.")
+        if plan.known or plan.loop or len(plan.spans) > 1:
+            raise UserError(
+                "A scene goes with a clip from one prompt, not with known frames, loops or cards."
+            )
+        if plan.frames > self.scene_frames:
+            raise UserError(
+                f"{self.name} follows scenes of up to {self.scene_frames} frames, not {plan.frames}; ask for fewer."
+            )
+        check_scene(plan.scene)
 
     def _check_control(self, plan: Plan) -> None:
         """Reference pictures and a clip to follow."""

@@ -29,9 +29,7 @@ def scenes() -> torch.Tensor:
     there[:, 0] = True
     names = torch.arange(CLIPS)[:, None].expand(-1, SLOTS)
     camera = torch.tensor([0.0, 0.0, 0.0, -1.0, 6.0]).repeat(CLIPS, FRAMES, 1)
-    return Tracks(
-        place=place, shape=names % len(SHAPES), colour=names, there=there, camera=camera
-    ).encode()
+    return Tracks(place=place, shape=names % len(SHAPES), colour=names, there=there, camera=camera).encode()
 
 
 def make(folder: Path, share: float | None, objects: float = 0.0, **data: bool) -> Diffusion:
