@@ -10,7 +10,7 @@ import torch
 
 import sorairo
 from sorairo.checkpoints.folder import load_checkpoint
-from sorairo.scenes.model import SceneModel
+from sorairo.scenes.model import SceneModel, steady
 from sorairo.scenes.tracks import SLOTS
 from sorairo.types import UserError, Video
 from tests.scenes.conftest import CONFIG
@@ -67,6 +67,17 @@ def test_tracks_are_drawn_from_the_words(scene, tiny_folder):
     other = scene.tracks(text.encode(["a blue cube"]), nothing, 3, torch.Generator().manual_seed(1))
     assert torch.equal(first.place, again.place)
     assert not torch.equal(first.place, other.place)
+
+
+def test_a_drawn_camera_moves_smoothly(scene, tiny_folder):
+    moves = torch.stack([torch.linspace(-1, 1, 9) ** power for power in range(3)], -1)[None] @ torch.ones(
+        1, 3, 5
+    )
+    assert torch.allclose(steady(moves), moves, atol=1e-5)
+    assert steady(moves[:, :1]).shape == (1, 1, 5) and torch.equal(steady(moves[:, :1]), moves[:, :1])
+    text = load_checkpoint(tiny_folder, "fp32").text
+    drawn = scene.tracks(text.encode(["a"]), text.encode([""]), 9, torch.Generator().manual_seed(1)).camera
+    assert float(drawn.diff(dim=1).diff(dim=1).diff(dim=1).abs().max()) < 1e-4
 
 
 def test_a_fresh_embedding_changes_nothing():

@@ -10,7 +10,7 @@ stages, first where things are and then how they look: Lian et al. 2023 (LLM-gro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,9 @@ from sorairo.text.encoder import TextStates
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["SceneConfig", "SceneModel"]
+__all__ = ["SceneConfig", "SceneModel", "steady"]
+
+BENDS = 2  # the degree of the curve that a drawn camera follows; where it is told to stand it would tremble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +103,17 @@ class SceneModel(nn.Module):
 
         noise = torch.randn(1, CHANNELS, frames, 1, POSITIONS, generator=generator).to(weight.device)
         drawn = unipc(velocity, noise, unipc_sigmas(self.config.steps, self.config.shift))
-        return Tracks.decode(drawn.cpu())
+        tracks = Tracks.decode(drawn.cpu())
+        return replace(tracks, camera=steady(tracks.camera))
 
     @torch.no_grad()
     def tokens(self, tracks: Tracks, grid: tuple[int, int]) -> Tensor:
         """What the picture's transformer adds to its tokens: (n t s d). grid: h w of the latents."""
         return self.embedding(scene_maps(tracks, grid))
+
+
+def steady(camera: Tensor) -> Tensor:
+    """A camera's track (n t 5) as the nearest curve of degree BENDS: a camera has mass, so it moves smoothly."""
+    frames = camera.shape[1]
+    powers = torch.linspace(-1, 1, frames)[:, None] ** torch.arange(min(BENDS, frames - 1) + 1)
+    return powers @ (torch.linalg.pinv(powers) @ camera)
