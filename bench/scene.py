@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from sorairo.scenes.tracks import Tracks
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.types import Video
+from sorairo.worlds import WorldClip
 
 QUESTIONS = ("count", "colours", "shapes", "objects", "event", "camera", "motion")
 SHOWN = (0, 4, 8, 12, 16)  # frames of a row
@@ -67,6 +69,11 @@ def drawn(model: Checkpoint, suite: Suite) -> tuple[dict[str, float], list[Track
     return {name: float(np.mean(values)) for name, values in right.items()}, scenes
 
 
+def true_tracks(clip: WorldClip, factor: int) -> Tracks:
+    """The tracks of a clip, at the rate of latents of this factor."""
+    return tracks_of(clip, 1 + (len(clip.video) - 1) // factor)
+
+
 def maker(model: Checkpoint, suite: Suite, way: str) -> Callable[[Sequence[Prompt]], Iterator[Video]]:
     """prompts -> clips, with the scene of that way."""
     given = None
@@ -81,9 +88,7 @@ def maker(model: Checkpoint, suite: Suite, way: str) -> Callable[[Sequence[Promp
     def make(prompts: Sequence[Prompt]) -> Iterator[Video]:
         for prompt in prompts:
             if given is not None:
-                given.given = tracks_of(
-                    suite.clip(prompt.seed), 1 + (prompt.frames - 1) // model.codec.config.time_factor
-                )
+                given.given = true_tracks(suite.clip(prompt.seed), model.codec.config.time_factor)
             ask = Ask(size=prompt.size, frames=prompt.frames, seed=prompt.seed)
             plan = replace(text_to_video(prompt.text, model.abilities, ask), fps=prompt.fps)
             yield generate(plan, model)[0].video
@@ -130,9 +135,13 @@ def main() -> None:
         scores = {name: found.scores[name]["model"] for name in QUESTIONS if name in found.scores}
         report[way] = {name: [one.value, one.low, one.high] for name, one in scores.items()}
         print(way, {name: round(values[0], 3) for name, values in report[way].items()}, flush=True)
-        if way == "drawn" and scenes:
+        if way != "none":
             factor = model.codec.config.time_factor
-            sheet(scenes, found.first["model"], found.first["real"], factor, asked.out / "scene.png")
+            told = (
+                scenes if way == "drawn" else [true_tracks(clip, factor) for clip in islice(suite.clips(), 8)]
+            )
+            name = "scene.png" if way == "drawn" else "scene-true.png"
+            sheet(told, found.first["model"], found.first["real"], factor, asked.out / name)
         (asked.out / "scene.json").write_text(
             json.dumps(vars(asked) | {"scores": report}, default=str, indent=2)
         )

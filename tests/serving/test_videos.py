@@ -178,6 +178,28 @@ def test_a_request_can_be_sent_again_as_it_is_shown(client: TestClient) -> None:
     assert client.post(f"/v1/sorairo/{shown['verb']}", json=shown).status_code == 200
 
 
+def test_a_clip_may_follow_a_scene(client: TestClient) -> None:
+    ball = {"shape": "ball", "colour": "red", "path": [{"x": 0.1, "y": 0.2}]}
+
+    def asked(scene: dict, model: str = "scenes") -> tuple[int, dict]:
+        answer = client.post(
+            "/v1/sorairo/generate", json={"prompt": WORDS, "model": model, "args": {"scene": scene}}
+        )
+        return answer.status_code, answer.json()
+
+    code, job = asked({"objects": [ball]})
+    assert code == 200
+    assert job["sorairo"]["request"]["args"]["scene"]["objects"][0]["path"][0]["x"] == 0.1
+    assert client.post("/v1/sorairo/generate", json=job["sorairo"]["request"]).status_code == 200
+    for scene, model, said in [
+        ({"objects": [ball]}, "default", "follows no scene"),
+        ({"objects": [ball | {"shape": "torus"}]}, "scenes", "torus"),
+        ({"objects": [ball | {"color": "red"}]}, "scenes", "color"),
+    ]:
+        code, answer = asked(scene, model)
+        assert code == 400 and said in answer["error"]["message"]
+
+
 def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
     for name, value in {
         "expand_url": "http://127.0.0.1",

@@ -11,7 +11,18 @@ from sorairo.serving.errors import ApiError
 from sorairo.serving.settings import Settings
 from sorairo.tasks.abilities import Abilities
 
-__all__ = ["OFFICIAL", "OLD", "Fitted", "fit", "model_for", "models", "public", "reported", "without_folders"]
+__all__ = [
+    "OFFICIAL",
+    "OLD",
+    "Fitted",
+    "draws_scenes",
+    "fit",
+    "model_for",
+    "models",
+    "public",
+    "reported",
+    "without_folders",
+]
 
 OLD = ("sora-2", "sora-2-pro")
 """Names, and how dated ones begin, that stand for the operator's model."""
@@ -42,6 +53,13 @@ def info_of(model: str) -> Any:
     folder = find_folder(model)
     path = folder / "sorairo.json"
     return _info(folder, os.path.getmtime(path) if path.is_file() else 0.0)
+
+
+def draws_scenes(model: str) -> bool:
+    """Whether a model draws scenes, and so follows one that a request has. Raises UserError."""
+    from sorairo.checkpoints.find import find_folder
+
+    return (find_folder(model) / "scene").is_dir()
 
 
 def public(model: str) -> str:

@@ -27,7 +27,8 @@ def error_json(job: Job) -> dict[str, str] | None:
 def request_json(job: Job) -> dict[str, Any]:
     """What `POST /v1/sorairo/{verb}` takes for the same again: the fields that are not as they are by default."""
     told = {"verb": job.request.get("verb"), "model": public(job.model)}
-    for name, value in job.request.items():
+    args = {name: value for name, value in (job.request.get("args") or {}).items() if value is not None}
+    for name, value in (job.request | {"args": args}).items():
         if name not in told and value not in (Request.model_fields[name].get_default(), [], {}):
             told[name] = value
     return told

@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from sorairo.jobs.args import Generate
 from sorairo.jobs.request import Request
+from sorairo.scenes.script import check_scene
 from sorairo.serving.body import Body
-from sorairo.serving.catalog import OFFICIAL, abilities, fit, model_for, public, reported
+from sorairo.serving.catalog import OFFICIAL, abilities, draws_scenes, fit, model_for, public, reported
 from sorairo.serving.errors import ApiError
 from sorairo.serving.inputs import own
 from sorairo.serving.keys import Caller
@@ -341,6 +343,12 @@ def check_settings(here: Service, request: Request) -> None:
     length = request.seconds if request.seconds is not None else (request.frames or 1) / able.fps
     if not (math.isfinite(length) and 0 < length <= able.longest / able.fps):
         raise ApiError(400, f"{able.name} makes up to {able.longest / able.fps:g} seconds.", param="seconds")
+    if isinstance(request.args, Generate) and request.args.scene is not None:
+        if not draws_scenes(request.model):
+            raise ApiError(
+                400, f"{able.name} follows no scene; ask for a model that draws scenes.", param="args"
+            )
+        check_scene(request.args.scene)
     if request.prompt and len(request.prompt) > LONGEST_PROMPT:
         raise ApiError(400, f"prompt may have {LONGEST_PROMPT} characters.", param="prompt")
     if (
