@@ -32,7 +32,8 @@ PLACE = 5  # x, y, width, height, depth; of the camera: x, y, turn, horizon, dis
 CHANNELS = PLACE + 1 + len(KINDS)  # and whether there is an object at all
 SIZE, DISTANCE = 0.3, 6.0  # a usual object: part of the picture's short side, and metres from the lens
 # What places, sizes and distances are multiplied by, for about unit variance, which latents have too
-PLACES, SIZES, DISTANCES, TURNS = 3.0, 2.5, 3.0, 3.0
+PLACES, SIZES, DISTANCES = 3.0, 2.5, 3.0
+CAMERAS = 6.0  # of the camera, which has few of a scene's numbers: louder, or its words are learnt last
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,11 +93,11 @@ class Tracks:
         names = values[..., PLACE + 1 :].mean(2)  # n k 17
         at_x, at_y, turn, horizon, distance = camera.unbind(-1)  # n t
         seen = [
-            at_x / PLACES,
-            at_y / PLACES,
-            turn / TURNS,
-            horizon / PLACES - 1,
-            DISTANCE * (distance / DISTANCES).clamp(-2, 2).exp(),
+            at_x / CAMERAS,
+            at_y / CAMERAS,
+            turn / CAMERAS,
+            horizon / CAMERAS - 1,
+            DISTANCE * (distance / CAMERAS).clamp(-2, 2).exp(),
         ]
         return cls(
             place=torch.stack(place, -1),
@@ -110,8 +111,8 @@ class Tracks:
 def _camera(camera: Tensor) -> Tensor:
     """The camera (n t 5) as the last position of a scene: (n t c)."""
     x, y, turn, horizon, distance = camera.unbind(-1)
-    far = DISTANCES * (distance.clamp_min(1e-3) / DISTANCE).log()
-    numbers = torch.stack([PLACES * x, PLACES * y, TURNS * turn, PLACES * (horizon + 1), far], -1)
+    far = (distance.clamp_min(1e-3) / DISTANCE).log()
+    numbers = CAMERAS * torch.stack([x, y, turn, horizon + 1, far], -1)
     there, names = torch.ones_like(numbers[..., :1]), torch.zeros(*numbers.shape[:-1], len(KINDS))
     return torch.cat([numbers, there, names], -1)
 
