@@ -17,6 +17,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from sorairo.checkpoints.folder import find_folder, load_checkpoint
@@ -35,7 +36,8 @@ from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.optim.optimizer import OptimConfig
 from sorairo.training.optim.schedule import Schedule
 from sorairo.transformer.model import Transformer
-from sorairo.worlds import get_world, render_clips
+from sorairo.worlds import WorldClip, get_world, render_clips
+from sorairo.worlds.templates import CAMERA_WORDS
 
 log = logging.getLogger("scene")
 BASE = "scenes"  # whose words it reads, and whose pictures are made along what it draws
@@ -44,6 +46,14 @@ FIRST_SEED = 2_000_000
 CLIPS = 128  # a shard's simulations; each is there twice, as it is and mirrored
 FRAMES, SIZE = 17, (64, 64)
 FIRST, ALL = 8, 400  # shards to begin with, and with --data-only
+# The world says each camera move in four ways; these are more, none of them the scorecard's
+CAMERAS = {
+    "still": "A locked-off camera.|The camera stays where it is.|Shot from a tripod.|A fixed view.|The view stays put.",
+    "pan left": "The camera looks to the left.|Panning left.|The camera sweeps left.|Look to the left.",
+    "pan right": "The camera looks to the right.|Panning right.|The camera sweeps right.|Look to the right.",
+    "dolly in": "The camera approaches.|Zoom in.|The view gets closer.|The camera glides forwards.|Getting nearer.",
+    "dolly out": "The camera goes backwards.|Zoom out.|The view gets wider.|The camera withdraws.|Getting farther.",
+}
 # What shard i holds, in turn: (circle, whether what rolls leaves the picture)
 KINDS = ((1, False), (1, False), (0, False), (1, False), (1, True), (1, False), (0, False), (1, False))
 
@@ -65,12 +75,29 @@ def data(run_dir: Path, everything: bool = False) -> None:
         for clip in render_clips(world, range(first, first + CLIPS), **facts):
             tracks, said = tracks_of(clip, CONFIG.frames), caption_lines(clip.captions, clip.seed)
             other = caption_lines(clip.captions, clip.seed + 1)  # two more of its paraphrases, maybe
+            said, other = (in_other_words(lines, clip) for lines in (said, other))
             latents += [tracks.encode(), tracks.mirrored().encode()]
             lines += [said, tuple(mirrored_words(line) for line in (*said[:2], *other[2:]))]
             records += [{"seed": clip.seed}, {"seed": clip.seed, "mirrored": True}]
         tensors = {"latents": torch.cat(latents), **encoded_words(lines, words)}
         write_shard(path, tensors, records, {"frames": FRAMES, "circle": circle})
         log.info("tracks: shard %d", index + 1)
+
+
+def in_other_words(said: tuple[str, str, str, str], clip: WorldClip) -> tuple[str, str, str, str]:
+    """Captions (long, short, two paraphrases) whose paraphrases say the camera's move in ways of CAMERAS too."""
+    move = str(clip.state["camera_move"])
+    if move not in CAMERAS:
+        return said
+    rng = np.random.default_rng([clip.seed, len(said[2])])
+    known, more = CAMERA_WORDS[move], CAMERAS[move].split("|")
+    long, short, *paraphrases = said
+    for index, text in enumerate(paraphrases):
+        for words in (known.long, *known.trained):
+            if words in text and rng.random() < len(more) / (len(more) + len(known.trained)):
+                paraphrases[index] = text.replace(words, str(rng.choice(more)))
+                break
+    return long, short, paraphrases[0], paraphrases[1]
 
 
 def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
