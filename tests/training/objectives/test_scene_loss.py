@@ -11,6 +11,7 @@ import torch
 from sorairo.data.latents import KINDS
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.shards import write_shard
+from sorairo.scenes.tracks import KINDS as NAMES
 from sorairo.scenes.tracks import SHAPES, SLOTS, Tracks
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.parallel.processes import Share
@@ -83,7 +84,7 @@ def test_objects_weigh_more_where_the_scene_has_them(tmp_path):
     batch = objective.batch(0)
     maps = objective._scene_maps(batch, 0)
     assert maps is not None
-    near = maps[:, -5] > 0.9  # n t h w
+    near = maps[:, len(NAMES)] > 0.9  # n t h w
     even = make(tmp_path / "even", 1.0)
     for where, more in ((near, True), (~near, False)):
         batch = replace(batch, latents=100 * where[:, None].float().expand_as(batch.latents))
