@@ -375,8 +375,8 @@ def main(run: Path, seeds: int, first: int = 0) -> None:
     print(text, end="")
 
 
-def tune(run: Path, name: str, seeds: int, first: int) -> None:
-    """The student whose blocks are changed by low rank, for one property; a file for each seed."""
+def tune(run: Path, name: str, seeds: int, first: int, settings: Settings) -> None:
+    """The student whose blocks are changed by low rank, for one property; a file for each seed and way."""
     checkpoint = load_checkpoint("default", "fp32")
     empty = checkpoint.text.encode([""])
     states = empty.states[:1, : int(empty.lengths[0])].float()
@@ -393,7 +393,8 @@ def tune(run: Path, name: str, seeds: int, first: int) -> None:
     log.info("tokens below the trained blocks are computed")
     found: dict[str, list[Outcome]] = {test: [] for test in TESTS}
     for seed in range(first, first + seeds):
-        kept = run / f"tuned-{name.replace(' ', '-')}-{seed}.json"
+        way = f"fitted-{settings.epochs}-" if settings.fitted else ""
+        kept = run / f"tuned-{way}{name.replace(' ', '-')}-{seed}.json"
         if not kept.is_file():
             supervisor = frame_supervisor(parts, seed)[which]
             rows = rows_of(parts["student"], which, np.random.default_rng((seed, 1)), 0.9)
@@ -404,8 +405,8 @@ def tune(run: Path, name: str, seeds: int, first: int) -> None:
             values: dict[str, dict[str, float]] = {test: {} for test in TESTS}
             for role, taught in labels.items():
                 model = load_checkpoint("default", "fp32").transformer
-                student = Student(model, summary, states, SIGMA, Settings().rank, seed)
-                tuned(student, tokens["student"][rows], taught, Settings(), seed)
+                student = Student(model, summary, states, SIGMA, settings.rank, seed)
+                tuned(student, tokens["student"][rows], taught, settings, seed)
                 for test in TESTS:
                     judged = rows_of(parts[test], which, np.random.default_rng(0))
                     truth = parts[test]["truth"][judged, which]
@@ -436,10 +437,19 @@ if __name__ == "__main__":
     ask.add_argument(
         "--tune", choices=PROPERTIES, help="Teach two blocks by low rank in place of a reader of features."
     )
+    ask.add_argument(
+        "--fitted",
+        type=int,
+        metavar="EPOCHS",
+        help="With --tune: begin with a fitted reader; so many epochs, 0 for the reader alone.",
+    )
     asked = ask.parse_args()
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if asked.tune:
-        tune(asked.run, asked.tune, asked.seeds, asked.first)
+        settings = Settings()
+        if asked.fitted is not None:
+            settings = Settings(epochs=asked.fitted, rate=5e-4, head_rate=2e-3, fitted=True)
+        tune(asked.run, asked.tune, asked.seeds, asked.first, settings)
     else:
         main(asked.run, asked.seeds, asked.first)

@@ -30,13 +30,15 @@ START, STOP = 3, 5
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """rank: of the changes. epochs: over the labels. batch: clips of a step. rate, head_rate: of AdamW."""
+    """rank: of the changes. epochs: over the labels. batch: clips of a step. rate, head_rate: of AdamW. fitted: the
+    reader begins where ridge regression on the untouched blocks puts it, in place of zero."""
 
     rank: int = 8
     epochs: int = 2
     batch: int = 15
     rate: float = 2e-3
     head_rate: float = 2e-2
+    fitted: bool = False
 
 
 @torch.no_grad()
@@ -103,6 +105,26 @@ class Student(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
+    @torch.no_grad()
+    def fit(self, tokens: Tensor, labels: Tensor) -> None:
+        """Set the reader by ridge regression of labels 0..1 (n); its firmness by five parts, each kept back once."""
+        seen = torch.cat([self.seen(part) for part in tokens.split(60)])
+        x, y = (seen - self.mean) * self.scale, 4 * (labels - labels.mean())  # log odds of 2 for sure labels
+        part = torch.arange(len(x)) % 5
+
+        def weights(rows: Tensor, firm: float) -> Tensor:
+            return x[rows].T @ torch.linalg.solve(
+                x[rows] @ x[rows].T + firm * torch.eye(int(rows.sum())), y[rows]
+            )
+
+        def error(firm: float) -> float:
+            missed = [
+                (x[part == i] @ weights(part != i, firm) - y[part == i]).square().sum() for i in range(5)
+            ]
+            return float(sum(missed))
+
+        self.head.weight.copy_(weights(part >= 0, min((0.03, 0.1, 0.3, 1.0, 3.0), key=error))[None])
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens before block START (b t s d) -> log odds (b)."""
         return self.head((self.seen(tokens) - self.mean) * self.scale)[:, 0]
@@ -111,6 +133,8 @@ class Student(nn.Module):
 def tuned(student: Student, tokens: Tensor, labels: Tensor, settings: Settings, seed: int) -> None:
     """Teach a student labels 0..1 (n) of tokens (n t s d); classes count alike."""
     student.begin(tokens[:300])
+    if settings.fitted:
+        student.fit(tokens, labels)
     changed = [p for name, p in student.model.named_parameters() if "lora_" in name and p.requires_grad]
     optimizer = torch.optim.AdamW(
         [

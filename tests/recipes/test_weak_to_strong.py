@@ -92,6 +92,14 @@ def test_a_student_of_low_rank_learns_labels(model: Transformer) -> None:
     assert any("lora_up" in name and value.abs().sum() > 0 for name, value in after.items())
 
 
+def test_a_fitted_reader_knows_before_anything_is_trained(model: Transformer) -> None:
+    (latents, left), (others, truth) = clips(60, 1), clips(40, 2)
+    tokens, new = (low_rank.below(model, part, 0.1, 1, EMPTY) for part in (latents, others))
+    student = low_rank.Student(model, recipe.summary, EMPTY, 0.1, rank=4, seed=0)
+    low_rank.tuned(student, tokens, left, low_rank.Settings(epochs=0, fitted=True), seed=0)
+    assert balanced(low_rank.said(student, new), truth) > 0.8
+
+
 def test_a_seed_that_was_finished_is_not_run_again(tmp_path: Path) -> None:
     (tmp_path / "seed-7.json").write_text(json.dumps({"goes left|test|trained": {}}))
     assert recipe.of_seed(tmp_path, {}, 7) == {"goes left|test|trained": {}}
