@@ -26,11 +26,8 @@ class Abilities:
     sizes: (width, height) in pixels of its training, the default first. multiple: what every width and height is a
     multiple of, pixels. max_frames: of one window; longer clips take several. step: frames of a latent frame after the
     first. conditioning, needs, chunk: see ModelInfo. only_steps: the only possible number of denoising steps, if there
-<<<<<<< HEAD
-    is one. own_levels: it knows no noise levels but its own, as with only_steps.
-=======
-    is one. scene_frames: of the longest clip that can follow a scene, 0 for a model that draws none.
->>>>>>> d5903f7 (Direct a clip: sorairo scene draws where things are, generate --scene follows a changed file; plans carry it)
+    is one. own_levels: it knows no noise levels but its own, as with only_steps. scene_frames: of the longest clip that
+    can follow a scene, 0 for a model that draws none.
     """
 
     name: str
