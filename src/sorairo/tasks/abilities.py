@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sorairo.scenes.script import check_scene
 from sorairo.types import SAMPLERS, Known, Plan, UserError
 
 __all__ = ["Abilities"]
@@ -113,7 +112,6 @@ class Abilities:
             raise UserError(
                 f"{self.name} follows scenes of up to {self.scene_frames} frames, not {plan.frames}; ask for fewer."
             )
-        check_scene(plan.scene)
 
     def _check_control(self, plan: Plan) -> None:
         """Reference pictures and a clip to follow."""
