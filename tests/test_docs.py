@@ -18,10 +18,16 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
+from sorairo.checkpoints.folder import load_checkpoint
+from sorairo.checkpoints.save import save_checkpoint
+from sorairo.scenes.model import SceneModel
+from sorairo.transformer.model import Transformer
+from tests.scenes.conftest import CONFIG
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -91,8 +97,20 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
         "text_len": 60,
     }
     (folder / "default" / "sorairo.json").write_text(json.dumps(info))
-    for name in ("fast", "scenes"):
-        shutil.copytree(folder / "default", folder / name)
+    shutil.copytree(folder / "default", folder / "fast")
+    model = load_checkpoint(folder / "default", "fp32")
+    scene = SceneModel(replace(CONFIG, frames=9, text_len=60))
+    scene.transformer.init_weights()
+    assert isinstance(model.transformer, Transformer)
+    save_checkpoint(
+        folder / "scenes",
+        model.codec,
+        model.transformer,
+        folder / "default",
+        model.info,
+        shift=3.0,
+        scene=scene,
+    )
     return folder
 
 
