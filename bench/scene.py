@@ -27,10 +27,10 @@ from sorairo.evaluation.suites import Prompt, Suite, facts_of, prompt_of
 from sorairo.generation.generate import generate
 from sorairo.generation.scenes import drawn_tracks
 from sorairo.scenes.model import SceneModel
-from sorairo.scenes.names import COLOURS, SHAPES
 from sorairo.scenes.picture import draw_moment
 from sorairo.scenes.tracks import Tracks
 from sorairo.tasks.ask import Ask
+from sorairo.tasks.scene import COLOURS, SHAPES
 from sorairo.tasks.text_to_video import text_to_video
 from sorairo.types import Video
 from sorairo.worlds import WorldClip

@@ -25,12 +25,13 @@ from sorairo.checkpoints.save import save_checkpoint
 from sorairo.data.encoders import words_encoder
 from sorairo.data.latents import encoded_words
 from sorairo.data.loader import Loader, LoaderConfig
-from sorairo.data.shards import write_shard
+from sorairo.data.shards import read_shard, write_shard
 from sorairo.data.sources.mirror import mirrored_words
 from sorairo.data.sources.worlds import caption_lines
 from sorairo.data.tracks import tracks_of
 from sorairo.flow.times import TimesConfig
 from sorairo.scenes.model import SceneConfig, SceneModel
+from sorairo.scenes.tracks import POSITIONS
 from sorairo.training.loop import TrainConfig
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.optim.optimizer import OptimConfig
@@ -64,8 +65,8 @@ def data(run_dir: Path, everything: bool = False) -> None:
     world, words = get_world("studio"), words_encoder(load_checkpoint(BASE, "fp32").text)
     for index in range(ALL if everything else FIRST):
         path = folder / f"tracks-{index:05d}.safetensors"
-        if path.is_file():
-            continue
+        if path.is_file() and read_shard(path)["latents"].shape[-1] == POSITIONS:
+            continue  # one from before scenes had a camera is made again
         circle, leaves = KINDS[index % len(KINDS)]
         first = FIRST_SEED + CLIPS * index
         facts: dict[str, Any] = {"size": SIZE, "frames": FRAMES, "circle": circle, "fps": 8.0}

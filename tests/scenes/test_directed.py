@@ -14,7 +14,8 @@ from sorairo.data.tracks import tracks_of
 from sorairo.jobs.plans import plan_from_dict, plan_to_dict, read_plan
 from sorairo.scenes.directed import latent_times, scene_of, tracks_of_scene
 from sorairo.scenes.picture import draw_scene
-from sorairo.scenes.script import check_scene, read_scene, write_scene
+from sorairo.scenes.script import read_scene, write_scene
+from sorairo.tasks.scene import check_scene
 from sorairo.types import Plan, Scene, SceneCamera, SceneObject, ScenePlace, Span, UserError
 from sorairo.worlds import get_world
 

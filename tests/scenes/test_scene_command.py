@@ -42,4 +42,18 @@ def test_a_bad_scene_is_one_sentence(folder, tmp_path):
         run(*words, str(tmp_path))
     with pytest.raises(UserError, match="draws no scenes"):
         run("scene", "a red ball", "-m", "default", "-o", str(tmp_path / "other.json"))
+    drawing = ("scene", "a red ball", "-m", str(folder), "-o", str(tmp_path / "other.json"))
+    for more, says in [
+        (("--frames", "0"), "0 frames cannot be made"),
+        (("--frames", "4"), "4 frames cannot be made"),
+        (("--frames", "13"), "at most 9 frames, not 13"),
+        (("--seed", "-1"), "seed"),
+        (("--picture", str(tmp_path / "s.foo")), "must end in"),
+        (("-o", str(tmp_path / "other.txt")), "must end in .json"),
+        (("-o", str(tmp_path / "none" / "s.json")), "does not exist"),
+    ]:
+        with pytest.raises(UserError, match=says):
+            run(*drawing, *more)
+    with pytest.raises(UserError, match="prompt is empty"):
+        run("scene", "", *drawing[2:])
     assert not clip.exists() and not (tmp_path / "other.json").exists()

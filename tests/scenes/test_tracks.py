@@ -12,6 +12,7 @@ from sorairo.data.maps import state_map
 from sorairo.data.tracks import tracks_of
 from sorairo.scenes.maps import CAMERA, MAPS, MOVES, scene_maps
 from sorairo.scenes.tracks import CHANNELS, COLOURS, KINDS, POSITIONS, SHAPES, Tracks
+from sorairo.types import UserError
 from sorairo.worlds import get_world, palette
 from sorairo.worlds.cameras import View, project
 
@@ -64,6 +65,12 @@ def test_tracks_come_back_from_their_latents(clips):
         exact = Tracks.decode(latents).place - tracks.place
         assert float(exact[tracks.there].abs().max()) < 1e-3
         assert float((Tracks.decode(latents).camera - tracks.camera).abs().max()) < 1e-3
+
+
+def test_scenes_from_before_the_camera_are_refused(clips):
+    """Their last object was taken for the camera."""
+    with pytest.raises(UserError, match="another version made it"):
+        Tracks.decode(tracks_of(clips[0], 9).encode()[..., :-1])
 
 
 def test_what_is_in_the_tracks_is_what_the_clip_shows(clips):

@@ -45,16 +45,22 @@ def scene(
     """
     from sorairo.checkpoints.folder import load_checkpoint
     from sorairo.config import to_dict
+    from sorairo.files import replacing
     from sorairo.generation.scenes import drawn_scene
     from sorairo.safety.policy import policy_of
     from sorairo.scenes.picture import draw_scene
-    from sorairo.scenes.script import write_scene
+    from sorairo.scenes.script import check_scene_file, write_scene
+    from sorairo.video.sheet import check_sheet
 
+    check_scene_file(out)
+    if shown:
+        check_sheet(shown)
     policy_of().check([prompt])
     drawn = drawn_scene(load_checkpoint(model, "fp32"), prompt, frames, seed)
     write_scene(drawn, out)
     if shown:
-        draw_scene(drawn).save(shown)
+        with replacing(shown) as temporary:
+            draw_scene(drawn).save(temporary)
     if as_json:
         print(json.dumps({"path": str(out), "seed": seed, "picture": shown and str(shown)} | to_dict(drawn)))
         return
@@ -62,6 +68,6 @@ def scene(
         first, last = one.path[0], one.path[-1]
         way = f"from {first.x:+.2f},{first.y:+.2f} to {last.x:+.2f},{last.y:+.2f}"
         print(f"{one.colour} {one.shape}  {way}")
-    print(f"{safe(out)}  scene of {len(drawn.objects)} objects, seed {seed}")
+    print(f"{safe(out)}  scene, objects: {len(drawn.objects)}, seed {seed}")
     if shown:
         print(f"{safe(shown)}  picture")

@@ -28,7 +28,6 @@ from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.nn.precision import device_name
 from sorairo.pixels import to_frames
 from sorairo.safety.policy import Policy, policy_of
-from sorairo.scenes.script import check_scene
 from sorairo.text.encoder import TextStates
 from sorairo.transformer.helios import HeliosConfig
 from sorairo.transformer.longcat import LongCatConfig
@@ -76,8 +75,6 @@ def samples(
     policy = policy or policy_of()
     for plan in plans:
         model.abilities.check(plan)
-        if plan.scene is not None:
-            check_scene(plan.scene)
     tell = progress or (lambda stage, done, of: None)
     stop = cancelled or (lambda: False)
 

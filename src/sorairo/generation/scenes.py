@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from sorairo.scenes.directed import latent_times, scene_of, tracks_of_scene
+from sorairo.tasks.ask import Ask
+from sorairo.tasks.text_to_video import text_to_video
 from sorairo.types import Scene, UserError
 
 if TYPE_CHECKING:
@@ -52,16 +54,24 @@ def drawn_tracks(model: Checkpoint, prompt: str, frames: int, seed: int) -> Trac
     Raises UserError where the model draws none.
     """
     if model.scene is None:
-        raise UserError(f"{model.info.name} draws no scenes.")
+        raise UserError(f"{model.info.name} draws no scenes; use a model that does, such as scenes.")
     if frames > longest(model):
-        raise UserError(f"{model.info.name} draws scenes of at most {longest(model)} frames, not {frames}.")
+        raise UserError(
+            f"{model.info.name} draws scenes of at most {longest(model)} frames, not {frames}; ask for fewer."
+        )
     length = 1 + (frames - 1) // model.codec.config.time_factor
     return model.scene.tracks(model.text.encode([prompt]), model.text.encode([""]), length, _generator(seed))
 
 
 def drawn_scene(model: Checkpoint, prompt: str, frames: int | None = None, seed: int = 0) -> Scene:
-    """The same as a Scene. frames: None takes the model's usual length, or as many as a scene can have."""
-    frames = frames or min(model.info.default_frames, max(1, longest(model)))
+    """The same as a Scene. frames: None takes the model's usual length, or as many as a scene can have.
+
+    Raises UserError for what `generate` would refuse too.
+    """
+    if frames is None:
+        frames = min(model.info.default_frames, max(1, longest(model)))
+    plan = text_to_video(prompt, model.abilities, Ask(frames=frames, seed=seed))
+    model.abilities.check(plan)
     tracks = drawn_tracks(model, prompt, frames, seed)
     times = latent_times(tracks.place.shape[2], model.codec.config.time_factor, model.info.fps)
     return scene_of(tracks, times)

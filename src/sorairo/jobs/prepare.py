@@ -17,7 +17,6 @@ from sorairo.jobs.source import Source, kept_sounds
 from sorairo.jobs.words import Rewrites, read_of, settings, texts, warn_of_words, with_words
 from sorairo.prompts.kinds import word_kinds
 from sorairo.safety.policy import OperatorPolicy, policy_of
-from sorairo.scenes.script import check_scene
 from sorairo.tasks.abilities import Abilities
 from sorairo.tasks.ask import Ask
 from sorairo.tasks.inputs import nearest_size
@@ -108,8 +107,6 @@ def job_of(want: Wanted, model: Checkpoint, say: Callable[[str], None]) -> Job:
     plans = tuple(replace(plan, seed=plan.seed + index) for index in range(request.number))
     for one in plans:
         abilities.check(one)
-        if one.scene is not None:
-            check_scene(one.scene)
     warn_of_words(plan, model, request.model, say)
     track = mixed(kept_sounds(plan), plan.frames / plan.fps)
     for source in want.files:

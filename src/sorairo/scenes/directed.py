@@ -9,8 +9,8 @@ from dataclasses import fields
 import numpy as np
 import torch
 
-from sorairo.scenes.names import COLOURS, SHAPES, SLOTS
 from sorairo.scenes.tracks import Tracks
+from sorairo.tasks.scene import COLOURS, SHAPES, SLOTS
 from sorairo.types import Scene, SceneCamera, SceneObject, ScenePlace
 
 __all__ = ["latent_times", "scene_of", "tracks_of_scene"]

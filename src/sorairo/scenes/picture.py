@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from sorairo.scenes.directed import tracks_of_scene
-from sorairo.scenes.names import COLOURS, SHAPES
 from sorairo.scenes.tracks import Tracks
+from sorairo.tasks.scene import COLOURS, SHAPES
 from sorairo.types import Scene
 
 __all__ = ["draw_moment", "draw_scene"]

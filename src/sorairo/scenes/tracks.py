@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sorairo.scenes.names import COLOURS, SHAPES, SLOTS
+from sorairo.tasks.scene import COLOURS, SHAPES, SLOTS
+from sorairo.types import UserError
 
 __all__ = [
     "CHANNELS",
@@ -79,7 +80,15 @@ class Tracks:
 
     @classmethod
     def decode(cls, latents: Tensor) -> Tracks:
-        """The tracks that latents (n c t 1 k+1) stand for; names by the largest mean over a clip."""
+        """The tracks that latents (n c t 1 k+1) stand for; names by the largest mean over a clip.
+
+        Raises UserError for scenes of another form, such as those from before scenes had a camera.
+        """
+        if latents.shape[1] != CHANNELS or latents.shape[4] != POSITIONS:
+            raise UserError(
+                f"A scene has {CHANNELS} numbers for each of {POSITIONS} positions, not {latents.shape[1]} for"
+                f" {latents.shape[4]}: another version made it; make the data again in a new folder."
+            )
         values = latents[:, :, :, 0].permute(0, 3, 2, 1).float()  # n k+1 t c
         values, camera = values[:, :-1], values[:, -1, :, :PLACE]
         x, y, width, height, depth = values[..., :PLACE].unbind(-1)

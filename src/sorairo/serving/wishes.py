@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from sorairo.jobs.args import Generate
 from sorairo.jobs.request import Request
-from sorairo.scenes.script import check_scene
 from sorairo.serving.body import Body
-from sorairo.serving.catalog import OFFICIAL, abilities, draws_scenes, fit, model_for, public, reported
+from sorairo.serving.catalog import abilities, draws_scenes, fit, model_for, public, reported
+from sorairo.serving.charges import doubled, estimate
 from sorairo.serving.errors import ApiError
 from sorairo.serving.inputs import own
 from sorairo.serving.keys import Caller
 from sorairo.serving.service import Service
 from sorairo.serving.submit import Wish
 from sorairo.serving.tables import Character, File, Job
+from sorairo.tasks.scene import check_scene
 from sorairo.types import UserError
 
 __all__ = ["LONGEST_PROMPT", "create", "edit", "extend", "image", "number", "ours", "remix", "text"]
@@ -366,38 +364,3 @@ def check_settings(here: Service, request: Request) -> None:
     check_colour(request.background)
     if request.seed is not None and not 0 <= request.seed < 2**63:
         raise ApiError(400, "The seed must be a whole number from 0 to 2^63 - 1.", param="seed")
-
-
-def estimate(session: Session, request: Request, source: str | None) -> tuple[float, str, float]:
-    """(seconds charged, size, seconds of the output) before the job has run."""
-    able = abilities(request.model)
-    said = (
-        request.seconds
-        if request.seconds is not None
-        else (request.frames - 1) / able.fps
-        if request.frames
-        else None
-    )
-    size = request.size or "{}x{}".format(*able.sizes[0])
-    job = session.scalars(select(Job).where(Job.id == source)).first() if source else None
-    before = float(job.seconds) if job else 0.0
-    default = (able.default_frames - 1) / able.fps
-    if job and not request.size:
-        size = job.size
-    if request.verb == "extend":
-        return said or default, size, before + (said or default)
-    total = said if said is not None else (before or default)
-    return max(total, 0.1), size, total
-
-
-def doubled(session: Session, request: Request) -> tuple[float, str, float]:
-    """The same for upscale, whose output is as long as its input and twice as wide and high."""
-    (source,) = request.sources
-    table = File if source.startswith("file_") else Job
-    found = session.scalars(select(table).where(table.id == source)).one()
-    width, height = found.facts.get("width"), found.facts.get("height")
-    job = found if isinstance(found, Job) else None
-    seconds = float(found.facts.get("seconds") or (job.seconds if job else 0.1))
-    if job and (job.size in OFFICIAL or not width):
-        return seconds, job.size, seconds
-    return seconds, f"{2 * (width or 0)}x{2 * (height or 0)}", seconds

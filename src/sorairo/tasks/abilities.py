@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sorairo.tasks.scene import check_scene
 from sorairo.types import SAMPLERS, Known, Plan, UserError
 
 __all__ = ["Abilities"]
@@ -112,6 +113,7 @@ class Abilities:
             raise UserError(
                 f"{self.name} follows scenes of up to {self.scene_frames} frames, not {plan.frames}; ask for fewer."
             )
+        check_scene(plan.scene)
 
     def _check_control(self, plan: Plan) -> None:
         """Reference pictures and a clip to follow."""
