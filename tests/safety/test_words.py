@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -83,3 +85,12 @@ def test_minors_is_a_rule() -> None:
     assert minors(0.9, True) == 0.9
     assert minors(0.9, False) == 0
     assert minors(0.01, True) == 0
+
+
+def test_a_guard_that_is_missing_lets_nothing_pass(monkeypatch):
+    """Without its code a prompt had no scores, and so passed."""
+    from sorairo.safety.guards import word_guard
+
+    monkeypatch.setitem(sys.modules, "sorairo.safety.prompts", None)
+    with pytest.raises(ModuleNotFoundError):
+        word_guard.__wrapped__()
