@@ -14,6 +14,8 @@ transformer, the objective, the loader and the sampler are those of pictures.
 from __future__ import annotations
 
 import logging
+import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +49,32 @@ FIRST_SEED = 2_000_000
 CLIPS = 128  # a shard's simulations; each is there twice, as it is and mirrored
 FRAMES, SIZE = 17, (64, 64)
 FIRST, ALL = 8, 400  # shards to begin with, and with --data-only
-# The world says each camera move in four ways; these are more, none of them the scorecard's
+# The world says each camera move in four ways. These are more, in words that no held-out sentence has; braces hold
+# choices.
 CAMERAS = {
-    "still": "A locked-off camera.|The camera stays where it is.|Shot from a tripod.|A fixed view.|The view stays put.",
-    "pan left": "The camera looks to the left.|Panning left.|The camera sweeps left.|Look to the left.",
-    "pan right": "The camera looks to the right.|Panning right.|The camera sweeps right.|Look to the right.",
-    "dolly in": "The camera approaches.|Zoom in.|The view gets closer.|The camera glides forwards.|Getting nearer.",
-    "dolly out": "The camera goes backwards.|Zoom out.|The view gets wider.|The camera withdraws.|Getting farther.",
+    "still": (
+        "{The camera|The view} {stays where it is|stays put|stands still|keeps still|does not change}.",
+        "{A fixed|A locked-off|An unmoving} {camera|view}.",
+        "{No camera movement|Only the objects move|The camera is fixed|The camera is locked}.",
+        "{Filmed|Seen} from {one spot|a tripod}.",
+    ),
+    "pan left": (
+        "{The camera|The view|The lens} {turns|looks|sweeps|swings|pans|moves} {left|to the left|leftwards}.",
+        "{Pan|Look|Turn|Panning|Looking|Turning} {left|to the left}.",
+        "{Camera|View} to the left.",
+    ),
+    "dolly in": (
+        "{The camera|The view} {approaches|gets closer|comes nearer|goes forward|moves in|travels forwards}.",
+        "{Zoom|Zooming|Moving|Going|A slow zoom} in.",
+        "{Getting|Coming} {nearer|closer}.",
+    ),
+    "dolly out": (
+        "{The camera|The view} {goes backwards|moves back|withdraws|gets farther away|travels back|widens}.",
+        "{Zoom|Zooming|Moving|Going|A slow zoom} out.",
+        "{Getting|Going} {farther away|backwards}.",
+    ),
 }
+CAMERAS["pan right"] = tuple(line.replace("left", "right") for line in CAMERAS["pan left"])
 # What shard i holds, in turn: (circle, whether what rolls leaves the picture)
 KINDS = ((1, False), (1, False), (0, False), (1, False), (1, True), (1, False), (0, False), (1, False))
 
@@ -91,7 +111,7 @@ def in_other_words(said: tuple[str, str, str, str], clip: WorldClip) -> tuple[st
     if move not in CAMERAS:
         return said
     rng = np.random.default_rng([clip.seed, len(said[2])])
-    known, more = CAMERA_WORDS[move], CAMERAS[move].split("|")
+    known, more = CAMERA_WORDS[move], wordings(move)
     long, short, *paraphrases = said
     for index, text in enumerate(paraphrases):
         for words in (known.long, *known.trained):
@@ -99,6 +119,12 @@ def in_other_words(said: tuple[str, str, str, str], clip: WorldClip) -> tuple[st
                 paraphrases[index] = text.replace(words, str(rng.choice(more)))
                 break
     return long, short, paraphrases[0], paraphrases[1]
+
+
+def wordings(move: str) -> list[str]:
+    """All sentences of CAMERAS for a move: '{Zoom|Going} in.' is two."""
+    parts = [[part.split("|") for part in re.split(r"[{}]", line)] for line in CAMERAS[move]]
+    return ["".join(words) for line in parts for words in product(*line)]
 
 
 def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:

@@ -1,5 +1,6 @@
 """Every recipe trains a step and ends in what its users load, on data of its own kind, tiny; and says its command."""
 
+import re
 import runpy
 import shutil
 import sys
@@ -26,6 +27,7 @@ from sorairo.types import UserError, Video
 from sorairo.upscale.apply import load_upscaler
 from sorairo.upscale.network import halved
 from sorairo.video import write_video
+from sorairo.worlds.templates import CAMERA_WORDS, HELDOUT_WORDS
 
 ROOT = Path(__file__).parents[2]
 RUNS = (
@@ -110,6 +112,16 @@ def test_wider_circles(latents: Path) -> None:
     base = load_checkpoint("scenes", "fp32")
     assert made.info.steps_trained == base.info.steps_trained + 1 and "ball" in made.info.vocabulary
     assert made.shift == base.shift and made.decoder is not None and made.scene is not None
+
+
+def test_no_wording_of_a_camera_has_words_of_held_out_sentences() -> None:
+    scene = sys.modules[recipe("scene").build.__module__]
+    for move in CAMERA_WORDS:
+        if move in scene.CAMERAS:
+            said = scene.wordings(move)
+            assert len(set(said)) == len(said) > 9, move
+            assert not set(said) & set(CAMERA_WORDS[move].heldout)
+            assert not HELDOUT_WORDS & set(re.findall("[a-z]+", " ".join(said).lower())), move
 
 
 def test_the_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
