@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -34,15 +35,20 @@ def torchrun(log: Path, restarts: int, *arguments: object) -> subprocess.Popen[b
 
 
 def workers(run: Path) -> dict[int, int]:
-    """The processes that train in a folder: rank -> number, read from the system's table."""
+    """The processes that train in a folder: rank -> number, read from the system's table.
+
+    What they start themselves is none: it has their words and environment, and to kill it stops nothing.
+    """
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
             values = (folder / "environ").read_bytes().split(b"\0")
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            above = Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if str(run).encode() in words and b"torch.distributed.run" not in words:
+        if str(run).encode() in words and b"torch.distributed.run" in above:
             ranks = [int(value[5:]) for value in values if value.startswith(b"RANK=")]
             found |= {rank: int(folder.name) for rank in ranks}
     return found
@@ -59,19 +65,22 @@ def done(run: Path) -> int:
 def test_killed_at_random_steps_it_recovers(layout: tuple[object, ...], tmp_path: Path) -> None:
     kills, chance = int(os.environ.get("KILLS", 3)), random.Random(7)
     run, whole, steps = tmp_path / "run", tmp_path / "whole", EVERY * (kills + 1)
-    log, dead = tmp_path / "log", set[int]()
+    log, dead, killed = tmp_path / "log", set[int](), list[int]()
     process = torchrun(log, kills, "train", "tiny", "--run", run, "--steps", steps, *layout)
     for kill in range(kills):
         began = time.monotonic()
         target, end = EVERY * kill + chance.randrange(3, EVERY - 2), time.monotonic() + 900
-        while done(run) < target or len(workers(run)) < 2 or dead & set(workers(run).values()):
+        while done(run) < target or len(now := workers(run)) < 2 or dead & set(now.values()):
             assert process.poll() is None, (kill, log.read_text()[-3000:])
             assert time.monotonic() < end, f"after {kill} kills it did not go on"
             time.sleep(0.1)
         print(f"{kill} of {kill} kills recovered, {time.monotonic() - began:.0f} s", flush=True)
-        dead = set(workers(run).values())
-        os.kill(workers(run)[chance.randrange(2)], signal.SIGKILL)
+        dead = set(now.values())
+        killed.append(now[chance.randrange(2)])
+        os.kill(killed[-1], signal.SIGKILL)
     assert process.wait(timeout=1200) == 0, log.read_text()[-3000:]
+    said = [int(number) for number in re.findall(r"\(exitcode: -9\).*?\(?pid: (\d+)", log.read_text())]
+    assert set(killed) <= set(said) and len(set(killed)) == kills, (killed, said)  # torchrun saw each of them
     print(f"{kills} of {kills} kills recovered", flush=True)
     process = torchrun(log, 0, "train", "tiny", "--run", whole, "--steps", steps, *layout)
     assert process.wait(timeout=1200) == 0, log.read_text()[-3000:]
