@@ -32,9 +32,13 @@ HIGH, LOW = "wan2.2_t2v_high_noise_14B_fp8_scaled", "wan2.2_t2v_low_noise_14B_fp
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """(diffusers' folder, ComfyUI's models/ with the same weights in scaled fp8)."""
-    root = tmp_path_factory.mktemp("comfy")
+    return comfy_set(tmp_path_factory.mktemp("comfy"), "wan2.2-t2v-a14b", HIGH, LOW)
+
+
+def comfy_set(root, family, high, low):
+    """(diffusers' folder of a family of two transformers, ComfyUI's models/ with the same weights in scaled fp8)."""
     folder, models = root / "diffusers", root / "models"
-    wan_folders.FAMILIES["wide"] = wan_folders.FAMILIES["wan2.2-t2v-a14b"] | {"heads": (1, 128)}
+    wan_folders.FAMILIES["wide"] = wan_folders.FAMILIES[family] | {"heads": (1, 128)}
     try:
         wan_folders.saved("wide", folder)
     finally:
@@ -44,8 +48,8 @@ def made(tmp_path_factory):
     home = models / "diffusion_models"
     home.mkdir(parents=True)
     for part, name, spelling, rows in (
-        ("transformer", HIGH, "scale_weight", False),
-        ("transformer_2", LOW, "comfy_quant", True),
+        ("transformer", high, "scale_weight", False),
+        ("transformer_2", low, "comfy_quant", True),
     ):
         tensors = authors_transformer(folder / part, config)
         prefix = "model.diffusion_model." if part == "transformer" else "diffusion_model."
@@ -286,6 +290,7 @@ NOT_WEIGHTS = {
         "a pointer of Git LFS",
     ),
     "a page": (lambda path: path.write_text("\n<!DOCTYPE html>\n<html>Not found</html>"), "a web page"),
+    "a configuration": (lambda path: path.write_text('{"_class_name": "WanModel"}'), "is JSON, such as"),
     "nothing": (lambda path: path.write_bytes(b""), "damaged or cut short"),
 }
 
@@ -435,7 +440,7 @@ def test_what_is_missing_is_named_with_where_it_is_found(made, tmp_path):
     one = alone.rename(tmp_path / "wan.safetensors")
     with pytest.raises(UserError, match=r"--vae FILE \(wan_2\.1_vae.*--text-encoder FILE \(umt5_xxl_fp16"):
         open_model(one)
-    with pytest.raises(UserError, match="is no transformer but the codec"):
+    with pytest.raises(UserError, match=r"is no transformer but Wan's codec \(VAE\)"):
         open_model(models / "vae" / "wan_2.1_vae.safetensors")
     with pytest.raises(UserError, match="no file"):
         files_of("high=a,low=b")
@@ -475,6 +480,12 @@ def test_skyreels_in_a_single_file(tmp_path):
     got, want = from_a_file(tmp_path, "skyreels-v2-df", "authors")
     assert same(got.transformer, want.transformer)
     assert (got.info.conditioning, got.info.fps, got.shift) == (("levels",), 24.0, 8.0)
+
+
+def test_the_codec_of_wan_22_in_a_single_file(tmp_path):
+    got, want = from_a_file(tmp_path, "wan2.2-ti2v", "authors")
+    assert same(got.codec, want.codec) and got.codec.config.space_factor == 16
+    assert same(got.transformer, want.transformer)
 
 
 def from_a_file(root, family, names):
@@ -667,3 +678,109 @@ def test_why_a_part_that_is_there_is_not_read_is_said(made, tmp_path):
         UserError, match=r"holds no transformer.*scale of blocks\.0\.self_attn\.q\.weight is missing"
     ):
         open_model(root)
+
+
+def test_two_that_are_no_pair_are_both_named(made, tmp_path):
+    """Of a pair whose first needs a CLIP it was the CLIP that was asked for."""
+    _, models = made
+    high = models / "diffusion_models" / f"{HIGH}.safetensors"
+    short = {n: t for n, t in load_file(high).items() if ".blocks.1." not in n}
+    save_file(short, tmp_path / "short.safetensors")
+    with pytest.raises(UserError, match=rf"{HIGH}.* and .*short.* differ in shape"):
+        open_model(f"high={high},low={tmp_path / 'short.safetensors'}")
+    with pytest.raises(UserError, match="is a folder; give the FILE in it"):
+        open_model(f"high={high},low={tmp_path}")
+
+
+def test_a_clip_for_a_model_without_one_is_refused(made):
+    """It was left out in silence."""
+    folder, models = made
+    beside = Beside(image_encoder=models / "vae" / "wan_2.1_vae.safetensors")
+    for model in (models, folder):
+        with pytest.raises(UserError, match="has no use for a CLIP; leave out --image-encoder"):
+            open_model(model, beside)
+
+
+def test_a_link_to_a_folder_above_counts_a_model_once(tmp_path):
+    home = tmp_path / "diffusion_models" / "wan"
+    home.mkdir(parents=True)
+    save_file(plain_transformer(), home / "one.safetensors")
+    (home / "again").symlink_to(tmp_path / "diffusion_models")
+    assert files_of(tmp_path).paths == (home / "one.safetensors",)
+
+
+def test_a_part_of_a_checkpoint_names_its_folder(made):
+    """It was "give also --text-encoder FILE"."""
+    folder, _ = made
+    with pytest.raises(UserError, match=f"is a part of {folder}; give that folder"):
+        open_model(folder / "transformer" / WEIGHTS)
+
+
+def test_an_empty_name_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="name of the model is empty"):
+        open_model("")
+
+
+@pytest.mark.slow
+def test_the_template_of_wan_22_image_to_video(tmp_path):
+    """ComfyUI's: a picture, two experts in scaled fp8, a LightX2V LoRA for each, wan_2.1_vae, umT5 in scaled fp8, a
+    square. The same frames as diffusers' folder with what the LoRAs' names say, given by hand."""
+    import av
+    from PIL import Image
+    from typer.testing import CliRunner
+
+    from sorairo.cli.main import app
+
+    names = [f"wan2.2_i2v_{which}_noise_14B_fp8_scaled" for which in ("high", "low")]
+    folder, models = comfy_set(tmp_path, "wan2.2-i2v-a14b", *names)
+    (models / "loras").mkdir()
+    loras = []
+    for which in ("high", "low"):
+        torch.manual_seed(len(which))
+        path = models / "loras" / f"wan2.2_i2v_lightx2v_4steps_lora_v1_{which}_noise.safetensors"
+        stem = "diffusion_model.blocks.0.self_attn.q"
+        halves = {"lora_down": torch.randn(2, 128), "lora_up": torch.randn(128, 2)}
+        save_file({f"{stem}.{half}.weight": tensor for half, tensor in halves.items()}, path)
+        loras += ["--lora", f"{which}={path}"]
+    Image.new("RGB", (64, 64), (200, 60, 40)).save(tmp_path / "cat.png")
+
+    def frames(model, *options):
+        output = tmp_path / f"{len(list(tmp_path.glob('*.mp4')))}.mp4"
+        words = ["animate", str(tmp_path / "cat.png"), "It turns its head.", "--model", str(model), *options]
+        words += [
+            "--size",
+            "64x64",
+            "--frames",
+            "5",
+            "--seed",
+            "1",
+            "--dtype",
+            "fp32",
+            "-o",
+            str(output),
+            "--json",
+        ]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, (done.output, done.exception)
+        with av.open(str(output)) as file:
+            return (
+                json.loads(done.stdout),
+                done.stderr,
+                [f.to_ndarray(format="rgb24") for f in file.decode(video=0)],
+            )
+
+    said, told, ours = frames(models, *loras)
+    plan = said["plan"]
+    assert (plan["steps"], plan["guidance"], plan["shift"], plan["sampler"]) == (4, 1.0, 5.0, "euler")
+    assert "was made for few steps" in told
+    plain = [option.replace("lightx2v_4steps_lora_v1", "style") for option in loras]
+    for one, other in zip(loras[1::2], plain[1::2], strict=True):
+        shutil.copy(one.partition("=")[2], other.partition("=")[2])
+    by_hand = ("--steps", "4", "--guidance", "1", "--shift", "5", "--sampler", "euler")
+    _, _, theirs = frames(folder, *plain, *by_hand)
+    _, _, without = frames(folder, *by_hand)
+    assert len(ours) == len(theirs) == 5
+    apart = max(int(abs(a.astype(int) - b).max()) for a, b in zip(ours, theirs, strict=True))
+    moved = max(int(abs(a.astype(int) - b).max()) for a, b in zip(ours, without, strict=True))
+    assert apart <= 2 < moved, (apart, moved)

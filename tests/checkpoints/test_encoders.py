@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from sorairo.checkpoints.encoders import load_text, load_vision
+from sorairo.nn.quantised import Int8Linear
 from sorairo.types import UserError
 from tests.checkpoints.wan_folders import CLIP, randomised, tokenizer, umt5
 
@@ -47,6 +48,18 @@ def test_bf16_is_near_fp32(tmp_path):
     dtypes = (torch.float32, torch.bfloat16)
     exact, near = (load_text(tmp_path, 16, d, CPU).encode(["a red ball drops"]).states for d in dtypes)
     assert 10 * torch.log10(exact.abs().max() ** 2 / (exact - near).square().mean()) > 40
+
+
+def test_umt5_in_8_bits_is_near_fp32_and_keeps_its_last_product(tmp_path):
+    """What goes into `wo` has outliers."""
+    words_folder(tmp_path, d_model=64, d_kv=16, d_ff=96)
+    exact = load_text(tmp_path, 16, torch.float32, CPU).encode(["a red ball drops"]).states
+    eight = load_text(tmp_path, 16, torch.int8, CPU)
+    near = eight.encode(["a red ball drops"]).states
+    assert eight._model is not None
+    layers = {n.rpartition(".")[2] for n, m in eight._model.named_modules() if isinstance(m, Int8Linear)}
+    assert layers == {"q", "k", "v", "o", "wi_0", "wi_1"}
+    assert 10 * torch.log10(exact.abs().max() ** 2 / (exact - near).square().mean()) > 38
 
 
 def test_other_encoders_and_faults_are_named(tmp_path):

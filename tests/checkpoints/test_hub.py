@@ -1,12 +1,13 @@
 import email.utils
 import hashlib
 import json
+import shutil
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 import torch
@@ -69,6 +70,7 @@ class Server:
     requests: list = field(default_factory=list)  # of contents and listings: (path, range, token)
     url: str = ""
     commit: str = COMMIT
+    revision: str = "main"
 
     def is_large(self, path):
         return len(self.files[path]) > 1000
@@ -92,7 +94,7 @@ class Server:
             return self.refuse(handler, self.status or self.busy_status)
         if self.token and handler.headers.get("Authorization") != f"Bearer {self.token}":
             return self.refuse(handler, 401)
-        if url.path == f"/api/models/{REPO}/revision/main":
+        if url.path == f"/api/models/{REPO}/revision/{quote(self.revision, safe='')}":
             return self.content(handler, json.dumps({"id": REPO, "sha": self.commit}).encode())
         if url.path == f"/api/models/{REPO}/tree/{self.commit}":
             return self.listing(handler, int(parse_qs(url.query).get("cursor", ["0"])[0]))
@@ -515,3 +517,23 @@ def test_verify_names_what_is_wrong_and_remove_removes(home):
     (home / "mine.txt").write_text("mine")
     with serving() as server, pytest.raises(UserError, match="was not pulled; move it away"):
         pull(REPO, hub=hub(server))
+
+
+def test_a_pull_request_is_a_revision_and_the_hub_may_be_named_by_the_environment(home, monkeypatch):
+    with serving(revision="refs/pr/1") as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        with pytest.raises(UserError, match="no owner/tiny-model at revision main"):
+            pull(REPO)
+        assert pull(REPO, revision="refs/pr/1").manifest.complete
+    assert store.verify(home) == []
+
+
+def test_a_full_disk_is_said_before_the_first_byte(home, monkeypatch):
+    full = shutil._ntuple_diskusage(10**9, 10**9, 10_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with serving() as server:
+        with pytest.raises(
+            UserError, match=r"GB are to come and .* has 0\.0 GB free; make room, or set HF_HOME"
+        ):
+            pull(REPO, hub=hub(server))
+        assert not any("/resolve/" in path for path, _, _ in server.requests)

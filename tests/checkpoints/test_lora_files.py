@@ -391,6 +391,9 @@ def test_bad_files_are_one_sentence(reference, tmp_path):
         read_lora(path)
     with pytest.raises(UserError, match="no LoRA"):
         read_lora(tmp_path / "none.safetensors")
+    save_file(dict(reference.state_dict()), tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"is no LoRA: it holds whole weights.*--model"):
+        read_lora(tmp_path / "model.safetensors")  # it was of another model, as all its names are unknown
     (tmp_path / "lora.pt").write_bytes(b"")
     with pytest.raises(UserError, match="pickle"):
         read_lora(tmp_path / "lora.pt")

@@ -40,10 +40,25 @@ def test_loras(tiny_folder, tmp_path, lora):
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["model"] == "tiny + ball:0.5 + ball:1"
     odd = str(tmp_path / "odd.safetensors")
-    assert run(tiny_folder, tmp_path, "--lora", odd, "--lora-loose").exit_code == 0
+    loose = run(tiny_folder, tmp_path, "--lora", odd, "--lora-loose")
+    assert loose.exit_code == 0 and "odd" in loose.stderr.split("left out")[-1], loose.stderr
     for wrong in (["--lora", odd], ["--lora", "none.safetensors"], ["--lora", f"{lora}:much"]):
         done = run(tiny_folder, tmp_path, *wrong)
         assert isinstance(done.exception, ValueError)
+
+
+def test_a_lora_of_few_steps_brings_its_settings_and_says_so(tiny_folder, tmp_path, lora):
+    few = lora.rename(tmp_path / "wan2.2_t2v_lightx2v_4steps_lora.safetensors")
+    done = run(tiny_folder, tmp_path, "--lora", str(few), "--frames", "5")
+    assert done.exit_code == 0, done.output
+    assert "--steps 4 --guidance 1 --shift 5 --sampler euler, where you set none" in done.stderr
+    plan = json.loads(done.stdout)["plan"]
+    assert (plan["steps"], plan["guidance"], plan["shift"], plan["sampler"]) == (4, 1.0, 5.0, "euler")
+    own = run(
+        tiny_folder, tmp_path, "--lora", str(few), "--frames", "5", "--shift", "3", "--sampler", "unipc"
+    )
+    plan = json.loads(own.stdout)["plan"]
+    assert (plan["steps"], plan["shift"], plan["sampler"]) == (4, 3.0, "unipc")
 
 
 def test_cache_and_memory(tiny_folder, tmp_path):

@@ -8,7 +8,7 @@ from torch import nn
 
 from sorairo.nn import precision, quantised
 from sorairo.nn.lora import LowRank, attach
-from sorairo.nn.quantised import Int8Linear, is_quantised, product, to_int8
+from sorairo.nn.quantised import Int8Linear, PackedLinear, is_quantised, product, to_int8
 from sorairo.nn.unpack import FORMS, unpack
 
 
@@ -34,6 +34,16 @@ def test_every_form_is_unpacked_as_the_gguf_package_does(form, monkeypatch):
     )
     half = unpack(torch.from_numpy(packed), form, torch.bfloat16)
     assert torch.equal(half, expected.bfloat16())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_what_diffusers_reads_in_its_half_precision(form):
+    from diffusers.quantizers.gguf.utils import GGUFParameter, dequantize_gguf_tensor
+
+    packed = torch.from_numpy(random_blocks(form, 6, 512))
+    theirs = dequantize_gguf_tensor(GGUFParameter(packed, quant_type=gguf.GGMLQuantizationType[form]))
+    ours = unpack(packed, form, torch.float32)
+    assert (theirs.float() - ours).abs().max() < 1e-3 * ours.abs().max()
 
 
 def psnr(made, reference):
@@ -85,6 +95,20 @@ def test_products_in_pairs_are_compiled_around():
     x = torch.randn(50, 96)
     with torch.inference_mode():
         torch.testing.assert_close(torch.compile(layer)(x), layer(x))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.parametrize("form", ["Q8_0", "Q4_K"])
+def test_packed_weights_are_unpacked_in_compiled_code(form):
+    if shutil.which("g++") is None:
+        pytest.skip("needs a compiler")
+    packed = torch.from_numpy(random_blocks(form, 64, 512))
+    layer = PackedLinear(nn.Linear(512, 64, bias=False), form, packed.shape[1])
+    layer.weight = nn.Parameter(packed.view(torch.int8), requires_grad=False)
+    x = torch.randn(5, 512)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.compile(layer)(x), layer(x), rtol=1e-4, atol=1e-4)
 
 
 def test_scales_stay_float32_and_loras_are_computed_beside(layer):

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sorairo.checkpoints.find import pulled_file
 from sorairo.checkpoints.recognise import FilePart, Role, parts_of
 from sorairo.types import UserError
 
-__all__ = ["Beside", "Files", "files_of", "find_part", "is_files"]
+__all__ = ["WORDS", "Beside", "Files", "files_of", "find_part", "is_files"]
 
 # Folders of ComfyUI's models/ by what is in them
 COMFY: dict[Role, tuple[str, ...]] = {
@@ -78,7 +79,7 @@ def is_files(model: str | Path) -> bool:
     if any((path / name / "config.json").is_file() for name in CHECKPOINTS):
         return False
     here = any(_places(path, role) for role in COMFY)
-    return here or any(one.suffix.lower() in SUFFIXES for one in path.glob("*"))
+    return here or (bool(_weights(path)) and not any(path.glob("*/config.json")))
 
 
 def files_of(model: str | Path) -> Files:
@@ -97,6 +98,9 @@ def files_of(model: str | Path) -> Files:
 
 
 def _there(path: Path) -> Path:
+    path = pulled_file(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the FILE in it.")
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
     return path
@@ -216,9 +220,12 @@ def _places(folder: Path, role: Role) -> list[Path]:
 def _weights(folder: Path) -> list[Path]:
     """The files of weights of a folder and of those in it, at any depth, as ComfyUI looks for them."""
     found: list[Path] = []
+    seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         depth = len(Path(place).relative_to(folder).parts)
-        folders[:] = sorted(folders) if depth < DEEPEST else []
+        seen.add(os.path.realpath(place))
+        folders[:] = [name for name in sorted(folders) if os.path.realpath(Path(place, name)) not in seen]
+        folders[:] = folders if depth < DEEPEST else []
         found += [Path(place) / name for name in names if Path(name).suffix.lower() in SUFFIXES]
         if len(found) >= MOST:
             break

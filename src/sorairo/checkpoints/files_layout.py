@@ -17,7 +17,7 @@ from sorairo.checkpoints.adapters import (
     wan_codec_original,
     wan_original,
 )
-from sorairo.checkpoints.beside import Beside, files_of, find_part
+from sorairo.checkpoints.beside import WORDS, Beside, files_of, find_part
 from sorairo.checkpoints.encoders import from_umt5, load_file_vision, load_umt5
 from sorairo.checkpoints.gguf import gguf_pieces
 from sorairo.checkpoints.headers import is_gguf, read_entry
@@ -53,6 +53,10 @@ def files_layout(model: str | Path, beside: Beside | None = None) -> Layout:
     own = [_transformer_part(path) for path in files.paths]
     transformers = tuple(_transformer(part) for part in own)
     config, home = transformers[0].config, files.paths[0]
+    if any(source.config != config for source in transformers):
+        names = " and ".join(str(path) for path in files.paths)
+        raise UserError(f"{names} differ in shape; they are no two transformers of one model.")
+    _check_vision(config, beside, home)
     found, missing, notes = {}, [], [part.note for part in own if part.note]
     notes += [note] if (note := fewer_layers(config.width, config.layers)) else []
     faults: list[str] = []
@@ -66,6 +70,9 @@ def files_layout(model: str | Path, beside: Beside | None = None) -> Layout:
             found[role] = part
             notes += [note] if note else []
     if missing:
+        whole = next((up for up in list(home.parents)[:3] if (up / "model_index.json").is_file()), None)
+        if whole:
+            raise UserError(f"{home} is a part of {whole}; give that folder as the model.")
         raise UserError(
             f"{home.name} is the transformer alone; give also {' and '.join(missing)}, from Comfy-Org's repackaged Wan"
             f" repositories, or put such files beside it.{''.join(f' {fault}' for fault in faults)}"
@@ -103,11 +110,18 @@ def with_beside(layout: Layout, beside: Beside) -> Layout:
         part, _ = find_part("text", home, beside, partial(_fits, config))
         assert part is not None
         changes |= {"text": text_of(part), "text_entries": part.entries}
+    _check_vision(config, beside, home)
     if beside.image_encoder:
         part, _ = find_part("vision", home, beside, partial(_fits, config))
         assert part is not None
         changes["vision"] = partial(load_file_vision, part)
     return replace(layout, **changes)
+
+
+def _check_vision(config: TransformerConfig, beside: Beside, home: Path) -> None:
+    """Refuse a CLIP for a model that sees no pictures by one, which would be left out in silence."""
+    if beside.image_encoder and not config.image_dim:
+        raise UserError(f"{home.name} has no use for a CLIP; leave out --image-encoder.")
 
 
 def fewer_layers(width: int, layers: int) -> str:
@@ -122,7 +136,9 @@ def _transformer_part(path: Path) -> FilePart:
     parts = [part for part in parts_of(path) if part.role == "transformer"]
     if not parts:
         (first, *_) = parts_of(path)
-        raise UserError(f"{path} is no transformer but the {first.role} of Wan; give the transformer's file.")
+        raise UserError(
+            f"{path} is no transformer but Wan's {WORDS[first.role]}; give the transformer's file as the model."
+        )
     return parts[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sorairo.checkpoints.hub import store
@@ -9,7 +10,10 @@ from sorairo.checkpoints.info import ModelInfo
 from sorairo.config import from_json
 from sorairo.types import UserError
 
-__all__ = ["find_folder", "model_names", "own_info"]
+__all__ = ["find_folder", "located", "model_names", "own_info", "pulled_file"]
+
+WEIGHTS = (".safetensors", ".gguf")
+PAIR = re.compile(r"(high|low)=(.+),(high|low)=(.+)")
 
 
 def models_folder() -> Path:
@@ -24,6 +28,8 @@ def model_names() -> list[str]:
 def find_folder(name_or_folder: str | Path) -> Path:
     """The folder of a model. Raises UserError where there is none."""
     path = Path(name_or_folder)
+    if not str(name_or_folder).strip():
+        raise UserError("The name of the model is empty; give a name, a folder or a file.")
     if path.is_file():
         if path.name == "model_index.json":
             return path.parent
@@ -33,12 +39,35 @@ def find_folder(name_or_folder: str | Path) -> Path:
     names = model_names()
     if str(name_or_folder) in names:
         return models_folder() / str(name_or_folder)
+    weights = path.suffix.lower() in WEIGHTS
+    if weights:
+        if (file := pulled_file(path)) != path:
+            return file
+        raise UserError(f"There is no file {path}; give the FILE of a model's weights.")
     if pulled := store.find(str(name_or_folder)):
         return pulled
-    if path.suffix.lower() in (".safetensors", ".gguf"):
-        raise UserError(f"There is no file {path}; give the FILE of a model's weights.")
     known = ", ".join([*names, *store.SHORT_NAMES])
     raise UserError(f"There is no model or folder {str(name_or_folder)!r}; give a folder or one of: {known}.")
+
+
+def pulled_file(path: Path) -> Path:
+    """A file of weights: itself, or the pulled one by that name of the hub ("owner/name/path"). Raises UserError for
+    one that is not here."""
+    of_hub = path.suffix.lower() in WEIGHTS and len(path.parts) > 2
+    if not of_hub or path.exists() or path.parent.is_dir():
+        return path
+    return store.find(str(path)) or path
+
+
+def located(model: str | Path) -> str | Path:
+    """A model where it is on this machine: paths stay, and names of pulled files and models become paths. Raises
+    UserError for those that are not here."""
+    if pair := PAIR.fullmatch(str(model)):
+        files = (pulled_file(Path(pair[2])), pulled_file(Path(pair[4])))
+        return f"{pair[1]}={files[0]},{pair[3]}={files[1]}"
+    if re.search(r"(^|,)(high|low)=", str(model)) or Path(model).is_file():
+        return model
+    return find_folder(model)
 
 
 def own_info(folder: Path) -> ModelInfo | None:

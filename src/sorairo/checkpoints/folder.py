@@ -29,7 +29,7 @@ from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.fastest import fastest
 from sorairo.checkpoints.few_steps import FewSteps, few_steps
 from sorairo.checkpoints.files_layout import files_layout, with_beside
-from sorairo.checkpoints.find import find_folder, model_names
+from sorairo.checkpoints.find import find_folder, located, model_names
 from sorairo.checkpoints.hub import store
 from sorairo.checkpoints.index import is_longcat, read_json
 from sorairo.checkpoints.info import ModelInfo
@@ -196,9 +196,10 @@ def load_checkpoint(
 
 def open_model(name_or_folder: str | Path, beside: Beside | None = None) -> Layout:
     """The model of a name, a folder or files, not yet loaded. Raises UserError."""
-    if is_files(name_or_folder):
-        return files_layout(name_or_folder, beside)
-    layout = open_layout(find_folder(name_or_folder))
+    model = located(name_or_folder)
+    if is_files(model):
+        return files_layout(model, beside)
+    layout = open_layout(find_folder(model))
     return with_beside(layout, beside) if beside else layout
 
 

@@ -59,6 +59,7 @@ OTHERS = [
     ),
     (b"<!doctype", "is a web page, not weights; download the file itself"),
     (b"<html", "is a web page, not weights; download the file itself"),
+    (b"{", "is JSON, such as a configuration, not weights; give the file or the folder of the weights"),
 ]
 MAX_NDIM = 8
 WRAPPERS = re.compile(

@@ -16,6 +16,7 @@ from torch import nn
 from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
 from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.few_steps import FewSteps, few_steps
+from sorairo.checkpoints.find import pulled_file
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.headers import PICKLES, weight_files
 from sorairo.checkpoints.info import ModelInfo
@@ -33,6 +34,8 @@ Model = TypeVar("Model", bound=Checkpoint)
 TEXT = re.compile(r"(lora_te\d?_|text_encoders?\.|te\.)")  # of parts that change a text encoder
 IMAGE = re.compile(r"(blocks\.\d+\.cross_attention\.)?image\.")
 """What a transformer has for a CLIP's tokens."""
+WHOLE = re.compile(r"\.(weight|bias|gamma)$")
+"""Of a tensor of a model, where nothing of a file is a change."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,7 +162,9 @@ def parse_lora(ask: str) -> LoraAsk:
 
 
 def read_lora(path: Path) -> Lora:
-    """A LoRA from a .safetensors file, or a folder that holds one. Raises UserError; nothing is ever unpickled."""
+    """A LoRA from a .safetensors file, by its path or its name of the hub, or from a folder that holds one. Raises
+    UserError; nothing is ever unpickled."""
+    path = pulled_file(path)
     if path.is_dir():
         files = weight_files(path)
         if len(files) != 1:
@@ -176,6 +181,11 @@ def read_lora(path: Path) -> Lora:
     else:
         scaling = scaling_of(config, where=str(path))
     changes, unread = from_lora(tensors, scaling, where=str(path))
+    if not changes and len(unread) == len(tensors) and any(WHOLE.search(name) for name in tensors):
+        raise UserError(
+            f"{path} is no LoRA: it holds whole weights and no change of any; a model is given with --model, a codec"
+            " with --vae, a text encoder with --text-encoder."
+        )
     said = config.get("words")
     words = tuple(said.split()) if isinstance(said, str) else ()
     return Lora(path=path, changes=changes, words=words, unread=tuple(unread))

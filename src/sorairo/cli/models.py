@@ -80,7 +80,7 @@ def info(
     from sorairo.checkpoints.beside import is_files
     from sorairo.checkpoints.hub.store import SHORT_NAMES
 
-    if is_files(model):
+    if is_files(models_hub.located_or_name(model)):
         known = models_hub.needed_of_files(model, models_hub.parsed_ask(size, frames, count), dtype)
         print(json.dumps(known)) if as_json else models_hub.print_needed(known)
         return

@@ -90,10 +90,11 @@ def pull(
 
 def verify(model: Repo, as_json: AsJson = False) -> None:
     """Check a pulled model against the hub's hashes."""
-    from sorairo.checkpoints.hub.store import folder_of, read_manifest
+    from sorairo.checkpoints.hub.store import folder_of, read_manifest, split_name
     from sorairo.checkpoints.hub.store import verify as verify_folder
     from sorairo.types import UserError
 
+    model, _ = split_name(model)  # of a file, all that was pulled with it
     folder = folder_of(model)
     manifest = read_manifest(folder)
     total = manifest.size if manifest else 0
@@ -123,8 +124,12 @@ def rm(
     as_json: AsJson = False,
 ) -> None:
     """Delete a pulled model from this machine."""
-    from sorairo.checkpoints.hub.store import folder_of, read_manifest, remove
+    from sorairo.checkpoints.hub.store import folder_of, read_manifest, remove, split_name
+    from sorairo.types import UserError
 
+    owner, within = split_name(repo)
+    if within:
+        raise UserError(f"rm deletes all of {owner} that is here; give {owner} for that.")
     folder: Path = folder_of(repo)
     if read_manifest(folder) is not None and not yes:
         typer.confirm(f"Delete {folder}?", abort=True, err=True)
@@ -145,6 +150,15 @@ def folder_or_none(model: str) -> Path | None:
         except UserError:
             return None
     return find_folder(model)
+
+
+def located_or_name(model: str) -> str | Path:
+    """Where a model is; the name of a published one that is not here."""
+    from sorairo.checkpoints.find import located
+    from sorairo.checkpoints.hub.store import SHORT_NAMES
+
+    repo = SHORT_NAMES.get(model.lower(), model)
+    return model if repo in SHORT_NAMES.values() and folder_or_none(model) is None else located(model)
 
 
 def parsed_ask(size: str | None, frames: int | None, count: int) -> Ask | None:

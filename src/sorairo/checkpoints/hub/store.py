@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ __all__ = [
 ]
 
 MANIFEST = ".sorairo-pull.json"
+ADDRESS = re.compile(
+    r"https?:/+[^/]+/([^/?#]+/[^/?#]+)/?(?:(?:blob|resolve|tree|raw)/[^/?#]+/?([^?#]*?)/?)?(?:[?#].*)?"
+)
+"""Of a page or a file of a hub: its repository, and the path in it."""
 FILES = (
     ".safetensors",
     ".gguf",
@@ -111,11 +116,18 @@ def check_repo(repo: str) -> str:
 
 def split_name(name: str) -> tuple[str, str]:
     """("owner/name", the path in it or "") of a short name, "owner/name" or "owner/name/path". Raises UserError."""
+    _check_no_address(name)
     name = SHORT_NAMES.get(name.lower(), name).rstrip("/")
     parts = name.split("/")
     if any(part in ("", ".", "..") or "\\" in part for part in parts[2:]):
         check_repo(name)
     return check_repo("/".join(parts[:2])), "/".join(parts[2:])
+
+
+def _check_no_address(name: str) -> None:
+    """Raise UserError for the address of a page or a file of a hub, with the name to write in its place."""
+    if address := ADDRESS.fullmatch(name):
+        raise UserError(f"{name} is an address; write {'/'.join(filter(None, address.groups()))}.")
 
 
 def folder_of(repo: str) -> Path:
@@ -129,6 +141,7 @@ def find(name: str) -> Path | None:
     "owner/name/path" is a file or folder of one that was pulled. What was not pulled, but lies in the cache of
     huggingface_hub, is found there. Raises UserError, which says how to get it, for such a name that is not here.
     """
+    _check_no_address(name)
     full = SHORT_NAMES.get(name.lower(), name)
     if full == name and (name.count("/") < 1 or name.startswith((".", "/", "~"))):
         return None

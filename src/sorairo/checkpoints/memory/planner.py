@@ -11,6 +11,7 @@ import torch
 
 from sorairo.checkpoints.beside import Beside, is_files
 from sorairo.checkpoints.fastest import fastest
+from sorairo.checkpoints.find import located
 from sorairo.checkpoints.folder import (
     Checkpoint,
     compute_dtype,
@@ -121,7 +122,7 @@ def plan_for(
 ) -> MemoryPlan:
     """The plan for a clip of a model that is here, of its own size and its longest if None. Raises UserError."""
     limit = parse_memory(memory)
-    if beside or is_files(model):
+    if beside or is_files(located(model)):
         found = open_model(model, beside)
         ask = Ask(size=size or found.info.sizes[0], frames=frames or found.info.max_frames)
         return plan_memory(layout_blueprint(found), ask, dtype, limit, int8=int8)
