@@ -181,10 +181,9 @@ def test_a_request_can_be_sent_again_as_it_is_shown(client: TestClient) -> None:
 def test_a_clip_may_follow_a_scene(client: TestClient) -> None:
     ball = {"shape": "ball", "colour": "red", "path": [{"x": 0.1, "y": 0.2}]}
 
-    def asked(scene: dict, model: str = "scenes") -> tuple[int, dict]:
-        answer = client.post(
-            "/v1/sorairo/generate", json={"prompt": WORDS, "model": model, "args": {"scene": scene}}
-        )
+    def asked(scene: dict, model: str = "scenes", **more: object) -> tuple[int, dict]:
+        body = {"prompt": WORDS, "model": model, "args": {"scene": scene}} | more
+        answer = client.post("/v1/sorairo/generate", json=body)
         return answer.status_code, answer.json()
 
     code, job = asked({"objects": [ball]})
@@ -198,6 +197,9 @@ def test_a_clip_may_follow_a_scene(client: TestClient) -> None:
     ]:
         code, answer = asked(scene, model)
         assert code == 400 and said in answer["error"]["message"]
+    for length in ({"frames": 33}, {"seconds": 4}):  # longer than a scene: said before the job is queued
+        code, answer = asked({"objects": [ball]}, **length)
+        assert code == 400 and "up to 17 frames" in answer["error"]["message"]
 
 
 def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
@@ -215,7 +217,8 @@ def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
 
 def test_models_say_what_they_can(client: TestClient) -> None:
     model, fast, scenes = client.get("/v1/models").json()["data"]
-    assert scenes["id"] == "scenes"
+    assert (scenes["id"], scenes["sorairo"]["scene"]["frames"]) == ("scenes", 17)
+    assert model["sorairo"]["scene"] is None
     assert (fast["id"], fast["sorairo"]["default_steps"]) == ("fast", 4)
     assert (
         model["id"] == "default"

@@ -104,6 +104,15 @@ def main(url: str) -> None:
         page.locator(".cards textarea").nth(1).fill("The red ball rolls to the right.")
         save(page, "storyboard")
 
+        page = opened(browser, url, 1440, 900, "light", "en-US")
+        page.locator(".directing .soft").click()
+        page.get_by_role("button", name="Add an object").click()
+        page.get_by_label("Colour of object 2").select_option("green")
+        page.get_by_label("Shape of object 2").select_option("cone")
+        page.get_by_label("Moment").fill("0.5")
+        page.get_by_role("button", name="Write the words").click()
+        save(page, "scene")
+
         page = opened(browser, url, 1440, 900, "dark", "en-US")
         page.locator("#prompt").fill("A large red ball rolls to the right.")
         page.locator("details.more").evaluate("element => { element.open = true; }")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +16,12 @@ __all__ = [
     "OFFICIAL",
     "OLD",
     "Fitted",
-    "draws_scenes",
     "fit",
     "model_for",
     "models",
     "public",
     "reported",
+    "scene_frames",
     "without_folders",
 ]
 
@@ -55,11 +56,16 @@ def info_of(model: str) -> Any:
     return _info(folder, os.path.getmtime(path) if path.is_file() else 0.0)
 
 
-def draws_scenes(model: str) -> bool:
-    """Whether a model draws scenes, and so follows one that a request has. Raises UserError."""
+def scene_frames(model: str) -> int:
+    """Frames of the longest clip that follows a scene; 0 where the model draws none. Raises UserError."""
     from sorairo.checkpoints.find import find_folder
 
-    return (find_folder(model) / "scene").is_dir()
+    folder = find_folder(model)
+    if not (folder / "scene").is_dir():
+        return 0
+    latent = json.loads((folder / "scene" / "config.json").read_text())["frames"]
+    halvings = json.loads((folder / "vae" / "config.json").read_text())["temperal_downsample"]
+    return 1 + (latent - 1) * 2 ** sum(halvings)
 
 
 def public(model: str) -> str:
@@ -184,6 +190,7 @@ def models(settings: Settings) -> list[dict[str, Any]]:
     """All models as OpenAI lists them, with what each can make under `sorairo`."""
     from sorairo.jobs.request import ARGS
     from sorairo.prompts.styles import styles
+    from sorairo.tasks.scene import COLOURS, SHAPES, SLOTS
 
     listed = []
     presets = [{"name": one.name, "about": one.about} for one in styles().values()]
@@ -205,6 +212,9 @@ def models(settings: Settings) -> list[dict[str, Any]]:
             "styles": presets,
             "examples": list(EXAMPLES) if name == "default" else [],
             "expands": True,
+            "scene": None,
         }
+        if longest := scene_frames(model):
+            facts["scene"] = {"objects": SLOTS, "frames": longest, "shapes": SHAPES, "colours": COLOURS}
         listed.append({"id": name, "object": "model", "created": 0, "owned_by": "sorairo", "sorairo": facts})
     return listed

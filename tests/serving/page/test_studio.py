@@ -266,6 +266,37 @@ def test_the_timeline_by_mouse_and_a_region_by_keyboard(studio: Open) -> None:
     assert "48 by 56 pixels at 32, 24" in region.get_attribute("aria-label")
 
 
+def test_a_scene_is_directed_by_mouse_and_keyboard(studio: Open) -> None:
+    page = studio()
+    page.get_by_role("button", name="Direct it").click()
+    assert page.locator("#model").input_value() == "scenes"  # the model that can follow one
+    handle = page.locator(".handle[data-end=to]").first
+    box, canvas = handle.bounding_box(), page.locator("svg.scene").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(canvas["x"] + canvas["width"] * 0.25, canvas["y"] + canvas["height"] * 0.6, steps=4)
+    page.mouse.up()
+    assert "-50, 20" in handle.get_attribute("aria-label")
+    page.keyboard.press("ArrowDown")
+    assert "-50, 25" in handle.get_attribute("aria-label")
+    page.get_by_role("button", name="Add an object").click()
+    page.get_by_label("Colour of object 2").select_option("green")
+    page.get_by_label("Camera", exact=True).select_option("dolly in")
+    page.get_by_role("button", name="Done").click()
+    said = "A red ball and a green cube. The camera moves in."
+    assert page.locator("#prompt").input_value() == said
+    assert page.get_by_text("You placed 2 objects").is_visible()
+    page.reload()  # a draft is kept
+    make(page, said)
+    finished(page)
+    request = videos(page)[0]["sorairo"]["request"]
+    ball, cube = request["args"]["scene"]["objects"]
+    assert (ball["colour"], ball["path"][1]["x"], cube["colour"]) == ("red", -0.5, "green")
+    assert (
+        request["args"]["scene"]["camera"][1]["distance"] < request["args"]["scene"]["camera"][0]["distance"]
+    )
+
+
 def test_cards_by_the_mouse(studio: Open) -> None:
     page = studio()
     page.locator("#verb-storyboard").click()
@@ -367,6 +398,10 @@ def test_axe_finds_nothing(studio: Open, width: int, theme: str, locale: str) ->
     for verb in ("storyboard", "connect", "recut", "edit", "blend"):
         page.locator(f"#verb-{verb}").click()
         check(verb)
+    page.locator("#verb-generate").click()
+    page.locator(".directing .soft").click()
+    check("a scene")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "a scene scrolls sideways"
     page.locator("header nav button").last.click()
     page.get_by_role("dialog").wait_for()
     check("help")

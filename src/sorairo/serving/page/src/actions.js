@@ -4,6 +4,7 @@ import { call, content, fileContent, uuid } from "./api.js";
 import { put, refresh, tell } from "./live.js";
 import { announced, change, compared, draft, EMPTY, hidden, model, newCard, problem, selected, toast, videos, view } from "./state.js";
 import { t } from "./i18n.js";
+import { directed } from "./scene.js";
 import { missing, requestOf, VERBS } from "./verbs.js";
 
 export async function create() {
@@ -194,7 +195,7 @@ export function reuse(video) {
     ...EMPTY, verb: request.verb ?? "generate", prompt: request.prompt ?? "", sources: request.verb === "storyboard" ? [] : sources, model: request.model ?? "",
     size: request.size ?? "", [adding ? "add" : "frames"]: request.frames ?? null, seed: String(video.sorairo?.seed ?? request.seed ?? ""),
     steps: request.steps ?? "", guidance: request.guidance ?? "", negative: request.negative ?? "", style: request.style ?? "", upscale: Boolean(request.upscale),
-    before: Boolean(args.before), free: Boolean(args.free), keep: args.keep ?? null, region: args.region ?? null, curve: args.curve ?? "smooth",
+    before: Boolean(args.before), free: Boolean(args.free), keep: args.keep ?? null, region: args.region ?? null, curve: args.curve ?? "smooth", scene: args.scene ? directed(args.scene) : null,
     strength: { ...EMPTY.strength, ...(args.strength && { [request.verb]: args.strength }) },
     cards: args.cards ? args.cards.map((card) => newCard(card.at, card.words ?? "", card.picture != null ? { ...sources[card.picture], kind: "image" } : null)) : [newCard(0)],
   });

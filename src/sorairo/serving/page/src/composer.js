@@ -6,8 +6,9 @@ import { choose, create } from "./actions.js";
 import { t } from "./i18n.js";
 import { Icon } from "./icons.js";
 import { Settings } from "./settings.js";
+import { EMPTY_SCENE } from "./scene.js";
 import { Slots } from "./slots.js";
-import { change, dialog, draft, model, problem } from "./state.js";
+import { change, dialog, draft, model, models, problem, view } from "./state.js";
 import { ORDER, requestOf, VERBS } from "./verbs.js";
 import { marked, unknownWords } from "./vocabulary.js";
 
@@ -71,13 +72,27 @@ function Prompt() {
     <${Expansion} /></div>`;
 }
 
+// The scene of a clip from words: left to the model, or directed by hand, by the model that can follow one.
+function Scene() {
+  const able = model.value?.sorairo.scene ? model.value : models.value.find((one) => one.sorairo.scene);
+  if (draft.value.verb !== "generate" || !able) return null;
+  const direct = () => {
+    change({ scene: draft.value.scene ?? EMPTY_SCENE(), ...(able.id !== model.value.id && { model: able.id, size: "", frames: null, add: null }) });
+    view.value = "scene";
+  };
+  const count = model.value?.sorairo.scene ? draft.value.scene?.objects.length : undefined;
+  return html`<div class="directing"><span class="hint">${count === undefined ? t("Where things are: the model decides") : count === 1 ? t("You placed 1 object") : t("You placed {n} objects", { n: count })}</span>
+    <span class="row">${count !== undefined && html`<button type="button" class="quiet" onClick=${() => { change({ scene: null }); view.value = "result"; }}>${t("No scene")}</button>`}
+    <button type="button" class="soft" onClick=${direct}><${Icon} name="region" size="16" />${count === undefined ? t("Direct it") : t("Change the scene")}</button></span></div>`;
+}
+
 export function Composer() {
   const { verb, number } = draft.value;
   const count = Number(number) || 1;
   const submit = (event) => { event.preventDefault(); create(); };
   return html`<form id="composer" tabIndex="-1" class="panel composer" aria-label=${t("New video")} onSubmit=${submit}>
     <div class="scroll"><${Verbs} /><p class="help">${t(VERBS[verb].help)}</p><${Slots} />
-      ${verb === "storyboard" ? html`<p class="note">${t("The words are on the cards of the timeline.")}</p>` : html`<${Prompt} />`}
+      ${verb === "storyboard" ? html`<p class="note">${t("The words are on the cards of the timeline.")}</p>` : html`<${Prompt} /><${Scene} />`}
       <${Settings} /></div>
     <div class="go">${problem.value && html`<p class="problem" role="alert">${problem.value}</p>`}
       <div class="row"><button id="create" class="primary" type="submit"><${Icon} name=${verb} />

@@ -1,8 +1,9 @@
-// The middle of the page: an invitation, a video in the making, a finished one, two side by side, or a region to mark.
+// The middle of the page: an invitation, a video in the making, a finished one, two side by side, a region to mark, or a scene to direct.
 import { html } from "htm/preact";
 import { cancel, choose, reuse } from "./actions.js";
 import { Compare } from "./compare.js";
 import { t } from "./i18n.js";
+import { Director } from "./director.js";
 import { Icon } from "./icons.js";
 import { Player } from "./player.js";
 import { Progress } from "./progress.js";
@@ -35,6 +36,7 @@ export function Stage() {
   const video = current.value;
   const inside = () => {
     if (view.value === "region" && draft.value.verb === "edit" && draft.value.sources[0]) return html`<${Region} source=${draft.value.sources[0]} />`;
+    if (view.value === "scene" && draft.value.verb === "generate" && draft.value.scene && model.value?.sorairo.scene) return html`<${Director} />`;
     if (compared.value.length === 2) return html`<${Compare} />`;
     if (!video) return loaded.value || selected.value === null ? html`<${Welcome} />` : null;
     if (video.status === "queued" || video.status === "in_progress") return html`<${Progress} key=${video.id} video=${video} cancel=${() => cancel(video)} />`;

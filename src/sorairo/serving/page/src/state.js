@@ -28,7 +28,7 @@ export const newCard = (at, words = "", picture = null) => ({ key: `card${Date.n
 export const EMPTY = {
   verb: "generate", prompt: "", sources: [], model: "", size: "", frames: null, add: null, seed: "", number: 1, steps: "", guidance: "",
   negative: "", style: "", upscale: false, before: false, free: false, keep: null, strength: { edit: 0.6, remix: 0.9 }, region: null,
-  curve: "smooth", cards: [newCard(0)],
+  curve: "smooth", scene: null, cards: [newCard(0)],
 };
 // A draft survives a reload: what a person typed is theirs.
 export const draft = signal({ ...EMPTY, ...stored("draft", {}) });
@@ -44,7 +44,7 @@ export const selected = signal(null); // id
 export const current = computed(() => videos.value.find((video) => video.id === selected.value && !hidden.value.has(video.id)) ?? null);
 export const compared = signal([]); // ids; two of them are shown side by side
 export const policy = signal(null); // what the server refuses; for a red team with its rules
-export const view = signal("result"); // result or region
+export const view = signal("result"); // result, region or scene
 export const dialog = signal(null); // { name, ... }
 export const toasts = signal([]);
 export const online = signal(true);

@@ -1,5 +1,6 @@
 // The verbs: what each takes, what is still missing, and the Request that it becomes (see sorairo/jobs/request.py).
 import { t } from "./i18n.js";
+import { sceneOf } from "./scene.js";
 
 export const VERBS = {
   generate: { label: "Create", help: "Words become a video.", slots: [], example: "A large red ball rolls across the floor to the right." },
@@ -21,6 +22,7 @@ export const adds = (draft) => ADDING.has(draft.verb) || (draft.verb === "loop" 
 export const fixedLength = (draft) => ["recut", "edit", "remix", "blend"].includes(draft.verb);
 export const framesOf = (draft, model) => draft.frames ?? model?.sorairo.frames?.default ?? 17;
 export const addOf = (draft, model) => draft.add ?? (model?.sorairo.frames?.default ?? 17) - 1;
+export const endOf = (draft, model) => Math.max(1, framesOf(draft, model) - 1) / fpsOf(model);
 export const stepOf = (model) => model?.sorairo.frames?.step ?? 4;
 
 // A whole clip has 1 + k steps of frames, an addition k steps.
@@ -42,6 +44,9 @@ export function sizeOf(draft, model) {
   return [...sizes].sort((a, b) => distance(a) - distance(b))[0] ?? "";
 }
 
+// Whether the video follows a scene that a person directed.
+export const directs = (draft, model) => draft.verb === "generate" && Boolean(draft.scene && model?.sorairo.scene);
+
 // One sentence about what is still missing, or "".
 export function missing(draft, model) {
   const verb = VERBS[draft.verb];
@@ -53,6 +58,10 @@ export function missing(draft, model) {
   if (draft.verb === "storyboard") {
     if (!draft.cards[0]?.words.trim()) return t("Say on the first card what the video begins with.");
     return "";
+  }
+  if (directs(draft, model)) {
+    if (!draft.scene.objects.length) return t("Add an object to the scene, or leave it to the words.");
+    if (framesOf(draft, model) > model.sorairo.scene.frames) return t("A scene lasts {n} frames at most; make the video shorter.", { n: model.sorairo.scene.frames });
   }
   if (!draft.prompt.trim() && !verb.optional && !(draft.verb === "loop" && draft.sources[0])) return t("Say what happens, in words.");
   return "";
@@ -73,7 +82,7 @@ export function requestOf(draft, model) {
     storyboard: { cards: draft.cards.map((card) => ({
       at: card.at, ...(card.words.trim() && { words: card.words.trim() }), ...(card.picture && { picture: pictures.indexOf(card.picture.id) }),
     })) },
-  }[verb];
+  }[verb] ?? (directs(draft, model) && { scene: sceneOf(draft.scene, endOf(draft, model)) });
   if (args) request.args = args;
   set("size", verb === "edit" && draft.region ? sizeOf(draft, model) : draft.size);
   if (!fixedLength(draft)) set("frames", adds(draft) ? draft.add : verb === "storyboard" ? framesOf(draft, model) : draft.frames);

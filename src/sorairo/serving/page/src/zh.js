@@ -38,4 +38,10 @@ export const ZH = {
   "Words": "描述", "Frames": "帧数", "Made by": "软件", "Precision": "精度", "Move a handle, a region, or through the gallery": "移动手柄、区域，或在作品库中移动", "Resize a region": "改变区域大小", "Delete the video that has the focus": "删除当前视频", "Undo a deletion": "撤销删除", "This list": "显示此列表",
   "Red team": "红队", "Scores": "分数", "allowed": "允许", "flagged": "标记", "rewritten": "改写", "refused": "拒绝", "harmless": "无害", "Check": "检查", "Refused.": "已拒绝。", "Not refused.": "未拒绝。",
   "What the policy {version} makes of words. No video is made.": "策略 {version} 对描述的判断，不会生成视频。", "It should have been found as": "本应判定为", "Keep as a finding": "保存为发现", "Findings": "发现", "turns one into a regression case.": "可将其变为回归用例。",
+  "Scene": "场景", "{name} begins here": "{name} 从这里开始", "{name} ends here": "{name} 到这里结束", "Arrows move it.": "方向键移动。", "Add an object": "添加物体", "Remove object {n}": "删除物体 {n}",
+  "Colour of object {n}": "物体 {n} 的颜色", "Shape of object {n}": "物体 {n} 的形状", "Size of object {n}": "物体 {n} 的大小", "Camera": "镜头", "Stands still": "固定", "Pans left": "左摇", "Pans right": "右摇", "Comes closer": "推近", "Moves away": "拉远",
+  "ball": "球", "cube": "立方体", "cylinder": "圆柱", "cone": "圆锥", "capsule": "胶囊", "red": "红", "orange": "橙", "yellow": "黄", "green": "绿", "teal": "青", "blue": "蓝", "purple": "紫", "pink": "粉", "brown": "棕", "black": "黑", "white": "白", "grey": "灰",
+  "The words should say the same. They also say how it looks.": "文字应与场景一致，并说明外观。", "No scene": "不用场景", "Write the words": "写成文字", "Direct it": "亲自安排", "Change the scene": "修改场景",
+  "Where things are: the model decides": "物体位置：由模型决定", "You placed 1 object": "你放置了 1 个物体", "You placed {n} objects": "你放置了 {n} 个物体", "Add an object to the scene, or leave it to the words.": "请在场景中添加物体，或交给文字。",
+  "A scene lasts {n} frames at most; make the video shorter.": "场景最多 {n} 帧，请缩短视频。",
 };
