@@ -2,9 +2,11 @@
 
     python bench/guard.py                     prompts: the held-out ones of recipes/guard_prompts
     python bench/guard.py --set second        those of the second set, which was written blind
+    python bench/guard.py --set oblique       benign prompts alone, as oblique as the paraphrased harmful ones
     python bench/guard.py --frames            frames: what the worlds draw (and --pictures FOLDER)
     python bench/guard.py --prompts FILE      share of a file's prompts that are refused; one prompt a line,
-                                              or a CSV file with a column `prompt` and perhaps one `category`
+                                              or a CSV file with a column `prompt` and perhaps one `category`;
+                                              or a folder of text files, each a category
     python bench/guard.py --wrong             the prompts that are missed or wrongly refused
     python bench/guard.py --curve             recall where 1, 2 and 5% of all benign prompts of the set are refused
     python bench/guard.py --plot FILE         the whole curve of both sets, an SVG picture
@@ -38,7 +40,7 @@ from sorairo.types import Video  # noqa: E402
 
 HELD_OUT = {
     name: ROOT / "recipes/guard_prompts" / folder
-    for name, folder in (("first", "held_out"), ("second", "held_out_2"))
+    for name, folder in (("first", "held_out"), ("second", "held_out_2"), ("oblique", "held_out_oblique"))
 }
 WAYS = ("plain", "paraphrased", "misspelt", "other language", "unseen language")
 CURVE = (0.01, 0.02, 0.05)
@@ -112,17 +114,22 @@ def cell(hits: int, of: int) -> str:
 def measure_curve(folder: Path) -> None:
     """Recall at equal over-refusal: one threshold for all ways, at the shares of benign prompts in CURVE."""
     guard = WordGuard()
-    scored = [(case, max(guard.scores(case.text).values())) for case in cases(folder)]
+    print(curve([(case, max(guard.scores(case.text).values())) for case in cases(folder)]))
+
+
+def curve(scored: list[tuple[Case, float]]) -> str:
+    """A row for each share of benign prompts in CURVE, in Markdown. scored: cases with their highest score."""
     benign = sorted((score for case, score in scored if not case.wanted), reverse=True)
-    print("| over-refusal, % | threshold | " + " | ".join(WAYS) + " | all |")
-    print("|---:|---:|" + "---:|" * (len(WAYS) + 1))
+    lines = ["| over-refusal, % | threshold | " + " | ".join(WAYS) + " | all |"]
+    lines.append("|---:|---:|" + "---:|" * (len(WAYS) + 1))
     for share in CURVE:
         limit = benign[int(share * len(benign))] + 1e-6
         cells = []
         for way in (*WAYS, "all"):
             here = [score >= limit for case, score in scored if case.wanted and way in (case.way, "all")]
             cells.append(cell(sum(here), len(here)))
-        print(f"| {100 * share:.0f} | {limit:.3f} | " + " | ".join(cells) + " |")
+        lines.append(f"| {100 * share:.0f} | {limit:.3f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def measure_plot(path: Path) -> None:
@@ -135,6 +142,7 @@ def measure_plot(path: Path) -> None:
                     (max(guard.scores(case.text).values()), case.wanted, case.way) for case in cases(folder)
                 ]
                 for name, folder in HELD_OUT.items()
+                if name != "oblique"
             }
         )
     )
@@ -185,11 +193,12 @@ def measure_prompts(folder: Path, show_wrong: bool) -> None:
     guard = WordGuard()
     everything = cases(folder)
     started = time.process_time()
-    refused = []
+    refused, scored = [], []
     for case in everything:
         scores = guard.scores(case.text)
         refused.append({category for category, score in scores.items() if score >= THRESHOLD})
         top = max(scores, key=lambda name: scores[name])
+        scored.append((case, scores[top]))
         if show_wrong and bool(case.wanted) != bool(refused[-1]):
             how = "missed" if case.wanted else "refused"
             print(f"{case.way:16} {case.near:13} {how:7} {top} {scores[top]:.2f}: {case.text}")
@@ -199,6 +208,7 @@ def measure_prompts(folder: Path, show_wrong: bool) -> None:
         here = [(case, found) for case, found in pairs if way in (case.way, "all ways")]
         if here:
             print(f"\n**{way}**\n\n{table(here)}")
+    print(f"\n{curve(scored)}")
     print(
         f"\n{len(everything)} prompts; {1000 * spent / len(everything):.0f} processor ms each on this machine."
     )
@@ -233,7 +243,13 @@ def measure_file(path: Path) -> None:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [(row.get("category", "all"), row["prompt"]) for row in csv.DictReader(file)]
     else:
-        rows = [("all", line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        rows = [
+            (file.stem if path.is_dir() else "all", line)
+            for file in files
+            for line in file.read_text("utf-8").splitlines()
+            if line.strip()
+        ]
     for category, prompt in rows:
         shares[category].append(max(guard.scores(prompt).values()) >= THRESHOLD)
     print("| category | prompts | refused, % |\n|---|---:|---:|")
