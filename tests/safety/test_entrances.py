@@ -81,6 +81,7 @@ def entrances(words: str) -> list[tuple[str, ...]]:
         ("remix", "a.mp4", words),
         ("blend", "a.mp4", "a.mp4", words),
         ("expand", words),
+        ("scene", words, "-o", "scene.json"),
     ]
 
 
@@ -103,6 +104,21 @@ def test_every_command_refuses(sorairo: Callable[..., Done], files: Path) -> Non
     assert not list(files.glob("out*"))
     done = sorairo("generate", GOOD, "--model", "MODEL", "--steps", "1")
     assert done.code == 0 and (files / "out.mp4").is_file()
+
+
+def test_what_an_expansion_says_is_read_too(
+    sorairo: Callable[..., Done], policy: Path, client: TestClient
+) -> None:
+    """The prompt is harmless, and the caption that is made of it has what is forbidden."""
+    caption = json.loads(sorairo("expand", "a red ball drops", "--json").out)["text"]
+    phrase = " ".join(caption.split()[-4:]).strip(".")
+    assert phrase not in "a red ball drops"
+    policy.write_text(POLICY.replace("zorb fest", phrase))
+    for words in (("expand", "a red ball drops"), ("generate", "a red ball drops", "--expand")):
+        done = sorairo(*words)
+        assert done.code == 2 and "The expanded words are refused by the policy (violence)" in done.err, done
+    answer = client.post("/v1/sorairo/expand", json={"prompt": "a red ball drops"})
+    assert answer.json()["error"]["code"] == "moderation_blocked", answer.text
 
 
 def test_pictures_of_a_class_are_refused(sorairo: Callable[..., Done], policy: Path, tmp_path: Path) -> None:
