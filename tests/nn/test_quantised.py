@@ -76,6 +76,16 @@ def test_both_ways_to_multiply_int8_are_equal(monkeypatch):
 
 
 @pytest.mark.skipif(not precision.has_int8_pairs(), reason="a CPU that multiplies int8 otherwise")
+def test_products_in_pairs_read_what_is_transposed():
+    """oneDNN read the transposed one in the order of its memory: wrong numbers, in silence."""
+    torch.manual_seed(0)
+    a, b = torch.randint(-127, 128, (40, 64)), torch.randint(-64, 65, (64, 48))
+    exact = (a @ b).float()
+    assert torch.equal(product(a.to(torch.int8), b.to(torch.int8).T).float(), exact)
+    assert torch.equal(product(a.T.contiguous().to(torch.int8).T, b.to(torch.int8).T).float(), exact)
+
+
+@pytest.mark.skipif(not precision.has_int8_pairs(), reason="a CPU that multiplies int8 otherwise")
 def test_products_in_pairs_are_exact_at_their_largest():
     """A pair's sum is cut off at 2^15; that of the largest bytes and weights is just below."""
     for a in (-127, 127, None):

@@ -59,6 +59,7 @@ def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def in_pairs(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """product() by oneDNN. The weight is ordered for it each time, 2 to 5% of the product, and not held twice."""
+    a, b = a.contiguous(), b.contiguous()  # oneDNN reads a transposed one as if it were not
     one, zero = torch.ones(len(b)), torch.zeros(len(b), dtype=torch.int32)
     ordered = torch.ops.onednn.qlinear_prepack(b, list(a.shape))
     shifted = a.view(torch.uint8) ^ 128  # a + 128: oneDNN wants bytes without a sign
