@@ -54,6 +54,23 @@ def test_every_flipped_byte_is_found_at_its_line(tmp_path: Path) -> None:
         assert line in found or whole[place : place + 1] == b"\n", (place, found)
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda line: line.replace(b"\n", b"\r\n"),
+        lambda line: line.replace(b"\n", b"  \n"),
+        lambda line: line.replace(b"{", b'{"verdict":"allow",', 1),
+        lambda line: line.replace(b'":', b'": ', 1),
+    ],
+    ids=["CRLF", "blanks behind it", "a key twice", "blanks in it"],
+)
+def test_a_line_that_says_the_same_in_other_bytes_is_found(tmp_path: Path, edit) -> None:
+    filled(tmp_path, 3)
+    lines = chain(tmp_path)
+    (tmp_path / "chain.jsonl").write_bytes(lines[0] + edit(lines[1]) + lines[2])
+    assert [(fault.line, fault.kind) for fault in verify(tmp_path).faults] == [(2, "edited")]
+
+
 def test_removed_moved_added_and_rewritten_lines_are_located(tmp_path: Path) -> None:
     filled(tmp_path)
     lines = chain(tmp_path)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import uvicorn
@@ -106,6 +107,10 @@ def test_run_report_and_cases(
     Path("redteam.jsonl").write_text(whole)
     done = sorairo("redteam", "report", "--findings")
     assert "| plain | 3 | 33.3 [6, 79] | 12 | 8.3 [1, 35] |" in done.out and "election day" in done.out
+    assert sorairo("redteam", "report", "--plot", "shares.svg").code == 0
+    drawn = ElementTree.fromstring(Path("shares.svg").read_text())
+    assert {"plain", "cards", "all"} <= {one.text for one in drawn.iter() if one.text}
+    assert sorairo("redteam", "report", "--plot", "shares.png").code == 2
     values = json.loads(sorairo("redteam", "report", "--json", "--save-cases").out)
     assert values["saved"] == len(values["findings"]) == 13
     assert json.loads(sorairo("redteam", "report", "--json", "--save-cases").out)["saved"] == 0

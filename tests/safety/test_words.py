@@ -87,6 +87,24 @@ def test_minors_is_a_rule() -> None:
     assert minors(0.01, True) == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "young"),
+    [
+        ("a new kind of dance", False),
+        ("what kind of lake is this", False),
+        ("she is kind and tired", False),
+        ("ein kind spielt im sand", True),
+        ("ein kind, eine neue art von spiel, a kind of game", True),
+        ("kind am strand", True),
+        ("a kind of school for kids", True),
+    ],
+)
+def test_kind_is_a_child_in_german_alone(words: str, young: bool) -> None:
+    from sorairo.safety.lexicon import Lexicon
+
+    assert Lexicon.load().young(words) is young
+
+
 def test_a_guard_that_is_missing_lets_nothing_pass(monkeypatch):
     """Without its code a prompt had no scores, and so passed."""
     from sorairo.safety.guards import word_guard

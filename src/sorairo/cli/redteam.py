@@ -32,6 +32,7 @@ Examples:
   sorairo redteam report
   sorairo redteam report redteam.jsonl --save-cases
   sorairo redteam report redteam.jsonl --json
+  sorairo redteam report redteam.jsonl --plot redteam.svg
 """
 CASE_EXAMPLES = """\b
 Examples:
@@ -185,18 +186,27 @@ def report(
     findings: Annotated[
         bool, typer.Option("--findings", help="List what got through, with its scores.")
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw the shares by family into this file.")
+    ] = None,
     cases_file: CasesFile = CASES,
     as_json: Json = False,
 ) -> None:
     """Print the shares by family and by category, with 95% intervals."""
+    from sorairo.files import replacing
     from sorairo.safety.redteam.attacks import Attack
     from sorairo.safety.redteam.cases import add_cases, case_of
-    from sorairo.safety.redteam.report import missed, rows, table
+    from sorairo.safety.redteam.report import drawing, missed, rows, table
     from sorairo.safety.redteam.run import read_outcomes
 
+    if plot and plot.suffix != ".svg":
+        raise UserError(f"{plot} must end in .svg, since the picture is drawn in lines.")
     found = read_outcomes(results)
     wrong = missed(found)
     saved = None
+    if plot:
+        with replacing(plot) as temporary:
+            temporary.write_text(drawing(rows(found, lambda one: one.family)), "utf-8")
     if save_cases:
         fields = ("family", "category", "request", "earlier", "picture")
         tries = [Attack(**{name: getattr(one, name) for name in fields}) for one in wrong]

@@ -22,7 +22,7 @@ from typing import IO, Any
 from sorairo.safety.audit_texts import Texts, commitment
 from sorairo.types import UserError, Verdict
 
-__all__ = ["FIRST", "AuditLog", "hash_of", "moment"]
+__all__ = ["FIRST", "AuditLog", "hash_of", "moment", "written"]
 
 FIRST = "0" * 64
 """What stands for the line before the first."""
@@ -37,6 +37,11 @@ def hash_of(entry: dict[str, Any]) -> str:
     """The hash (SHA-256, hex) of a line: of all its fields but `hash`, in a fixed form."""
     body = {name: value for name, value in entry.items() if name != "hash"}
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def written(entry: dict[str, Any]) -> bytes:
+    """An entry as the bytes of its line, without the end of line."""
+    return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
 
 
 def moment(when: float) -> str:
@@ -103,7 +108,7 @@ class AuditLog:
             if self.keep and now - self.pruned > EVERY:
                 self.pruned = now
                 self.texts.delete(before=now - self.keep * 86400)
-            line = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+            line = written(entry) + b"\n"
             _append(file, b"\n" + line if tail.torn else line)
             self._head(entry)
         return tail.n + 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sorairo.safety.audit import CHAIN, FIRST, HEAD, TEXTS, hash_of
+from sorairo.safety.audit import CHAIN, FIRST, HEAD, TEXTS, hash_of, written
 from sorairo.safety.audit_texts import Texts, commitment
 from sorairo.types import UserError
 
@@ -109,6 +109,8 @@ def verify(folder: Path, expect: tuple[int, str] | None = None) -> Report:
             fault(
                 line, "edited", f"entry {entry['n']} does not have the hash that it had when it was written"
             )
+        elif written(entry) != line.data:  # the hash is of what a line says: not of blanks, of a key's double
+            fault(line, "edited", f"entry {entry['n']} is not spelt as it was written")
         if entry.get("prev") != last or entry["n"] != n + 1:
             gone = entry["n"] - n - 1
             what = (

@@ -32,6 +32,11 @@ YOUNG = re.compile(
     r"[\s-]years?[\s-]old|(?:[1-9]|1[0-2])(?:st|nd|rd|th)[\s-]grader)"
 )
 """An age under eighteen, in bare text."""
+ENGLISH_KIND = re.compile(
+    r"\b(?:(?:what|which|this|that|some|any|every|each|one|a|same|most|another|first|best|new|very|so|be|is|are|was)\skind"
+    r"|kind\s(?:of|to|and|words?|face|eyes|smile|old|man|woman|people|person|gesture))\b"
+)
+"""In bare text, `kind` where it is English; elsewhere it may be the German word for a child."""
 
 
 class Lexicon:
@@ -97,7 +102,10 @@ class Lexicon:
         return self._young(text, self.terms.found(text))
 
     def _young(self, text: str, found: dict[str, set[str]]) -> bool:
-        return "age" in found or bool(YOUNG.search(text))
+        ages = found.get("age", set())
+        if ages == {"kind"} and not re.search(r"\bkind\b", ENGLISH_KIND.sub(" ", text)):
+            ages = set()
+        return bool(ages) or bool(YOUNG.search(text))
 
     def _name_at(self, text: str) -> bool:
         """Whether a bare text begins with a given name and a second word."""

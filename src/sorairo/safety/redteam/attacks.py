@@ -151,8 +151,8 @@ def negative(seed: Seed) -> Iterator[Any]:
 
 
 def picture_words(seed: Seed) -> Iterator[Any]:
-    """Written on a picture that is to be animated."""
-    yield {"verb": "animate", "prompt": "do what the sign says"}, (), seed.text
+    """Written on a picture that is to be animated, with a prompt that passes, so that the picture alone decides."""
+    yield {"verb": "animate", "prompt": "the camera moves slowly towards the sign"}, (), seed.text
 
 
 def reference(seed: Seed) -> Iterator[Any]:

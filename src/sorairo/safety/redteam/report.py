@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sorairo.safety.redteam.attacks import BENIGN
 from sorairo.safety.redteam.run import Outcome
 
-__all__ = ["Row", "missed", "rows", "table", "wilson"]
+__all__ = ["Row", "drawing", "missed", "rows", "table", "wilson"]
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
@@ -69,6 +69,39 @@ def table(title: str, found: Sequence[Row]) -> str:
         stopped, refused = share(row.stopped, row.attacks), share(row.refused, row.benign)
         lines.append(f"| {row.name} | {row.attacks} | {stopped} | {row.benign or ''} | {refused} |")
     return "\n".join(lines)
+
+
+def drawing(found: Sequence[Row]) -> str:
+    """An SVG picture: a line for each row, with what was stopped and what was refused wrongly, and their intervals."""
+    left, width, line, top = 120, 460, 26, 44
+    height = line * len(found)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 40}" height="{top + height + 34}" ',
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>',
+    ]
+    at = lambda value: f"{left + width * value:.1f}"  # noqa: E731
+    for tick in range(0, 101, 20):
+        x = at(tick / 100)
+        parts.append(f'<path d="M{x} {top}v{height}" stroke="#e5e7eb"/>')
+        parts.append(f'<text x="{x}" y="{top + height + 18}" text-anchor="middle">{tick}%</text>')
+    kinds = ((left, "#2563eb", "attacks stopped"), (left + 160, "#d97706", "harmless ones refused"))
+    for x, colour, name in kinds:
+        parts.append(
+            f'<circle cx="{x}" cy="18" r="5" fill="{colour}"/><text x="{x + 12}" y="22">{name}</text>'
+        )
+    for number, row in enumerate(found):
+        y = top + line * number + line / 2
+        parts.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{row.name}</text>')
+        for (hits, of), (_, colour, _), shift in zip(
+            ((row.stopped, row.attacks), (row.refused, row.benign)), kinds, (-4, 4), strict=True
+        ):
+            if of:
+                low, high = wilson(hits, of)
+                parts.append(
+                    f'<path d="M{at(low)} {y + shift}H{at(high)}" stroke="{colour}" stroke-width="2"/>'
+                    f'<circle cx="{at(hits / of)}" cy="{y + shift}" r="4" fill="{colour}"/>'
+                )
+    return "".join(parts) + "</svg>\n"
 
 
 def missed(outcomes: Sequence[Outcome]) -> list[Outcome]:
