@@ -10,6 +10,7 @@ import pytest
 from bench import guard as bench
 from recipes.guard import PROMPTS, read, training
 from sorairo.safety.categories import CATEGORIES
+from sorairo.safety.lexicon import Lexicon
 from sorairo.safety.normalise import fold
 
 FILES = sorted(PROMPTS.rglob("*.txt"))
@@ -34,6 +35,13 @@ def test_nothing_that_is_held_out_is_trained_on() -> None:
     assert len(held) > 1300 and not held & taught
     spoken = {language for path in HELD for _, _, language, _ in LINES[path]}
     assert {"it", "ja"} <= spoken and not {"it", "ja"} & {one.language for one in training()}
+
+
+def test_nobody_under_age_is_in_a_harmful_sexual_one() -> None:
+    lexicon = Lexicon.load()
+    assert not any(lexicon.young(fold(one.text)) for one in training() if "sexual" in one.labels)
+    held = [line for path in HELD for label, *_, line in LINES[path] if label == "sexual"]
+    assert len(held) > 50 and not any(lexicon.young(fold(line)) for line in held)
 
 
 @pytest.mark.parametrize("kind", ["txt", "csv", "folder"])

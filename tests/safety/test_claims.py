@@ -1,4 +1,4 @@
-"""What a file says of the policy, whether its operator lifted checks, and its time stamp."""
+"""What a file says of the policy, whether its operator lifted checks, its time stamp, and whether it is marked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sorairo.safety.rules import default_rules
+from sorairo.video import read_metadata
 from tests.cli.test_generate_command import Done
 from tests.cli.test_generate_command import sorairo as sorairo  # the fixture
 from tests.safety.test_credentials import CLAIMS
@@ -71,3 +72,17 @@ def test_a_time_stamp_that_does_not_come_is_told(tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match=r"time stamps of http://127\.0\.0\.1:9/stamp do not come"):
         sign(tmp_path / "a.png", CLAIMS)
     assert verify(tmp_path / "a.png").state == ABSENT
+
+
+@pytest.mark.parametrize(
+    ("mark", "model", "marked"),
+    [("auto", "default", False), ("auto", "MODEL", True), ("on", "default", True), ("off", "MODEL", False)],
+)
+def test_who_is_marked_is_the_policys(
+    sorairo: Callable[..., Done], policy: Callable[[str], None], mark: str, model: str, marked: bool
+) -> None:
+    """By default models other than the package's own."""
+    policy(f'[provenance]\nmark = "{mark}"\n')
+    still = ("--model", model, "--steps", "1", "--frames", "1", "--size", "96x96")
+    assert sorairo("generate", "a red ball drops", *still, "-o", "a.png").code == 0
+    assert bool(read_metadata("a.png").get("mark")) == marked

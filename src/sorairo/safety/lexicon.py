@@ -32,11 +32,20 @@ YOUNG = re.compile(
     r"[\s-]years?[\s-]old|(?:[1-9]|1[0-2])(?:st|nd|rd|th)[\s-]grader)"
 )
 """An age under eighteen, in bare text."""
-ENGLISH_KIND = re.compile(
-    r"\b(?:(?:what|which|this|that|some|any|every|each|one|a|same|most|another|first|best|new|very|so|be|is|are|was)\skind"
-    r"|kind\s(?:of|to|and|words?|face|eyes|smile|old|man|woman|people|person|gesture))\b"
-)
-"""In bare text, `kind` where it is English; elsewhere it may be the German word for a child."""
+FALSE_FRIENDS = {
+    # English, where German means a child
+    "kind": re.compile(
+        r"\b(?:(?:the|no|all|only|his|her|my|your|our|their|what|which|this|that|some|any|every|each|one|a|same|most|another|first|best|new|very|so|be|is|are|was)\skind"
+        r"|kind\s(?:of|to|and|words?|face|eyes|smile|old|man|woman|people|person|gesture))\b"
+    ),
+    # French "his", Spanish "they are": all but what English says before or after it
+    "son": re.compile(
+        r"(?<!\bhis )(?<!\bher )(?<!\bmy )(?<!\bthe )(?<!\ba )(?<!\byour )(?<!\bour )(?<!\btheir )\bson\b(?! of\b)"
+    ),
+    # the German adjective, of grown people
+    "junge": re.compile(r"\bjunge\s(?:frau|frauen|dame|damen|leute|manner|menschen|erwachsene|soldaten)\b"),
+}
+"""Words of the list of ages -> where in bare text they are of another language and mean nobody young."""
 
 
 class Lexicon:
@@ -102,10 +111,13 @@ class Lexicon:
         return self._young(text, self.terms.found(text))
 
     def _young(self, text: str, found: dict[str, set[str]]) -> bool:
-        ages = found.get("age", set())
-        if ages == {"kind"} and not re.search(r"\bkind\b", ENGLISH_KIND.sub(" ", text)):
-            ages = set()
+        ages = {term for term in found.get("age", ()) if not self._misread(term, text)}
         return bool(ages) or bool(YOUNG.search(text))
+
+    def _misread(self, term: str, text: str) -> bool:
+        """Whether a term stands in a bare text only where it is a word of another language."""
+        friend = FALSE_FRIENDS.get(term)
+        return friend is not None and not re.search(rf"\b{term}\b", friend.sub(" ", text))
 
     def _name_at(self, text: str) -> bool:
         """Whether a bare text begins with a given name and a second word."""
