@@ -122,9 +122,10 @@ def in_other_words(said: tuple[str, str, str, str], clip: WorldClip) -> tuple[st
 
 
 def wordings(move: str) -> list[str]:
-    """All sentences of CAMERAS for a move: '{Zoom|Going} in.' is two."""
+    """All sentences of CAMERAS for a move that the world does not say: '{Zoom|Going} in.' is two."""
     parts = [[part.split("|") for part in re.split(r"[{}]", line)] for line in CAMERAS[move]]
-    return ["".join(words) for line in parts for words in product(*line)]
+    said = ["".join(words) for line in parts for words in product(*line)]
+    return [one for one in said if one not in CAMERA_WORDS[move].trained and one != CAMERA_WORDS[move].long]
 
 
 def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:

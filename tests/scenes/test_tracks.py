@@ -189,8 +189,7 @@ def test_training_says_the_cameras_move_in_more_ways_than_the_world():
 
     scored = {words for one in CAMERA_WORDS.values() for words in one.heldout}
     ours = {words for move in CAMERAS for words in wordings(move)}
-    assert not ours & scored
-    assert len(ours - {one for words in CAMERA_WORDS.values() for one in words.trained}) > 50
+    assert not ours & scored and not ours & {one for words in CAMERA_WORDS.values() for one in words.trained}
     clip, heard = get_world("studio").clip(900_002, size=(64, 64), circle=1), set()
     move = clip.state["camera_move"]
     for seed in range(400):

@@ -38,9 +38,11 @@ FALSE_FRIENDS = {
         r"\b(?:(?:the|no|all|only|his|her|my|your|our|their|what|which|this|that|some|any|every|each|one|a|same|most|another|first|best|new|very|so|be|is|are|was)\skind"
         r"|kind\s(?:of|to|and|words?|face|eyes|smile|old|man|woman|people|person|gesture))\b"
     ),
-    # French "his", Spanish "they are": all but what English says before or after it
+    # French "his", Spanish "they are": in a text that has words of these languages and none of English
     "son": re.compile(
-        r"(?<!\bhis )(?<!\bher )(?<!\bmy )(?<!\bthe )(?<!\ba )(?<!\byour )(?<!\bour )(?<!\btheir )\bson\b(?! of\b)"
+        r"^(?!.*\b(?:the|an|his|her|my|your|our|their|and|with|of|is|in|who|young)\b)"
+        r"(?=.*\b(?:el|los|las|una?|que|muy|del|todos|estos|il|elle|les?|des|dans|avec|sur|et|une?|ferme)\b).*$",
+        re.DOTALL,
     ),
     # the German adjective, of grown people
     "junge": re.compile(r"\bjunge\s(?:frau|frauen|dame|damen|leute|manner|menschen|erwachsene|soldaten)\b"),

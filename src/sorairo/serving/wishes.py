@@ -347,7 +347,7 @@ def check_settings(here: Service, request: Request) -> None:
             raise ApiError(
                 400, f"{able.name} follows no scene; ask for a model that draws scenes.", param="args"
             )
-        if length * able.fps > longest:
+        if round(length * able.fps) > longest:
             raise ApiError(
                 400, f"{able.name} follows scenes of up to {longest} frames; ask for fewer.", param="args"
             )

@@ -295,6 +295,37 @@ def test_a_scene_is_directed_by_mouse_and_keyboard(studio: Open) -> None:
     assert (
         request["args"]["scene"]["camera"][1]["distance"] < request["args"]["scene"]["camera"][0]["distance"]
     )
+    page.get_by_role("button", name="Copy as curl, Python or a command").first.click()
+    page.locator("dialog label", has_text="CLI").click()
+    command = page.locator("dialog pre").inner_text()
+    assert "--scene scene.json" in command  # and the file that it names
+    assert json.loads(command.split("<<'END'\n")[1].split("\nEND")[0])["objects"][1]["colour"] == "green"
+
+
+def test_a_scene_from_elsewhere_keeps_its_ways_until_it_is_changed(studio: Open) -> None:
+    """The page shows two places of an object; the third was lost by "Use these settings again"."""
+    page = studio()
+    ways = [{"at": at, "x": x, "y": 0.2} for at, x in ((0, -0.5), (1, 0.5), (2, -0.5))]
+    scene = {"objects": [{"shape": "ball", "colour": "red", "path": ways}]}
+    body = {"prompt": PROMPT, "model": "scenes", "steps": 2, "args": {"scene": scene}}
+    page.evaluate(
+        """body => fetch("/v1/sorairo/generate", {method: "POST", headers: {"Content-Type": "application/json"},
+        body: JSON.stringify(body)})""",
+        body,
+    )
+    until(lambda: videos(page)[0]["status"] == "completed")
+    asked = videos(page)[0]
+    page.reload()  # the gallery begins with it then
+    page.locator(".item .open").first.click()
+    finished(page).get_by_role("button", name="Use these settings again").click()
+    page.locator("#create").click()
+    until(lambda: videos(page)[0]["id"] != asked["id"])
+    again = videos(page)[0]["sorairo"]["request"]["args"]["scene"]
+    assert again == asked["sorairo"]["request"]["args"]["scene"] and len(again["objects"][0]["path"]) == 3
+    page.get_by_role("button", name="Change the scene").click()
+    assert page.get_by_text("This scene came with its video.").is_visible()
+    page.get_by_label("Colour of object 1").select_option("blue")
+    assert not page.get_by_text("This scene came with its video.").is_visible()
 
 
 def test_cards_by_the_mouse(studio: Open) -> None:

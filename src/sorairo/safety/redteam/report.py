@@ -79,7 +79,10 @@ def drawing(found: Sequence[Row]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 40}" height="{top + height + 34}" ',
         'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>',
     ]
-    at = lambda value: f"{left + width * value:.1f}"  # noqa: E731
+
+    def at(share: float) -> str:
+        return f"{left + width * share:.1f}"
+
     for tick in range(0, 101, 20):
         x = at(tick / 100)
         parts.append(f'<path d="M{x} {top}v{height}" stroke="#e5e7eb"/>')

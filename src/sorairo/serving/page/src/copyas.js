@@ -46,6 +46,10 @@ export function asCommand(request, names = {}) {
     parts.push(...(verb === "loop" && !files.length ? [] : files));
     if (prompt) parts.push(shell(prompt));
   }
+  if (args.scene) {
+    before = `cat > scene.json <<'END'\n${JSON.stringify(args.scene)}\nEND\n`;
+    parts.push("--scene scene.json");
+  }
   if (args.before) parts.push("--before");
   if (args.free) parts.push("--free");
   if (args.keep) parts.push(`--keep ${args.keep.map((second) => second.toFixed(3)).join("-")}`);

@@ -15,7 +15,7 @@ const playing = signal(false);
 const NEAR = 0.05;
 
 export const scene = () => draft.value.scene;
-const put = (patch) => change({ scene: { ...scene(), ...patch } });
+const put = (patch) => change({ scene: { ...scene(), given: null, ...patch } }); // a changed scene is the page's own
 const edit = (key, patch) => put({ objects: scene().objects.map((one) => (one.key === key ? { ...one, ...patch } : one)) });
 
 // An outline of a shape around 0, 0 with half its side.
@@ -119,6 +119,7 @@ export function Director() {
       <button class="soft" disabled=${objects.length >= facts.objects} onClick=${add}><${Icon} name="plus" size="16" />${t("Add an object")}</button>
       <div class="field"><label for="scene-camera">${t("Camera")}</label><select id="scene-camera" value=${camera} onChange=${(event) => put({ camera: event.target.value })}>
         ${CAMERAS.map((name) => html`<option key=${name} value=${name}>${t(CAMERA_NAMES[name])}</option>`)}</select></div>
+      ${scene().given && html`<p class="hint">${t("This scene came with its video. Its ways are kept as they are until you change something; then they become straight.")}</p>`}
       <p class="hint">${t("The words should say the same. They also say how it looks.")}</p>
       <div class="row end"><button class="quiet" onClick=${() => { change({ scene: null }); view.value = "result"; }}>${t("No scene")}</button>
         <button class="soft" disabled=${!objects.length} onClick=${() => change({ prompt: wordsOf(scene()) })}>${t("Write the words")}</button>

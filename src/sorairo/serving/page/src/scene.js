@@ -1,4 +1,5 @@
 // The scene of a clip, directed by hand: where each object begins and ends, and what the camera does (docs/scene.md).
+
 // Where the floor's middle lies while the camera stands still, as in the simulated world: y of the horizon, and metres.
 const HORIZON = -0.65;
 const FAR = 6.7;
@@ -25,8 +26,9 @@ export const placeAt = (one, part) => [0, 1].map((i) => one.from[i] + (one.to[i]
 const metres = (one) => Math.min(12, Math.max(3, (FAR * -HORIZON) / Math.max(0.25, Math.max(one.from[1], one.to[1]) + one.size - HORIZON)));
 const rounded = (value) => Math.round(value * 1000) / 1000;
 
-// The page's scene -> the server's, for a clip of that length.
-export function sceneOf({ objects, camera }, end) {
+// The page's scene -> the server's, for a clip of that length. given: one that came from elsewhere and was not changed here.
+export function sceneOf({ objects, camera, given }, end) {
+  if (given) return given;
   const [[x0, x1], [d0, d1]] = MOVES[camera];
   return {
     objects: objects.map((one) => ({ shape: one.shape, colour: one.colour, path: [[0, one.from], [end, one.to]].map(([at, [x, y]]) => ({
@@ -35,13 +37,13 @@ export function sceneOf({ objects, camera }, end) {
   };
 }
 
-// And back, as far as the page can show it: the first and the last place of each object.
+// And back. The page shows the first and the last place of each object; what is between them stays in `given`.
 export function directed(scene) {
   const [first, last] = [scene.camera?.[0], scene.camera?.at(-1)];
   const slid = first ? (last.x ?? 0) - (first.x ?? 0) : 0;
   const nearer = first ? (first.distance ?? 6) / (last.distance ?? 6) : 1;
   const camera = slid > 0.15 ? "pan left" : slid < -0.15 ? "pan right" : nearer > 1.15 ? "dolly in" : nearer < 0.87 ? "dolly out" : "still";
-  return { camera, objects: scene.objects.map((one) => {
+  return { given: scene, camera, objects: scene.objects.map((one) => {
     const [from, to] = [one.path[0], one.path.at(-1)];
     return { ...newObject([]), shape: one.shape, colour: one.colour, size: from.width ?? 0.3, from: [from.x, from.y], to: [to.x, to.y] };
   }) };
