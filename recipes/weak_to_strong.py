@@ -375,12 +375,12 @@ def main(run: Path, seeds: int, first: int = 0) -> None:
     print(text, end="")
 
 
-def tune(run: Path, name: str, seeds: int, first: int, settings: Settings) -> None:
-    """The student whose blocks are changed by low rank, for one property; a file for each seed and way."""
+def tune(run: Path, names: list[str], seeds: int, first: int, settings: Settings) -> None:
+    """The student whose blocks are changed by low rank, for some properties; a file for each seed and way."""
     checkpoint = load_checkpoint("default", "fp32")
     empty = checkpoint.text.encode([""])
     states = empty.states[:1, : int(empty.lengths[0])].float()
-    which, tokens, parts = PROPERTIES.index(name), {}, {}
+    tokens, parts = {}, {}
     for number, part in enumerate(PARTS):
         shards = shards_of(run, part)
         parts[part.name] = {
@@ -391,8 +391,23 @@ def tune(run: Path, name: str, seeds: int, first: int, settings: Settings) -> No
             latents = torch.cat([shard["latents"] for shard in shards])
             tokens[part.name] = below(checkpoint.transformer, latents, SIGMA, 1, states)
     log.info("tokens below the trained blocks are computed")
+    for name in names:
+        one(run, name, range(first, first + seeds), settings, parts, tokens, states)
+
+
+def one(
+    run: Path,
+    name: str,
+    seeds: range,
+    settings: Settings,
+    parts: dict[str, dict[str, Any]],
+    tokens: dict[str, Tensor],
+    states: Tensor,
+) -> None:
+    """Teach, judge and print one property of `tune`. tokens: those below the trained blocks. states: of no words."""
+    which = PROPERTIES.index(name)
     found: dict[str, list[Outcome]] = {test: [] for test in TESTS}
-    for seed in range(first, first + seeds):
+    for seed in seeds:
         way = f"fitted-{settings.epochs}-" if settings.fitted else ""
         kept = run / f"tuned-{way}{name.replace(' ', '-')}-{seed}.json"
         if not kept.is_file():
@@ -435,7 +450,10 @@ if __name__ == "__main__":
     ask.add_argument("--seeds", type=int, default=5)
     ask.add_argument("--first", type=int, default=0, help="The first seed.")
     ask.add_argument(
-        "--tune", choices=PROPERTIES, help="Teach two blocks by low rank in place of a reader of features."
+        "--tune",
+        choices=PROPERTIES,
+        nargs="+",
+        help="Teach two blocks by low rank in place of a reader of features.",
     )
     ask.add_argument(
         "--fitted",

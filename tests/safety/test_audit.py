@@ -126,6 +126,22 @@ def test_deleted_texts_leave_a_chain_that_verifies(tmp_path: Path) -> None:
     assert verify(tmp_path).texts == 1 and not verify(tmp_path).faults
 
 
+def test_a_text_that_is_no_unicode_is_kept_as_it_was_asked(tmp_path: Path) -> None:
+    AuditLog(tmp_path).append("key_1\udcff", "hello \udcff", BLOCK)
+    assert verify(tmp_path).faults == ()
+    assert [one["text"] for one in records(tmp_path)] == ["hello ?"]
+
+
+def test_a_database_of_texts_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "texts.db").write_bytes(b"junk" * 1000)
+    with pytest.raises(UserError, match=r"texts\.db cannot be read .*; move it away"):
+        verify(tmp_path)
+    (tmp_path / "texts.db").unlink()
+    (tmp_path / "head.json").write_text('{"n": 1e999, "hash": 3}')
+    assert verify(tmp_path).entries == 6
+
+
 def test_an_edited_text_is_found(tmp_path: Path) -> None:
     import sqlite3
 

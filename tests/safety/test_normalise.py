@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from sorairo.safety.lexicon import Lexicon
@@ -72,6 +74,13 @@ def test_repaired(written: str, read: str) -> None:
 )
 def test_nothing_to_repair(text: str) -> None:
     assert GUARD.readings(text) == [text]
+
+
+@pytest.mark.parametrize("text", ["q1x0" * 2000, "qxj" * 2500, "x " * 4000, "s.e." * 2000, "blue-" * 1500])
+def test_a_long_text_is_read_in_moments(text: str) -> None:
+    began = time.process_time()
+    GUARD.readings(text)
+    assert time.process_time() - began < 1
 
 
 def test_bare_keeps_the_marks_of_kana() -> None:

@@ -82,6 +82,27 @@ def test_where_the_policy_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         policy_of()
 
 
+def test_a_policy_that_leads_nowhere_is_no_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SORAIRO_POLICY", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "sorairo").mkdir()
+    (tmp_path / "sorairo" / "policy.toml").symlink_to(tmp_path / "not there")
+    with pytest.raises(UserError, match="cannot be read"):
+        policy_of()
+
+
+def test_the_log_is_beside_the_policy(tmp_path: Path) -> None:
+    """From whatever folder a command runs; a byte order mark is no error."""
+    path = tmp_path / "policy.toml"
+    path.write_bytes(b'\xef\xbb\xbfversion = "x"\r\n[audit]\r\nfolder = "audit"\r\n')
+    assert read_rules(path).audit == tmp_path / "audit"
+    path.write_text(f'version = "x"\n[audit]\nfolder = "{tmp_path}/elsewhere"')
+    assert read_rules(path).audit == tmp_path / "elsewhere"
+    path.write_text('version = "x"\n[audit]\nfolder = "~nobody-of-this-name/x"')
+    with pytest.raises(UserError, match="home folder"):
+        read_rules(path)
+
+
 def test_what_is_read() -> None:
     assert texts_of(["a"]) == ("a",)
     assert texts_of(["a", "b"], "n", ["old"]) == ("a", "b", "n", "a b", "old a b", "a b n")

@@ -145,7 +145,7 @@ def head_of(folder: Path) -> tuple[int, str] | None:
     try:
         found = json.loads((folder / HEAD).read_text())
         return int(found["n"]), str(found["hash"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

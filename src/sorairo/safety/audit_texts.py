@@ -9,12 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sorairo.types import UserError
+
 __all__ = ["Text", "Texts", "commitment"]
 
 
 def commitment(salt: bytes, text: str) -> str:
     """SHA-256 in hex of a salt and a text."""
-    return hashlib.sha256(salt + text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(salt + unicode(text).encode()).hexdigest()
+
+
+def unicode(text: str) -> str:
+    """The text with a question mark for what is no Unicode, such as bytes of another encoding on the command line."""
+    return text.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +54,10 @@ class Texts:
 
     def put(self, n: int, when: float, who: str, salt: bytes, text: str) -> None:
         """Keep the text of entry n. One that a writer left before it was cut off is replaced."""
-        text = text.encode("utf-8", "replace").decode()
         with self._open() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?, ?)", (n, when, who, salt, text)
+                "INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?, ?)",
+                (n, when, unicode(who), salt, unicode(text)),
             )
 
     def delete(self, *, who: str | None = None, before: float | None = None, entry: int | None = None) -> int:
@@ -62,9 +69,15 @@ class Texts:
             return connection.execute(f"DELETE FROM texts WHERE {where or '1'}", values).rowcount
 
     def all(self) -> Iterator[Text]:
-        """The texts that are there, in order."""
+        """The texts that are there, in order. Raises UserError."""
         if not self.path.is_file():
             return
-        with self._open() as connection:
-            for n, salt, text in connection.execute("SELECT n, salt, text FROM texts ORDER BY n"):
-                yield Text(n=n, text=text, salt=salt)
+        try:
+            with self._open() as connection:
+                rows = connection.execute("SELECT n, salt, text FROM texts ORDER BY n").fetchall()
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{self.path} cannot be read ({error}); move it away, and the log is read without texts."
+            ) from error
+        for n, salt, text in rows:
+            yield Text(n=n, text=text, salt=salt)

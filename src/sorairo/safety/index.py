@@ -146,7 +146,7 @@ class LocalIndex:
             with closing(self._open()) as database:
                 rows = database.execute("select name, created, mark, times, hashes from made order by number")
                 index.add(Entry.of_blobs(*row) for row in rows)
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, ValueError, TypeError) as error:
             raise UserError(
                 f"{self.path} cannot be read ({error}); move it away and a new one begins."
             ) from error

@@ -23,6 +23,9 @@ MASKS = "*#•█▮_"
 TARGETS = 10_000
 """So many of the known words are what a slip of the pen may have been meant for."""
 
+LONGEST = 64
+"""Letters of the longest token that can be a word with a slip or with digits for letters."""
+
 ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзиклмнопрстуфхцчшщъыьэюя")
 
 TOKEN = re.compile(r"\S+")
@@ -170,17 +173,22 @@ class Speller:
 
     def segment(self, letters: str) -> str:
         """Letters without gaps -> the likeliest known words (few and frequent); as they are where none fit."""
-        best: list[tuple[float, list[str]]] = [(0.0, [])]
+        best: list[tuple[float, int]] = [
+            (0.0, 0)
+        ]  # cost of the letters up to here, where their last word begins
         for end in range(1, len(letters) + 1):
             options = []
             for start in range(max(0, end - 16), end):
                 word = bare(letters[start:end])
                 place = 200 if word in self.listed else self.rank.get(word, 10**6 if len(word) == 1 else -1)
                 if place >= 0:
-                    cost, before = best[start]
-                    options.append((cost + 8 + (place + 1) ** 0.25, [*before, letters[start:end]]))
-            best.append(min(options) if options else (best[-1][0] + 60, [*best[-1][1], letters[end - 1]]))
-        words = best[-1][1]
+                    options.append((best[start][0] + 8 + (place + 1) ** 0.25, start))
+            best.append(min(options) if options else (best[-1][0] + 60, end - 1))
+        words, end = [], len(letters)
+        while end:
+            words.append(letters[best[end][1] : end])
+            end = best[end][1]
+        words.reverse()
         return letters if len(words) > 0.4 * len(letters) + 1 else " ".join(words)
 
     def word(self, token: str) -> str:
@@ -208,7 +216,7 @@ class Speller:
         if re.fullmatch(r"\d+([.,:x/-]\d+)*[a-z]{1,3}", core) and not self._short(core):
             return None  # 4k, 35mm, 1920x1080, 1990s
         forms = [""]
-        for letter in core:
+        for letter in core if len(core) <= LONGEST else "":
             forms = [form + choice for form in forms for choice in LEET.get(letter, letter)][:16]
         forms = [form for form in forms if form != core]
         for form in forms:
@@ -229,7 +237,7 @@ class Speller:
     def _unslipped(self, core: str) -> str | None:
         """The known word one slip away (a letter more, less, other or two swapped); listed and frequent ones first."""
         plain = bare(core)
-        if len(plain) < 4 or not plain.isalpha() or self.knows(core):
+        if not 4 <= len(plain) <= LONGEST or not plain.isalpha() or self.knows(core):
             return None
         near = {
             word for word in _slips(plain) if word in self.listed or self.rank.get(word, TARGETS) < TARGETS

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -90,13 +90,15 @@ def find_policy() -> Path | None:
         return Path(named)
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     path = Path(home) / "sorairo" / "policy.toml"
-    return path if path.is_file() else None
+    return path if os.path.lexists(path) else None  # a link to nowhere is an error, never the default policy
 
 
 def read_rules(path: Path) -> Rules:
-    """The rules of a file; categories that it leaves out are as in the default. Raises UserError."""
+    """The rules of a file; categories that it leaves out are as in the default. A log's folder is beside the file
+    unless it is absolute, so that all commands write one log. Raises UserError."""
     try:
-        return parsed(path.read_bytes(), str(path), default_rules())
+        rules = parsed(path.read_bytes(), str(path), default_rules())
+        return replace(rules, audit=path.parent / rules.audit) if rules.audit else rules
     except OSError as error:
         raise UserError(
             f"The policy {path} cannot be read ({error.strerror}); name a file that can."
@@ -112,7 +114,7 @@ def default_rules() -> Rules:
 def parsed(data: bytes, where: str, default: Rules | None) -> Rules:
     """Rules from TOML. where: the file's name in errors. Raises UserError."""
     try:
-        values = tomllib.loads(data.decode())
+        values = tomllib.loads(data.decode("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{where} is not TOML ({error}); mend it.") from error
     known_only(values, ("version", "categories", "blocklist", "pictures", "provenance", "audit"), where)
@@ -137,8 +139,14 @@ def parsed(data: bytes, where: str, default: Rules | None) -> Rules:
     audit = table(values, "audit", where)
     known_only(audit, ("folder", "keep_days"), f"{where}, [audit]")
     folder, keep = audit.get("folder"), audit.get("keep_days")
-    if not (folder is None or isinstance(folder, str)):
+    if not (folder is None or (isinstance(folder, str) and folder.strip())):
         raise UserError(f"{where}: folder under [audit] is a path in quotes.")
+    try:
+        place = Path(folder).expanduser() if folder else None
+    except RuntimeError as error:
+        raise UserError(
+            f"{where}: the home folder in {folder!r} under [audit] is not known; write it out."
+        ) from error
     if not (keep is None or (isinstance(keep, int | float) and not isinstance(keep, bool) and keep > 0)):
         raise UserError(f"{where}: keep_days under [audit] is a number over 0.")
     made = Rules(
@@ -149,7 +157,7 @@ def parsed(data: bytes, where: str, default: Rules | None) -> Rules:
         guard=guard,
         lettering=lettering,
         mark=mark,
-        audit=Path(folder).expanduser() if folder else None,
+        audit=place,
         keep=keep,
     )
     return Rules(**{**vars(made), "version": f"{made.version}+{digest(made)}"})
