@@ -109,6 +109,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
         DiffusionConfig(times=TimesConfig(per_frame=0.2, known=0.2, shift=2.0), scene=0.8, objects=3.0),
         sampler=sheet_sampler(latent_space(), text, PROMPTS, SheetConfig(shift=4.0)),
         exporter=partial(write_model, run_dir),
+        space=latent_space(),
     )
     return objective, TrainConfig(
         optim=OptimConfig(lr=5e-4, muon_lr=1e-3),

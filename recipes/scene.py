@@ -25,14 +25,14 @@ import torch
 from sorairo.checkpoints.folder import find_folder, load_checkpoint
 from sorairo.checkpoints.save import save_checkpoint
 from sorairo.data.encoders import words_encoder
-from sorairo.data.latents import encoded_words
+from sorairo.data.latents import Words, encoded_words
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.shards import read_shard, write_shard
 from sorairo.data.sources.mirror import mirrored_words
 from sorairo.data.sources.worlds import caption_lines
 from sorairo.data.tracks import tracks_of
 from sorairo.flow.times import TimesConfig
-from sorairo.scenes.model import SceneConfig, SceneModel
+from sorairo.scenes.model import GOING_ON, SceneConfig, SceneModel
 from sorairo.scenes.tracks import POSITIONS
 from sorairo.training.loop import TrainConfig
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
@@ -49,6 +49,7 @@ FIRST_SEED = 2_000_000
 CLIPS = 128  # a shard's simulations; each is there twice, as it is and mirrored
 FRAMES, SIZE = 17, (64, 64)
 FIRST, ALL = 8, 400  # shards to begin with, and with --data-only
+LATE_SEED, LATE_EVERY = 3_000_000, 3  # and a shard of clips that go on, beside every third
 # The world says each camera move in four ways. These are more, in words that no held-out sentence has; braces hold
 # choices.
 CAMERAS = {
@@ -84,6 +85,8 @@ def data(run_dir: Path, everything: bool = False) -> None:
     folder = run_dir.parent / "tracks"
     world, words = get_world("studio"), words_encoder(load_checkpoint(BASE, "fp32").text)
     for index in range(ALL if everything else FIRST):
+        if index % LATE_EVERY == 0:
+            late(folder / f"late-{index:05d}.safetensors", LATE_SEED + CLIPS * index, words)
         path = folder / f"tracks-{index:05d}.safetensors"
         if path.is_file() and read_shard(path)["latents"].shape[-1] == POSITIONS:
             continue  # one from before scenes had a camera is made again
@@ -103,6 +106,29 @@ def data(run_dir: Path, everything: bool = False) -> None:
         tensors = {"latents": torch.cat(latents), **encoded_words(lines, words)}
         write_shard(path, tensors, records, {"frames": FRAMES, "circle": circle})
         log.info("tracks: shard %d", index + 1)
+
+
+def late(path: Path, first: int, words: Words) -> None:
+    """Simulate clips three times as long, and keep a part of each that begins after its start."""
+    if path.is_file():
+        return
+    latents, lines, records = [], [], []
+    for clip in render_clips(
+        get_world("studio"), range(first, first + CLIPS), size=SIZE, frames=3 * FRAMES - 2, circle=1, fps=8.0
+    ):
+        start = 2 * int(np.random.default_rng([clip.seed, 1]).integers(3, FRAMES))
+        tracks = tracks_of(clip, CONFIG.frames, slice(start, start + FRAMES))
+        said = in_other_words(caption_lines(clip.captions, clip.seed), clip)
+        latents += [tracks.encode(), tracks.mirrored().encode()]
+        lines += [tuple(GOING_ON + line for line in said)]
+        lines += [tuple(GOING_ON + mirrored_words(line) for line in said)]
+        records += [
+            {"seed": clip.seed, "start": start},
+            {"seed": clip.seed, "start": start, "mirrored": True},
+        ]
+    tensors = {"latents": torch.cat(latents), **encoded_words(lines, words)}
+    write_shard(path, tensors, records, {"frames": FRAMES, "circle": 1})
+    log.info("tracks: %s", path.name)
 
 
 def in_other_words(said: tuple[str, str, str, str], clip: WorldClip) -> tuple[str, str, str, str]:

@@ -7,6 +7,7 @@ import torch
 
 from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.checkpoints.save import save_checkpoint
+from sorairo.codec.latent_space import LatentSpace
 from sorairo.scenes.model import SceneConfig, SceneModel
 from sorairo.transformer.model import Transformer
 
@@ -19,7 +20,11 @@ CONFIG = SceneConfig(
     text_len=16,
     freq_dim=32,
     width=32,
-    frames=3,
+    frames=4,
+    channels=8,
+    shared=4,
+    time_factor=4,
+    space_factor=16,
     steps=2,
 )
 
@@ -30,6 +35,7 @@ def scene():
     model = SceneModel(CONFIG)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
+    model.embedding.space = LatentSpace.fit([torch.rand(2, 3, 5, 32, 32) * 2 - 1], 8, 4, 4, 16, rows=60)
     return model.requires_grad_(False)
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import sorairo
+from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.config import from_dict, to_dict
 from sorairo.data.tracks import tracks_of
+from sorairo.generation.scenes import ClipScene, windows_of
+from sorairo.generation.timeline import Timeline
 from sorairo.jobs.plans import plan_from_dict, plan_to_dict, read_plan
 from sorairo.scenes.directed import latent_times, scene_of, tracks_of_scene
 from sorairo.scenes.picture import draw_scene
 from sorairo.scenes.script import read_scene, write_scene
+from sorairo.tasks.ask import Ask
 from sorairo.tasks.scene import check_scene
+from sorairo.tasks.text_to_video import text_to_video
 from sorairo.types import Plan, Scene, SceneCamera, SceneObject, ScenePlace, Span, UserError
 from sorairo.worlds import get_world
 
@@ -109,12 +115,25 @@ def test_a_clip_follows_the_scene_that_is_set(folder, tmp_path):
     assert read_plan(tmp_path / "clip.mp4").plan.scene == rolling()
 
 
-def test_what_follows_no_scene_says_so(folder, tiny_folder):
-    model, plain = sorairo.load(folder, dtype="fp32"), sorairo.load(tiny_folder, dtype="fp32")
+def test_a_longer_clip_follows_it_window_by_window(folder):
+    """The first window sees the same part of the scene as a clip of its length does."""
+    path = (ScenePlace(at=0.0, x=-0.8, y=0.0), ScenePlace(at=3.0, x=0.8, y=0.0))
+    model = load_checkpoint(folder, "fp32")
+    plan = text_to_video("a red ball", model.abilities, Ask(frames=25, seed=3))
+    plan = replace(plan, scene=rolling(path=path))
+    seconds, places = [], []
+    for window in windows_of(model, plan, Timeline(plan, 4)):
+        tracks = ClipScene(model, plan).tracks(window, "", {})
+        seconds += list(latent_times(tracks.place.shape[2], 4, plan.fps) + window.start / plan.fps)
+        places += tracks.place[0, 0, :, 0].tolist()
+    assert max(seconds) > 2.5 and len(seconds) > 7
+    assert places == pytest.approx(np.interp(seconds, [0, 3], [-0.8, 0.8]), abs=1e-6)
+
+
+def test_what_follows_no_scene_says_so(tiny_folder):
+    plain = sorairo.load(tiny_folder, dtype="fp32")
     with pytest.raises(UserError, match="follows no scene"):
         plain.generate("a red ball", scene=rolling(), frames=5)
-    with pytest.raises(UserError, match="up to 9 frames, not 13"):
-        model.generate("a red ball", scene=rolling(), frames=13)
     with pytest.raises(UserError, match="draws no scenes"):
         plain.draw_scene("a red ball")
 

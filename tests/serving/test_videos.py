@@ -197,9 +197,8 @@ def test_a_clip_may_follow_a_scene(client: TestClient) -> None:
     ]:
         code, answer = asked(scene, model)
         assert code == 400 and said in answer["error"]["message"]
-    for length in ({"frames": 33}, {"seconds": 4}):  # longer than a scene: said before the job is queued
-        code, answer = asked({"objects": [ball]}, **length)
-        assert code == 400 and "up to 17 frames" in answer["error"]["message"]
+    for length in ({"frames": 33}, {"seconds": 4}):  # a scene has any length
+        assert asked({"objects": [ball]}, **length)[0] == 200
 
 
 def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
@@ -217,7 +216,7 @@ def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
 
 def test_models_say_what_they_can(client: TestClient) -> None:
     model, fast, scenes = client.get("/v1/models").json()["data"]
-    assert (scenes["id"], scenes["sorairo"]["scene"]["frames"]) == ("scenes", 17)
+    assert scenes["id"] == "scenes" and scenes["sorairo"]["scene"]["frames"] > 1000
     assert model["sorairo"]["scene"] is None
     assert (fast["id"], fast["sorairo"]["default_steps"]) == ("fast", 4)
     assert (

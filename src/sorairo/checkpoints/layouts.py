@@ -127,6 +127,12 @@ class Layout:
             first.text_dim,
         ):
             raise UserError(f"{self.folder}: scene/ is of another transformer; remove scene/.")
+        if scene and (scene.channels, scene.time_factor, scene.space_factor) != (
+            codec.z_dim,
+            codec.time_factor,
+            codec.space_factor,
+        ):
+            raise UserError(f"{self.folder}: scene/ sketches other latents than vae/ makes; remove scene/.")
         if first.control_layers and first.control_channels != 2 * codec.z_dim + codec.space_factor**2:
             raise UserError(
                 f"{self.folder}: the transformer takes {first.control_channels} channels of control, and the codec's"

@@ -167,6 +167,10 @@ class SceneFile(Schema):
     width: Width
     side: Annotated[int, Field(ge=1, le=16)]
     frames: Annotated[int, Field(ge=1, le=1000)]
+    channels: Annotated[int, Field(ge=1, le=1024)]
+    shared: Annotated[int, Field(ge=0, le=1024)]
+    time_factor: Annotated[int, Field(ge=1, le=64)]
+    space_factor: Annotated[int, Field(ge=1, le=64)]
     steps: Annotated[int, Field(ge=1, le=1000)]
     guidance: Annotated[float, Field(ge=0, le=1000)]
     shift: Annotated[float, Field(gt=0, le=1000)]

@@ -54,6 +54,17 @@ class LatentSpace(nn.Module):
         return self.frames
 
     @classmethod
+    def blank(cls, z: int, shared: int, frames: int, side: int) -> LatentSpace:
+        """One of these sizes, whose components are to be loaded."""
+        pixels = 3 * side * side
+        return cls(
+            torch.zeros(pixels),
+            torch.zeros(pixels, z),
+            torch.zeros(frames * pixels, z - shared),
+            torch.ones(2, z),
+        )
+
+    @classmethod
     def fit(
         cls,
         videos: Iterable[Tensor],

@@ -14,9 +14,11 @@ from sorairo.worlds.cameras import View, project
 
 __all__ = ["tracks_of"]
 
+ALL = slice(None)
 
-def tracks_of(clip: WorldClip, latent_frames: int) -> Tracks:
-    """The tracks (n = 1) of a clip, the actors of its story in the first slots.
+
+def tracks_of(clip: WorldClip, latent_frames: int, part: slice = ALL) -> Tracks:
+    """The tracks (n = 1) of a clip, or of some of its frames, the actors of its story in the first slots.
 
     An object that the picture's edge cuts keeps the size it would have: that of the nearest frame with the whole of it,
     scaled by its distance.
@@ -24,9 +26,9 @@ def tracks_of(clip: WorldClip, latent_frames: int) -> Tracks:
     state = clip.state
     width, height = state["size"]
     short = min(width, height)
-    centre, depth = state["centre"], np.maximum(state["depth"], 0.1)  # f k 2, f k
+    centre, depth = state["centre"][part], np.maximum(state["depth"][part], 0.1)  # f k 2, f k
     sizes = np.stack(
-        [_sizes(state["box"][:, i], depth[:, i], (width, height)) for i in range(depth.shape[1])], 1
+        [_sizes(state["box"][part, i], depth[:, i], (width, height)) for i in range(depth.shape[1])], 1
     )
     middle = np.array([width, height]) / 2
     place = np.concatenate([(centre - middle) / (short / 2), sizes / short, depth[..., None]], -1)  # f k 5
@@ -43,9 +45,9 @@ def tracks_of(clip: WorldClip, latent_frames: int) -> Tracks:
         shape=torch.tensor([[SHAPES.index(body["shape"]) for body in bodies] + blank]),
         colour=torch.tensor([[COLOURS.index(body["colour"]) for body in bodies] + blank]),
         there=torch.tensor([[True] * len(order) + [False] * len(blank)]),
-        camera=torch.from_numpy(_at_latents(_camera(View(**state["view"])), latent_frames).astype("f4"))[
-            None
-        ],
+        camera=torch.from_numpy(
+            _at_latents(_camera(_part(View(**state["view"]), part)), latent_frames).astype("f4")
+        )[None],
     )
 
 
@@ -55,6 +57,11 @@ def _at_latents(values: np.ndarray, latent_frames: int) -> np.ndarray:
         return values[:1]
     rest = values[1:].reshape(latent_frames - 1, -1, *values.shape[1:]).mean(1)
     return np.concatenate([values[:1], rest])
+
+
+def _part(view: View, part: slice) -> View:
+    eye, right, up, forward = (axis[part] for axis in (view.eye, view.right, view.up, view.forward))
+    return View(eye=eye, right=right, up=up, forward=forward, tan=view.tan)
 
 
 def _camera(view: View) -> np.ndarray:

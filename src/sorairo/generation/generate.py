@@ -23,7 +23,7 @@ from sorairo.generation.denoise import denoise, guidance_of, levels_of, noise_of
 from sorairo.generation.forks import survive_forks
 from sorairo.generation.memory import RememberedDenoising
 from sorairo.generation.pieces import InPieces
-from sorairo.generation.scenes import notes_of_scene, scene_tokens
+from sorairo.generation.scenes import ClipScene, draws_scenes, notes_of_scene, windows_of
 from sorairo.generation.timeline import KnownLatents, Timeline
 from sorairo.nn.precision import device_name
 from sorairo.pixels import to_frames
@@ -191,7 +191,8 @@ class Denoising:
         whole = config.condition_channels > 0
         if config.control_layers and not plan.loop and len(plan.spans) == 1:
             whole = plan.frames <= model.info.max_frames and length % self.timeline.step == 0
-        self.windows = self.timeline.whole() if whole else self.timeline.windows(model.info.max_frames)
+        self.windows = self.timeline.whole() if whole else windows_of(model, plan, self.timeline)
+        self.scene = ClipScene(model, plan) if draws_scenes(model, plan) else None
         self.sampler = sampler_of(plan, model)
         schedule = levels_of(plan, model)
         self.sigmas = [from_level(schedule, self.timeline.top(window)) for window in self.windows]
@@ -246,9 +247,8 @@ class Denoising:
         if not config.control_layers or top < 1:
             known = self.timeline.known(window, codec, model.device, model.dtype)
         told: dict[str, Any] = {"rate": 0 if plan.fps == 16 else 1} if config.rates else {}
-        if known is None and model.scene is not None:
-            words, nothing = self.texts[self.timeline.words(window)], self.texts[plan.negative]
-            told |= scene_tokens(model, words, nothing, plan, window.stop - window.start)
+        if self.scene:
+            told["scene"] = self.scene.tokens(window, self.timeline.words(window), self.texts)
         if not config.control_layers:
             return known, told
         control = control_tensor(self.timeline, window, references, codec, model.dtype, plan.control)

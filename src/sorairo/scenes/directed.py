@@ -9,6 +9,7 @@ from dataclasses import fields
 import numpy as np
 import torch
 
+from sorairo.scenes.times import middles
 from sorairo.scenes.tracks import Tracks
 from sorairo.tasks.scene import COLOURS, SHAPES, SLOTS
 from sorairo.types import Scene, SceneCamera, SceneObject, ScenePlace
@@ -22,8 +23,7 @@ NOWHERE = ScenePlace(x=0.0, y=0.0)
 
 def latent_times(count: int, time_factor: int, fps: float) -> np.ndarray:
     """Seconds of the middle of what each latent frame stands for: (t)."""
-    middles = 1 + time_factor * (np.arange(count) - 1) + (time_factor - 1) / 2
-    return np.where(np.arange(count) == 0, 0.0, middles) / fps
+    return middles(count, time_factor) / fps
 
 
 def tracks_of_scene(scene: Scene, times: np.ndarray) -> Tracks:

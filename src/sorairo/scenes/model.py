@@ -15,18 +15,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from sorairo.flow.guidance import cfg
+from sorairo.codec.latent_space import LatentSpace
+from sorairo.flow.guidance import cfg, with_known
 from sorairo.flow.schedule import timestep_of, unipc_sigmas
 from sorairo.flow.solvers import unipc
 from sorairo.scenes.embedding import SceneEmbedding
-from sorairo.scenes.maps import scene_maps
 from sorairo.scenes.tracks import CHANNELS, POSITIONS, Tracks
 from sorairo.text.encoder import TextStates
 from sorairo.transformer.model import Transformer, TransformerConfig
 from sorairo.types import UserError
 
-__all__ = ["SceneConfig", "SceneModel", "steady"]
+__all__ = ["GOING_ON", "SceneConfig", "SceneModel", "steady"]
 
+GOING_ON = "It goes on. "  # before the words of what goes on from tracks before it
+LEAST = 4  # latent frames of a scene: a window of a longer clip has a first one, and three to share out
 BENDS = 2  # the degree of the curve that a drawn camera follows; where it is told to stand it would tremble
 
 
@@ -34,6 +36,7 @@ BENDS = 2  # the degree of the curve that a drawn camera follows; where it is to
 class SceneConfig:
     """layers, heads, head_dim, hidden, text_dim, text_len, freq_dim: of the scene's transformer. width, side: of the
     picture's transformer's tokens, and latent positions along the side of each. frames: the latent frames of training.
+    channels, shared, time_factor, space_factor: of the latents that its sketch is seen as (codec/latent_space.py).
     steps, guidance, shift: of drawing a scene."""
 
     layers: int = 6
@@ -46,12 +49,21 @@ class SceneConfig:
     width: int = 256
     side: int = 2
     frames: int = 9
+    channels: int = 24
+    shared: int = 14
+    time_factor: int = 2
+    space_factor: int = 8
     steps: int = 12
     guidance: float = 1.5
     shift: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("layers", "heads", "head_dim", "hidden", "text_dim", "width", "side", "frames", "steps"):
+        if self.frames < LEAST:
+            raise UserError(f"scene: frames is {self.frames}; scenes have at least {LEAST} latent frames.")
+        names = (
+            "layers heads head_dim hidden text_dim width side frames channels time_factor space_factor steps"
+        )
+        for name in names.split():
             if not 1 <= getattr(self, name) <= 1 << 16:
                 raise UserError(f"scene: {name} is {getattr(self, name)}, which is out of bounds.")
 
@@ -77,15 +89,22 @@ class SceneModel(nn.Module):
         super().__init__()
         self.config = config
         self.transformer = Transformer(config.transformer)
-        self.embedding = SceneEmbedding(config.width, config.side)
+        space = LatentSpace.blank(config.channels, config.shared, config.time_factor, config.space_factor)
+        self.embedding = SceneEmbedding(config.width, config.side, space)
 
     @torch.no_grad()
     def tracks(
-        self, words: TextStates, nothing: TextStates, frames: int, generator: torch.Generator
+        self,
+        words: TextStates,
+        nothing: TextStates,
+        frames: int,
+        generator: torch.Generator,
+        known: tuple[Tracks, Tensor] | None = None,
     ) -> Tracks:
         """The tracks (n = 1) of a clip of `frames` latent frames, under its words.
 
-        words, nothing: the prompt's states and the negative words'.
+        words, nothing: the prompt's states and the negative words'. known: tracks of that length, and which of their
+        latent frames are to be kept, bool (t); the others go on from them. What an object is, the others say.
         """
         weight = self.transformer.head.project.weight
         longest = max(int(words.lengths[0]), int(nothing.lengths[0]))
@@ -95,21 +114,32 @@ class SceneModel(nn.Module):
             count = int(one.lengths[0])
             states[row, :count] = one.states[0, :count].to(states)
 
-        def velocity(x: Tensor, sigma: float) -> Tensor:
-            times = torch.full((2,), float(timestep_of(sigma)), device=x.device)
+        def velocity(x: Tensor, sigma: float | Tensor) -> Tensor:
+            if isinstance(sigma, Tensor):  # 1 t
+                times = (1000 * sigma).expand(2, -1)
+            else:
+                times = torch.full((2,), float(timestep_of(sigma)), device=x.device)
             said = self.transformer(x.to(weight.dtype).expand(2, -1, -1, -1, -1), times, states, lengths)
             asked, other = said.float().chunk(2)
             return cfg(asked, other, self.config.guidance)
 
         noise = torch.randn(1, CHANNELS, frames, 1, POSITIONS, generator=generator).to(weight.device)
-        drawn = unipc(velocity, noise, unipc_sigmas(self.config.steps, self.config.shift))
-        tracks = Tracks.decode(drawn.cpu())
-        return replace(tracks, camera=steady(tracks.camera))
+        sigmas = unipc_sigmas(self.config.steps, self.config.shift)
+        if known is None:
+            tracks = Tracks.decode(unipc(velocity, noise, sigmas).cpu())
+            return replace(tracks, camera=steady(tracks.camera))
+        there, kept = known[0].encode().to(noise), known[1].to(noise.device)
+        led = with_known(velocity, there, noise, 1 - kept.float()[None])
+        drawn = unipc(led, noise, sigmas).cpu()
+        tracks, new = Tracks.decode(drawn), Tracks.decode(drawn[:, :, ~known[1]])
+        return replace(
+            tracks, shape=new.shape, colour=new.colour, there=new.there, camera=steady(tracks.camera)
+        )
 
     @torch.no_grad()
     def tokens(self, tracks: Tracks, grid: tuple[int, int]) -> Tensor:
         """What the picture's transformer adds to its tokens: (n t s d). grid: h w of the latents."""
-        return self.embedding(scene_maps(tracks, grid))
+        return self.embedding(self.embedding.look(tracks, grid))
 
 
 def steady(camera: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from sorairo.scenes.directed import tracks_of_scene
+from sorairo.scenes.sketch import GROUND, PAINT, SKY
 from sorairo.scenes.tracks import Tracks
 from sorairo.tasks.scene import COLOURS, SHAPES
 from sorairo.types import Scene
@@ -13,11 +14,7 @@ from sorairo.types import Scene
 __all__ = ["draw_moment", "draw_scene"]
 
 MOMENTS, SIDE, GAP = 5, 160, 6
-GROUND, SKY, EDGE, PAPER = "#d6d3d1", "#e7eef5", "#111827", "#ffffff"
-PAINTS = """
-    #d6262b #f5801b #f7cf1d #3d9e3f #15a59b #2257cf #7b3bb5 #f27fb2 #7b4b28 #222329 #f6f4ef #777c84
-""".split()  # noqa: SIM905
-PAINT = dict(zip(COLOURS, PAINTS, strict=True))  # as the world has them (worlds/palette.py)
+EDGE, PAPER = "#111827", "#ffffff"
 
 
 def draw_scene(scene: Scene) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -16,12 +15,12 @@ __all__ = [
     "OFFICIAL",
     "OLD",
     "Fitted",
+    "draws_scenes",
     "fit",
     "model_for",
     "models",
     "public",
     "reported",
-    "scene_frames",
     "without_folders",
 ]
 
@@ -56,16 +55,11 @@ def info_of(model: str) -> Any:
     return _info(folder, os.path.getmtime(path) if path.is_file() else 0.0)
 
 
-def scene_frames(model: str) -> int:
-    """Frames of the longest clip that follows a scene; 0 where the model draws none. Raises UserError."""
+def draws_scenes(model: str) -> bool:
+    """Whether a model draws scenes, and follows one that is set. Raises UserError."""
     from sorairo.checkpoints.find import find_folder
 
-    folder = find_folder(model)
-    if not (folder / "scene").is_dir():
-        return 0
-    latent = json.loads((folder / "scene" / "config.json").read_text())["frames"]
-    halvings = json.loads((folder / "vae" / "config.json").read_text())["temperal_downsample"]
-    return 1 + (latent - 1) * 2 ** sum(halvings)
+    return (find_folder(model) / "scene").is_dir()
 
 
 def public(model: str) -> str:
@@ -214,7 +208,7 @@ def models(settings: Settings) -> list[dict[str, Any]]:
             "expands": True,
             "scene": None,
         }
-        if longest := scene_frames(model):
-            facts["scene"] = {"objects": SLOTS, "frames": longest, "shapes": SHAPES, "colours": COLOURS}
+        if draws_scenes(model):
+            facts["scene"] = {"objects": SLOTS, "frames": able.longest, "shapes": SHAPES, "colours": COLOURS}
         listed.append({"id": name, "object": "model", "created": 0, "owned_by": "sorairo", "sorairo": facts})
     return listed

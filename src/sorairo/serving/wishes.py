@@ -8,7 +8,7 @@ from typing import Any
 from sorairo.jobs.args import Generate
 from sorairo.jobs.request import Request
 from sorairo.serving.body import Body
-from sorairo.serving.catalog import abilities, fit, model_for, public, reported, scene_frames
+from sorairo.serving.catalog import abilities, draws_scenes, fit, model_for, public, reported
 from sorairo.serving.charges import doubled, estimate
 from sorairo.serving.errors import ApiError
 from sorairo.serving.inputs import own
@@ -342,14 +342,9 @@ def check_settings(here: Service, request: Request) -> None:
     if not (math.isfinite(length) and 0 < length <= able.longest / able.fps):
         raise ApiError(400, f"{able.name} makes up to {able.longest / able.fps:g} seconds.", param="seconds")
     if isinstance(request.args, Generate) and request.args.scene is not None:
-        longest = scene_frames(request.model)
-        if not longest:
+        if not draws_scenes(request.model):
             raise ApiError(
                 400, f"{able.name} follows no scene; ask for a model that draws scenes.", param="args"
-            )
-        if round(length * able.fps) > longest:
-            raise ApiError(
-                400, f"{able.name} follows scenes of up to {longest} frames; ask for fewer.", param="args"
             )
         check_scene(request.args.scene)
     if request.prompt and len(request.prompt) > LONGEST_PROMPT:

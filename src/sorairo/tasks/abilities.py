@@ -109,10 +109,6 @@ class Abilities:
             raise UserError(
                 "A scene goes with a clip from one prompt, not with known frames, loops or cards."
             )
-        if plan.frames > self.scene_frames:
-            raise UserError(
-                f"{self.name} follows scenes of up to {self.scene_frames} frames, not {plan.frames}; ask for fewer."
-            )
         check_scene(plan.scene)
 
     def _check_control(self, plan: Plan) -> None:

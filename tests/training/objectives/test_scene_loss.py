@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from sorairo.codec.latent_space import LatentSpace
 from sorairo.data.latents import KINDS
 from sorairo.data.loader import Loader, LoaderConfig
 from sorairo.data.shards import write_shard
-from sorairo.scenes.tracks import KINDS as NAMES
+from sorairo.scenes.embedding import SceneEmbedding
 from sorairo.scenes.tracks import SHAPES, SLOTS, Tracks
 from sorairo.training.objectives.diffusion import Diffusion, DiffusionConfig
 from sorairo.training.parallel.processes import Share
@@ -48,7 +49,8 @@ def make(folder: Path, share: float | None, objects: float = 0.0, **data: bool) 
     settings = LoaderConfig(**{"tokens": 64, "word_cost": 0.0, "stills": 0.0, "scenes": True, **data})
     loader = Loader(folder / "latents", folder / "lists", settings, torch.zeros(1, config.text_dim))
     asked = DiffusionConfig(scene=share, objects=objects)
-    objective = Diffusion(network, loader, asked, lambda *_: {}, lambda *_, **__: None)
+    space = LatentSpace.fit([torch.rand(2, 3, 5, 32, 32) * 2 - 1], z=8, shared=4, frames=2, side=8, rows=60)
+    objective = Diffusion(network, loader, asked, lambda *_: {}, lambda *_, **__: None, space=space)
     if objective.scene is not None:
         torch.nn.init.normal_(objective.scene.embed.weight, std=0.5)
     return objective
@@ -82,9 +84,9 @@ def test_objects_weigh_more_where_the_scene_has_them(tmp_path):
     """With all of the error around the objects, the mean rises; with none there, it falls."""
     objective = make(tmp_path, 1.0, 3.0)
     batch = objective.batch(0)
-    maps = objective._scene_maps(batch, 0)
+    maps = objective._scenes(batch, 0)
     assert maps is not None
-    near = maps[:, len(NAMES)] > 0.9  # n t h w
+    near = SceneEmbedding.near(maps) > 0.9  # n t h w
     even = make(tmp_path / "even", 1.0)
     for where, more in ((near, True), (~near, False)):
         batch = replace(batch, latents=100 * where[:, None].float().expand_as(batch.latents))

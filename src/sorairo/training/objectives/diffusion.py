@@ -15,14 +15,14 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from sorairo.codec.latent_space import LatentSpace
 from sorairo.data.loader import Batch, Loader
 from sorairo.data.packs import MixedBatch
 from sorairo.flow.loss import velocity_loss
 from sorairo.flow.path import interpolate, towards
 from sorairo.flow.times import TimesConfig, draw_times
 from sorairo.scenes.embedding import SceneEmbedding
-from sorairo.scenes.maps import scene_maps
-from sorairo.scenes.tracks import KINDS, PLACE, Tracks
+from sorairo.scenes.tracks import PLACE, Tracks
 from sorairo.training.objectives.alignment import (
     AlignmentConfig,
     MapHead,
@@ -84,6 +84,7 @@ class Diffusion:
         sampler: Sampler,
         exporter: Exporter,
         projection: Tensor | None = None,
+        space: LatentSpace | None = None,
     ):
         self.projection = projection
         self.transformer, self.loader, self.config = transformer, loader, config
@@ -94,7 +95,10 @@ class Diffusion:
             )
         shape = transformer.config
         self.map_head = MapHead(shape.width, shape.patch_side) if config.align else None
-        self.scene = SceneEmbedding(shape.width, shape.patch_side) if config.scene is not None else None
+        self.scene = None
+        if config.scene is not None:
+            assert space is not None, "a scene's sketch is seen in the space of the latents"
+            self.scene = SceneEmbedding(shape.width, shape.patch_side, space)
         if self.scene is not None and (not loader.config.scenes or loader.config.packed):
             raise UserError(
                 "To show a transformer scenes a recipe's loader has to read them, from clips of one shape: "
@@ -137,9 +141,9 @@ class Diffusion:
         if self.config.align and self.config.align.objects and there is not None:
             more = object_weight(there, sigma, self.config.align.objects)
             weights = more * weights[:, None, :, None, None]  # n 1 t h w
-        scene = self._scene_maps(batch, step)
+        scene = self._scenes(batch, step)
         if scene is not None:
-            near = scene[:, len(KINDS)].to(device)  # n t h w
+            near = SceneEmbedding.near(scene).to(device)  # n t h w
             weights = weights.view(n, 1, t, *[1] * 2) if weights.ndim == 2 else weights
             weights = weights * (1 + self.config.objects * near)[:, None]
         sigma, weight = sigma[rows], weights[rows]
@@ -158,8 +162,8 @@ class Diffusion:
         loss = part * velocity_loss(velocity, data, noise, weight)
         return self._with_maps(loss, watch, share.of * b / n)
 
-    def _scene_maps(self, batch: Batch, step: int) -> Tensor | None:
-        """The maps of what each clip's scene is (n m t h w), zero for those that are shown none."""
+    def _scenes(self, batch: Batch, step: int) -> Tensor | None:
+        """What is seen of each clip's scene (n m t h w), zero for those that are shown none."""
         if self.scene is None or self.config.scene is None or batch.scene is None:
             return None
         generator = torch_rng(self.config.seed, step, SCENES)
@@ -167,8 +171,8 @@ class Diffusion:
         shown = torch.rand(len(scene), generator=generator) < self.config.scene
         shake = SHAKE * torch.randn((len(scene), PLACE, 1, *scene.shape[3:]), generator=generator)
         tracks = Tracks.decode(torch.cat([scene[:, :PLACE] + shake, scene[:, PLACE:]], 1))
-        maps = scene_maps(tracks, (batch.latents.shape[3], batch.latents.shape[4]))
-        return maps * shown[:, None, None, None, None]
+        seen = self.scene.look(tracks, (batch.latents.shape[3], batch.latents.shape[4]))
+        return seen * shown[:, None, None, None, None]
 
     def _mixed_loss(self, batch: MixedBatch, step: int, share: Share) -> tuple[Tensor, dict[str, Tensor]]:
         """loss() for clips of mixed shapes: the mean over all positions of all clips."""
