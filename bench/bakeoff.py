@@ -65,8 +65,8 @@ ARMS = {
     "local": Arm(local=2),
     "data": Arm(predicts="data"),
     "local-data": Arm(local=2, predicts="data"),
-    "warm": Arm(start="default", rate=0.5e-3),
-    "warm-local": Arm(start="default", local=2, rate=0.5e-3),
+    "warm": Arm(start="single", rate=0.5e-3),
+    "warm-local": Arm(start="single", local=2, rate=0.5e-3),
 }
 
 
@@ -146,9 +146,9 @@ def train(arm: Arm, objective: Diffusion, folder: Path, seconds: float, join: Ca
 
 def export(objective: Diffusion, folder: Path, predicts: Literal["velocity", "data"]) -> None:
     """The averaged weights as a model's folder, with the codec and the words of the one that ships."""
-    default = find_folder("default")
+    default = find_folder("single")
     info = replace(read_info(default), name=folder.parent.name, scorecard={})
-    codec = load_checkpoint("default", "fp32").codec
+    codec = load_checkpoint("single", "fp32").codec
     save_checkpoint(folder, codec, objective.transformer, default, info, shift=SHIFT, predicts=predicts)
 
 
@@ -187,7 +187,7 @@ def main(
 ) -> None:
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    text = load_checkpoint("default", "fp32").text
+    text = load_checkpoint("single", "fp32").text
     assert isinstance(text, TextEncoder)
     suite = Suite(circle=circle, count=prompts, size=(64, 64), seed=seed)
     print(

@@ -83,7 +83,7 @@ def command(*words: str) -> float:
 
 def scores(lora: Path | None, prompts: int) -> tuple[dict[str, float], list[Video]]:
     """What the model makes of the new words and of the old."""
-    model = sorairo.load("default")
+    model = sorairo.load("single")
     if lora is not None:
         model = apply_loras(model, [str(lora)])
     new = [

@@ -175,7 +175,7 @@ if __name__ == "__main__":
     ask.add_argument("--shards", type=int, default=16)
     ask.add_argument("--count", type=int, default=24)
     ask.add_argument("--data", type=Path, help="where the clips are; default: in the folder of the run")
-    ask.add_argument("--from", dest="begin", choices=["default"], default="", help="begin with its weights")
+    ask.add_argument("--from", dest="begin", choices=["single"], default="", help="begin with its weights")
     given = ask.parse_args()
     data = given.data or given.run
     if given.what in ("data", "all"):

@@ -170,7 +170,7 @@ def main(model: str, clips: int, side: int, out: Path, drawing: Path) -> None:
 
 if __name__ == "__main__":
     ask = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    ask.add_argument("--model", default="default")
+    ask.add_argument("--model", default="single")
     ask.add_argument("--clips", type=int, default=16)
     ask.add_argument("--side", type=int, default=64)
     ask.add_argument("--out", type=Path, default=Path("runs/physics.json"))

@@ -110,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="scenes")
+    parser.add_argument("--model", default="default")
     parser.add_argument("--circle", type=int, default=1)
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--size", type=int, default=96)

@@ -1,6 +1,6 @@
 """Pictures along scenes: from one object under a still camera to two that meet, under one that moves.
 
-Command:   sorairo train circles --from scenes --run runs/circles/run
+Command:   sorairo train circles --from default --run runs/circles/run
            (beside it, to render more than the first clips while it trains: the same with --data-only)
 Needs:     pip install "sorairo[worlds,train]"
 Makes:     runs/circles/latents, then runs/circles/run; sheets in runs/circles/run/samples, of clips without a scene
@@ -39,7 +39,7 @@ from sorairo.training.state import newest_step
 from sorairo.transformer.model import Transformer
 from sorairo.transformer.presets import PRESETS
 
-BASE = "scenes"  # whose codec, words and sampler the model keeps
+BASE = "default"  # whose codec, words and sampler the model keeps
 SCENE = (
     "scene/run/export"  # what recipes/scene.py made, in the folder of all runs; else the base's scene is kept
 )

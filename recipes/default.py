@@ -148,7 +148,7 @@ def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
 def write_model(run_dir: Path, transformer: Transformer, folder: Path) -> None:
     """The checkpoint folder that users load."""
     info = ModelInfo(
-        name="default",
+        name="single",
         sizes=tuple(dict.fromkeys([(96, 96), *(bucket.size for bucket in PLAN.buckets)])),  # its own first
         max_frames=max(bucket.frames for bucket in PLAN.buckets),
         default_steps=16,

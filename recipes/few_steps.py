@@ -37,7 +37,7 @@ from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-TEACHER = "default"
+TEACHER = "single"
 WAY: Literal["paths", "consistency", "dmd"] = "paths"
 TIMES = (1000, 900, 750, 500)  # of the ways that go back up with fresh noise
 FIRST, ALL = 40, 400  # files of paths to begin with, and with --data-only

@@ -35,7 +35,7 @@ from sorairo.training.state import newest_step
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-MODEL = "default"
+MODEL = "single"
 SIZE, FRAMES = (96, 96), 17  # that the model can make, at its own frames a second
 SHARD = 32  # clips in a file
 

@@ -3,7 +3,7 @@
 Command:   sorairo train scene --run runs/scene/run
            (beside it, to simulate more than the first clips while it trains: the same with --data-only)
 Needs:     pip install "sorairo[worlds,train]"
-Makes:     runs/scene/tracks, then runs/scene/run/export, the model `scenes` with another scene/
+Makes:     runs/scene/tracks, then runs/scene/run/export, the model `default` with another scene/
 Time:      60 ms a clip to simulate, 3 s a step of 52 clips, on one core without AVX512
 Expects:   docs/scene.md has the scores
 
@@ -43,7 +43,7 @@ from sorairo.worlds import WorldClip, get_world, render_clips
 from sorairo.worlds.templates import CAMERA_WORDS
 
 log = logging.getLogger("scene")
-BASE = "scenes"  # whose words it reads, and whose pictures are made along what it draws
+BASE = "default"  # whose words it reads, and whose pictures are made along what it draws
 CONFIG = SceneConfig()
 FIRST_SEED = 2_000_000
 CLIPS = 128  # a shard's simulations; each is there twice, as it is and mirrored

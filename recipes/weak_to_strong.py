@@ -136,7 +136,7 @@ def shards_of(run: Path, part: Part) -> list[Shard]:
 def make_clips(folder: Path) -> None:
     """Render and encode every shard that the folder lacks."""
     world = get_world("studio")
-    encode = clip_encoder(load_checkpoint("default", "fp32").codec)
+    encode = clip_encoder(load_checkpoint("single", "fp32").codec)
     for number, part in enumerate(PARTS):
         for index in range(part.shards):
             path = folder / f"{part.name}-{index:02d}.safetensors"
@@ -230,7 +230,7 @@ def summary(tokens: Tensor) -> Tensor:
 
 def make_features(run: Path) -> dict[str, dict[str, Any]]:
     """Per part: frame, truth, words, features of the trained and of a random generator; kept in the run's folder."""
-    checkpoint = load_checkpoint("default", "fp32")
+    checkpoint = load_checkpoint("single", "fp32")
     empty = checkpoint.text.encode([""])
     states = empty.states[:1, : int(empty.lengths[0])].float()
     torch.manual_seed(0)
@@ -377,7 +377,7 @@ def main(run: Path, seeds: int, first: int = 0) -> None:
 
 def tune(run: Path, names: list[str], seeds: int, first: int, settings: Settings) -> None:
     """The student whose blocks are changed by low rank, for some properties; a file for each seed and way."""
-    checkpoint = load_checkpoint("default", "fp32")
+    checkpoint = load_checkpoint("single", "fp32")
     empty = checkpoint.text.encode([""])
     states = empty.states[:1, : int(empty.lengths[0])].float()
     tokens, parts = {}, {}
@@ -419,7 +419,7 @@ def one(
             }
             values: dict[str, dict[str, float]] = {test: {} for test in TESTS}
             for role, taught in labels.items():
-                model = load_checkpoint("default", "fp32").transformer
+                model = load_checkpoint("single", "fp32").transformer
                 student = Student(model, summary, states, SIGMA, settings.rank, seed)
                 tuned(student, tokens["student"][rows], taught, settings, seed)
                 for test in TESTS:

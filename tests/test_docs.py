@@ -87,27 +87,27 @@ def commands(block: Block) -> str:
 def models(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
     """A folder of models in which the tiny one is called default and allows what the pages ask for."""
     folder = tmp_path_factory.mktemp("models")
-    shutil.copytree(tiny_folder, folder / "default")
-    info = json.loads((folder / "default" / "sorairo.json").read_text())
+    shutil.copytree(tiny_folder, folder / "single")
+    info = json.loads((folder / "single" / "sorairo.json").read_text())
     info |= {
-        "name": "default",
+        "name": "single",
         "sizes": [[96, 96], [128, 96], [96, 128]],
         "max_frames": 33,
         "default_steps": 1,
         "text_len": 60,
     }
-    (folder / "default" / "sorairo.json").write_text(json.dumps(info))
-    shutil.copytree(folder / "default", folder / "fast")
-    model = load_checkpoint(folder / "default", "fp32")
+    (folder / "single" / "sorairo.json").write_text(json.dumps(info))
+    shutil.copytree(folder / "single", folder / "fast")
+    model = load_checkpoint(folder / "single", "fp32")
     scene = SceneModel(replace(CONFIG, frames=9, text_len=60))
     scene.transformer.init_weights()
     assert isinstance(model.transformer, Transformer)
     save_checkpoint(
-        folder / "scenes",
+        folder / "default",
         model.codec,
         model.transformer,
-        folder / "default",
-        model.info,
+        folder / "single",
+        replace(model.info, name="default"),
         shift=3.0,
         scene=scene,
     )

@@ -109,7 +109,7 @@ def test_the_default_model(latents: Path) -> None:
 
 def test_wider_circles(latents: Path) -> None:
     made = load_checkpoint(one_step("circles", latents / "circles"), "fp32")
-    base = load_checkpoint("scenes", "fp32")
+    base = load_checkpoint("default", "fp32")
     assert made.info.steps_trained == base.info.steps_trained + 1 and "ball" in made.info.vocabulary
     assert made.shift == base.shift and made.decoder is not None and made.scene is not None
 
@@ -175,7 +175,7 @@ def test_own_clips(tmp_path: Path) -> None:
         (clips / f"{index}.txt").write_text("A wobbly square drifts.\n")
     own.data(tmp_path / "run", True)
     made = load_checkpoint(one_step("own_clips", tmp_path / "run"), "fp32")
-    before = load_checkpoint("default", "fp32")
+    before = load_checkpoint("single", "fp32")
     assert "wobbly" in made.info.vocabulary and "red" in made.info.vocabulary
     assert made.info.steps_trained == before.info.steps_trained + 1 and not made.info.scorecard
     one, other = (next(m.transformer.parameters()) for m in (made, before))

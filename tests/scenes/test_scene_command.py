@@ -41,7 +41,7 @@ def test_a_bad_scene_is_one_sentence(folder, tmp_path):
     with pytest.raises(UserError, match="folder"):
         run(*words, str(tmp_path))
     with pytest.raises(UserError, match="draws no scenes"):
-        run("scene", "a red ball", "-m", "default", "-o", str(tmp_path / "other.json"))
+        run("scene", "a red ball", "-m", "single", "-o", str(tmp_path / "other.json"))
     drawing = ("scene", "a red ball", "-m", str(folder), "-o", str(tmp_path / "other.json"))
     for more, says in [
         (("--frames", "0"), "0 frames cannot be made"),

@@ -181,7 +181,7 @@ def test_a_request_can_be_sent_again_as_it_is_shown(client: TestClient) -> None:
 def test_a_clip_may_follow_a_scene(client: TestClient) -> None:
     ball = {"shape": "ball", "colour": "red", "path": [{"x": 0.1, "y": 0.2}]}
 
-    def asked(scene: dict, model: str = "scenes", **more: object) -> tuple[int, dict]:
+    def asked(scene: dict, model: str = "default", **more: object) -> tuple[int, dict]:
         body = {"prompt": WORDS, "model": model, "args": {"scene": scene}} | more
         answer = client.post("/v1/sorairo/generate", json=body)
         return answer.status_code, answer.json()
@@ -191,9 +191,9 @@ def test_a_clip_may_follow_a_scene(client: TestClient) -> None:
     assert job["sorairo"]["request"]["args"]["scene"]["objects"][0]["path"][0]["x"] == 0.1
     assert client.post("/v1/sorairo/generate", json=job["sorairo"]["request"]).status_code == 200
     for scene, model, said in [
-        ({"objects": [ball]}, "default", "follows no scene"),
-        ({"objects": [ball | {"shape": "torus"}]}, "scenes", "torus"),
-        ({"objects": [ball | {"color": "red"}]}, "scenes", "color"),
+        ({"objects": [ball]}, "single", "follows no scene"),
+        ({"objects": [ball | {"shape": "torus"}]}, "default", "torus"),
+        ({"objects": [ball | {"color": "red"}]}, "default", "color"),
     ]:
         code, answer = asked(scene, model)
         assert code == 400 and said in answer["error"]["message"]
@@ -215,9 +215,9 @@ def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
 
 
 def test_models_say_what_they_can(client: TestClient) -> None:
-    model, fast, scenes = client.get("/v1/models").json()["data"]
-    assert scenes["id"] == "scenes" and scenes["sorairo"]["scene"]["frames"] > 1000
-    assert model["sorairo"]["scene"] is None
+    model, fast, single = client.get("/v1/models").json()["data"]
+    assert model["sorairo"]["scene"]["frames"] > 1000
+    assert single["id"] == "single" and single["sorairo"]["scene"] is None
     assert (fast["id"], fast["sorairo"]["default_steps"]) == ("fast", 4)
     assert (
         model["id"] == "default"

@@ -284,9 +284,9 @@ def test_wrong_options_are_one_sentence(
 
 
 def test_a_student_of_few_steps_is_refused() -> None:
-    for name in ("fast", "default"):
+    for name in ("fast", "single"):
         model = load_checkpoint(name, "fp32")
-        if name == "default":
+        if name == "single":
             trainable(model)
             continue
         with pytest.raises(UserError, match="fine-tune its teacher"):

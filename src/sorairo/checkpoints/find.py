@@ -13,6 +13,8 @@ from sorairo.types import UserError
 __all__ = ["find_folder", "located", "model_names", "own_info", "pulled_file"]
 
 WEIGHTS = (".safetensors", ".gguf")
+RENAMED = {"scenes": "default"}
+"""Names that models had, which clips and scripts may still say."""
 PAIR = re.compile(r"(high|low)=(.+),(high|low)=(.+)")
 
 
@@ -37,8 +39,9 @@ def find_folder(name_or_folder: str | Path) -> Path:
     if path.is_dir():
         return path
     names = model_names()
-    if str(name_or_folder) in names:
-        return models_folder() / str(name_or_folder)
+    name = RENAMED.get(str(name_or_folder), str(name_or_folder))
+    if name in names:
+        return models_folder() / name
     weights = path.suffix.lower() in WEIGHTS
     if weights:
         if (file := pulled_file(path)) != path:

@@ -17,7 +17,7 @@ Examples:
   sorairo generate "A red ball drops onto the floor and bounces."
   sorairo generate "A blue cube slides to the left." --seconds 4 -o slide.gif
   sorairo generate "A green cylinder rolls to the right." --size 128x96 --seed 7 -n 4 --sheet rolls.png
-  sorairo generate "A red ball rolls to the right." -m scenes --scene scene.json
+  sorairo generate "A red ball rolls to the right." --scene scene.json
   sorairo generate "A yellow cone on a slate floor." --frames 1 -o still.png
 """
 

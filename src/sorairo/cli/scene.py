@@ -15,7 +15,7 @@ __all__ = ["EXAMPLES", "scene"]
 EXAMPLES = """\b
 Examples:
   sorairo scene "A green ball hits a yellow cube." -o hit.json --picture hit.png
-  sorairo generate "A green ball hits a yellow cube." -m scenes --scene hit.json
+  sorairo generate "A green ball hits a yellow cube." --scene hit.json
 """
 
 
@@ -25,7 +25,7 @@ def scene(
     ],
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME|FOLDER", help="A model that draws scenes.")
-    ] = "scenes",
+    ] = "default",
     frames: Annotated[
         int | None, typer.Option(metavar="N", help="Frames of the clip. Default: the model's usual length.")
     ] = None,

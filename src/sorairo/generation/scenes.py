@@ -158,7 +158,7 @@ def drawn_tracks(model: Checkpoint, prompt: str, frames: int, seed: int) -> Trac
     Raises UserError where the model draws none, and for what `generate` would refuse too.
     """
     if model.scene is None:
-        raise UserError(f"{model.info.name} draws no scenes; use a model that does, such as scenes.")
+        raise UserError(f"{model.info.name} draws no scenes; use a model that does, such as default.")
     plan = text_to_video(prompt, model.abilities, Ask(frames=frames, seed=seed))
     model.abilities.check(plan)
     timeline = Timeline(plan, model.codec.config.time_factor)

@@ -104,7 +104,7 @@ class Abilities:
         if plan.scene is None:
             return
         if not self.scene_frames:
-            raise UserError(f"{self.name} follows no scene; use a model that draws scenes, such as scenes.")
+            raise UserError(f"{self.name} follows no scene; use a model that draws scenes, such as default.")
         if plan.known or plan.loop or len(plan.spans) > 1:
             raise UserError(
                 "A scene goes with a clip from one prompt, not with known frames, loops or cards."

@@ -53,7 +53,7 @@ class FinetuneOptions:
     """
 
     data: Path
-    model: str = "default"
+    model: str = "single"
     lora: LoraConfig | None = field(default_factory=LoraConfig)
     rate: float | None = None
     tokens: int = 2592

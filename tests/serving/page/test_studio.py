@@ -269,7 +269,7 @@ def test_the_timeline_by_mouse_and_a_region_by_keyboard(studio: Open) -> None:
 def test_a_scene_is_directed_by_mouse_and_keyboard(studio: Open) -> None:
     page = studio()
     page.get_by_role("button", name="Direct it").click()
-    assert page.locator("#model").input_value() == "scenes"  # the model that can follow one
+    assert page.locator("#model").input_value() == "default"  # the model that can follow one
     handle = page.locator(".handle[data-end=to]").first
     box, canvas = handle.bounding_box(), page.locator("svg.scene").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -307,7 +307,7 @@ def test_a_scene_from_elsewhere_keeps_its_ways_until_it_is_changed(studio: Open)
     page = studio()
     ways = [{"at": at, "x": x, "y": 0.2} for at, x in ((0, -0.5), (1, 0.5), (2, -0.5))]
     scene = {"objects": [{"shape": "ball", "colour": "red", "path": ways}]}
-    body = {"prompt": PROMPT, "model": "scenes", "steps": 2, "args": {"scene": scene}}
+    body = {"prompt": PROMPT, "model": "default", "steps": 2, "args": {"scene": scene}}
     page.evaluate(
         """body => fetch("/v1/sorairo/generate", {method: "POST", headers: {"Content-Type": "application/json"},
         body: JSON.stringify(body)})""",
