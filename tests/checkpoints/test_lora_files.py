@@ -15,8 +15,8 @@ from sorairo.checkpoints.adapters.lora import module_name
 from sorairo.checkpoints.adapters.wan import from_wan, from_wan_config
 from sorairo.checkpoints.few_steps import few_steps
 from sorairo.checkpoints.folder import load_checkpoint
+from sorairo.checkpoints.lora import Lora, apply_loras, check_base, check_lora, parse_lora, read_lora
 from sorairo.checkpoints.lora import _few_steps as few_steps_of
-from sorairo.checkpoints.lora import apply_loras, check_lora, parse_lora, read_lora
 from sorairo.nn.lora import attach, merge
 from sorairo.transformer.model import Transformer
 from sorairo.types import Plan, Span, UserError
@@ -438,3 +438,25 @@ def test_several_on_a_checkpoint(tiny_folder, tmp_path):
     save_file({"diffusion_model.blocks.0.norm3.diff": torch.randn(32)}, tmp_path / "norm.safetensors")
     with pytest.raises(UserError, match="streamed blocks cannot take"):
         apply_loras(lean, [str(tmp_path / "norm.safetensors")])
+
+
+@pytest.mark.parametrize(
+    ("base", "model", "fits"),
+    [
+        ("single", "single", True),
+        ("single", "fast", True),
+        ("single", "default", False),
+        ("default", "single", False),
+        ("default", "runs/mine", True),
+        ("runs/mine", "default", True),
+        ("", "default", True),
+    ],
+)
+def test_a_lora_of_another_of_our_models_is_refused_by_name(base: str, model: str, fits: bool) -> None:
+    """Their shapes are equal, so the file's own word is all there is."""
+    lora = Lora(path=Path("mine.safetensors"), changes={}, base=base)
+    if fits:
+        assert check_base(lora, model) is lora
+        return
+    with pytest.raises(UserError, match=f"made for {base}, not for {model}; use it with -m {base}"):
+        check_base(lora, model)

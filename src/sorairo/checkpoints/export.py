@@ -20,7 +20,7 @@ from sorairo.checkpoints.headers import DTYPES, PICKLES, Entry, read_header, wei
 from sorairo.checkpoints.index import DMD_TIMES, read_json
 from sorairo.checkpoints.info import ModelInfo
 from sorairo.checkpoints.layouts import Layout, Source
-from sorairo.checkpoints.lora import Lora, LoraAsk, check_lora, parse_lora, read_lora, with_loras
+from sorairo.checkpoints.lora import Lora, LoraAsk, check_base, check_lora, parse_lora, read_lora, with_loras
 from sorairo.checkpoints.original import CLIP, EXPERTS, TOKENIZER, Constants, t5_file
 from sorairo.checkpoints.save import INDEX, class_of, replaced, write_json
 from sorairo.checkpoints.scheduler import scheduler_class, scheduler_config
@@ -58,7 +58,9 @@ def export(source: Path, target: Path, layout: str, loras: Sequence[str] = ()) -
     with replaced(target) as fresh:
         LAYOUTS[layout](found, fresh)
         if loras:
-            read = [(parse_lora(ask), read_lora(parse_lora(ask).path)) for ask in loras]
+            read = [
+                (parse_lora(ask), check_base(read_lora(parse_lora(ask).path), info.name)) for ask in loras
+            ]
             _add_loras(found, fresh, read)
             info = replace(with_loras(info, read), scorecard={})
         to_json(info, fresh / "sorairo.json")

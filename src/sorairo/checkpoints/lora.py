@@ -16,7 +16,7 @@ from torch import nn
 from sorairo.checkpoints.adapters.lora import from_lora, scaling_of
 from sorairo.checkpoints.families import family_of
 from sorairo.checkpoints.few_steps import FewSteps, few_steps
-from sorairo.checkpoints.find import pulled_file
+from sorairo.checkpoints.find import model_names, pulled_file
 from sorairo.checkpoints.folder import Checkpoint
 from sorairo.checkpoints.headers import PICKLES, weight_files
 from sorairo.checkpoints.info import ModelInfo
@@ -28,12 +28,22 @@ from sorairo.transformer.experts import Experts
 from sorairo.transformer.model import Transformer
 from sorairo.types import UserError
 
-__all__ = ["Lora", "LoraAsk", "apply_loras", "check_lora", "parse_lora", "read_lora", "with_loras"]
+__all__ = [
+    "Lora",
+    "LoraAsk",
+    "apply_loras",
+    "check_base",
+    "check_lora",
+    "parse_lora",
+    "read_lora",
+    "with_loras",
+]
 
 Model = TypeVar("Model", bound=Checkpoint)
 TEXT = re.compile(r"(lora_te\d?_|text_encoders?\.|te\.)")  # of parts that change a text encoder
 IMAGE = re.compile(r"(blocks\.\d+\.cross_attention\.)?image\.")
 """What a transformer has for a CLIP's tokens."""
+TEACHERS = {"fast": "single"}  # our students, which take what their teachers do
 WHOLE = re.compile(r"\.(weight|bias|gamma)$")
 """Of a tensor of a model, where nothing of a file is a change."""
 
@@ -41,12 +51,13 @@ WHOLE = re.compile(r"\.(weight|bias|gamma)$")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lora:
     """A file's changes, float32, by our parameters' names. unread: names of its tensors that mean nothing to us.
-    left_out: those, and parts, that a model has no place for. words: of the captions that it learned from, where the
-    file says so."""
+    left_out: those, and parts, that a model has no place for. words: of the captions that it learned from, and base:
+    the model that it was made for, where the file says so."""
 
     path: Path
     changes: dict[str, Change]
     words: tuple[str, ...] = ()
+    base: str = ""
     unread: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -81,7 +92,10 @@ def apply_loras(
         raise UserError(f"{model.info.name} has one transformer; give its LoRAs without high= and low=.")
     else:
         shell = transformer
-    loras = [(ask, check_lora(read_lora(ask.path), shell, strict=strict)) for ask in named]
+    loras = [
+        (ask, check_lora(check_base(read_lora(ask.path), model.info.name), shell, strict=strict))
+        for ask in named
+    ]
     if isinstance(transformer, Experts):
         away = {name for name, _ in shell.named_parameters() if name.startswith("blocks.")}
         streamed = away if transformer.streamed else set()
@@ -188,7 +202,9 @@ def read_lora(path: Path) -> Lora:
         )
     said = config.get("words")
     words = tuple(said.split()) if isinstance(said, str) else ()
-    return Lora(path=path, changes=changes, words=words, unread=tuple(unread))
+    base = config.get("base_model") if config.get("software") == "sorairo" else None
+    base = base if isinstance(base, str) else ""
+    return Lora(path=path, changes=changes, words=words, base=base, unread=tuple(unread))
 
 
 def with_loras(info: ModelInfo, loras: Sequence[tuple[LoraAsk, Lora]]) -> ModelInfo:
@@ -197,6 +213,15 @@ def with_loras(info: ModelInfo, loras: Sequence[tuple[LoraAsk, Lora]]) -> ModelI
     brought = {word for _, lora in loras for word in lora.words}
     known = tuple(sorted({*info.vocabulary, *brought})) if info.vocabulary else ()
     return replace(info, name=name, vocabulary=known)
+
+
+def check_base(lora: Lora, model: str) -> Lora:
+    """The LoRA. Our own models have equal shapes, so nothing but a name tells them apart. A student is its teacher's
+    nearest kin, and takes its LoRAs. Raises UserError for one of another of them."""
+    own = set(model_names())
+    if {lora.base, model} <= own and lora.base not in (model, TEACHERS.get(model)):
+        raise UserError(f"{lora.path} was made for {lora.base}, not for {model}; use it with -m {lora.base}.")
+    return lora
 
 
 def check_lora(lora: Lora, module: nn.Module, *, strict: bool = True) -> Lora:
