@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,13 @@ def wordings(move: str) -> list[str]:
     return [one for one in said if one not in CAMERA_WORDS[move].trained and one != CAMERA_WORDS[move].long]
 
 
+def camera_words() -> set[str]:
+    """The words of all of CAMERAS."""
+    return {
+        word for move in CAMERAS for line in wordings(move) for word in re.findall("[a-z']+", line.lower())
+    }
+
+
 def build(run_dir: Path) -> tuple[Diffusion, TrainConfig]:
     """The objective and the loop's settings."""
     torch.manual_seed(0)
@@ -197,7 +205,7 @@ def write(transformer: Transformer, folder: Path) -> None:
         whole.codec,
         whole.transformer,
         source,
-        whole.info,
+        replace(whole.info, vocabulary=tuple(sorted({*whole.info.vocabulary, *camera_words()}))),
         shift=whole.shift,
         sampler=whole.sampler,
         decoder=whole.decoder,
