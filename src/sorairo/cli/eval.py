@@ -28,7 +28,7 @@ def world(
     seed: Annotated[int, typer.Option(help="The suite of prompts; each number is a set of its own.")] = 0,
     circle: Annotated[
         int,
-        typer.Option(help="How much of the world, from 0 (what `default` learned) to 3 (all)."),
+        typer.Option(help="How much of the world, from 0 (one object) to 3 (all)."),
     ] = 0,
     events: Annotated[
         str, typer.Option(metavar="EVENT,...", help="Only these events, such as `hide`; all if not given.")
