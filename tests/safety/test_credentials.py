@@ -308,3 +308,18 @@ def test_an_interrupted_signature_leaves_the_old_file(
     with pytest.raises(KeyboardInterrupt):
         clip.save(path)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.png"]
+
+
+def test_a_list_of_trust_that_is_none_says_nothing_of_the_file(signed: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nhello\n-----END CERTIFICATE-----\n")
+    with pytest.raises(UserError, match="certificates in PEM"):
+        verify(signed, (broken,))
+
+
+def test_a_mark_key_that_was_cut_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patterns of an empty key are anybody's."""
+    monkeypatch.setenv("SORAIRO_PROVENANCE", str(tmp_path))
+    (tmp_path / "mark.key").write_bytes(b"")
+    with pytest.raises(UserError, match="holds 0 bytes"):
+        mark_key()

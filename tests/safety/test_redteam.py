@@ -14,8 +14,8 @@ import uvicorn
 
 from sorairo.safety.audit_check import records
 from sorairo.safety.categories import CATEGORIES
-from sorairo.safety.redteam.attacks import FAMILIES, attacks, draw_words, seeds
-from sorairo.safety.redteam.cases import read_cases
+from sorairo.safety.redteam.attacks import FAMILIES, Attack, attacks, draw_words, seeds
+from sorairo.safety.redteam.cases import add_cases, case_of, read_cases
 from sorairo.safety.redteam.report import wilson
 from sorairo.safety.redteam.run import Server, read_outcomes
 from sorairo.serving.app import create_app
@@ -177,3 +177,19 @@ def test_raw_scores_are_for_the_red_team_alone(server: dict[str, str]) -> None:
     assert about["role"] == "creator" and not about["allowed"] and "categories" not in about
     with Server(server["url"], server["creator"]) as client, pytest.raises(UserError, match="role red-team"):
         client.get("/v1/sorairo/redteam/findings")
+
+
+def test_cases_that_a_person_edited(tmp_path: Path) -> None:
+    """A last line without its end stays a line of its own; what is no case is named."""
+    path = tmp_path / "cases.jsonl"
+    path.write_text('{"id": "x", "category": "violence", "request": {"prompt": "a"}}')
+    made = case_of(Attack(family="person", category="violence", request={"prompt": "b"}))
+    assert add_cases(path, [made]) == 1 and [one.id for one in read_cases(path)] == ["x", made.id]
+    for wrong in (
+        '"request": "hello"',
+        '"request": {}, "picture": 9',
+        '"request": {}, "category": "no such"',
+    ):
+        path.write_text(f'{{"id": "x", "category": "violence", {wrong}}}\n')
+        with pytest.raises(UserError, match="line 1: this is no case"):
+            read_cases(path)

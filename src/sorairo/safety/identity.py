@@ -83,9 +83,12 @@ def mark_key(create: bool = True) -> bytes | None:
             with suppress(FileExistsError):  # of two first runs, one makes it for both
                 os.link(temporary, path)
             temporary.unlink()
-        return path.read_bytes()
+        key = path.read_bytes()
     except OSError as error:
         raise cannot_make(path, error) from error
+    if len(key) < 32:
+        raise UserError(f"{path} holds {len(key)} bytes and not 32 secret ones; put it back, or remove it.")
+    return key
 
 
 def make_keys(folder: Path) -> None:
@@ -122,9 +125,19 @@ def anchors(trust: tuple[Path, ...] = ()) -> dict[str, str]:
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read ({(error.strerror or '').lower()}).") from error
     for text in roots[1 if own else 0 :]:
-        if "BEGIN CERTIFICATE" not in text:
+        if not holds_certificates(text.encode()):
             raise UserError("--trust takes certificates in PEM, and this file holds none.")
     return {"user_anchors": "\n".join(roots), "allowed_list": "\n".join(roots)} if roots else {}
+
+
+def holds_certificates(text: bytes) -> bool:
+    """Whether it is PEM with whole certificates."""
+    from cryptography import x509
+
+    try:
+        return bool(x509.load_pem_x509_certificates(text))
+    except ValueError:
+        return False
 
 
 def private(path: Path, data: bytes) -> None:

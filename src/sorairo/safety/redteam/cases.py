@@ -74,10 +74,20 @@ def read_cases(path: Path) -> list[Case]:
             continue
         try:
             values = json.loads(line)
-            found.append(Case(**values | {"earlier": tuple(values.get("earlier", ()))}))
+            found.append(checked(Case(**values | {"earlier": tuple(values.get("earlier", ()))})))
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{path}, line {number}: this is no case.") from error
     return found
+
+
+def checked(case: Case) -> Case:
+    """The case. Raises ValueError where a field is of another kind, or its category is none."""
+    words = (case.id, case.family, case.by, case.date, case.note, *case.earlier, case.picture or "")
+    if not all(isinstance(word, str) for word in words) or not isinstance(case.request, dict):
+        raise ValueError("a field is of another kind")
+    if case.category not in (*CATEGORIES, BENIGN):
+        raise ValueError("no such category")
+    return case
 
 
 def add_cases(path: Path, cases: Iterable[Case]) -> int:
@@ -86,8 +96,12 @@ def add_cases(path: Path, cases: Iterable[Case]) -> int:
     new = [one for one in {case.id: case for case in cases}.values() if one.id not in known]
     text = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in new)
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        with path.open("ab+") as file:
+            if (
+                file.tell() and (file.seek(-1, 2), file.read())[1] != b"\n"
+            ):  # an editor left its last line open
+                text = "\n" + text
+            file.write(text.encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); name a file that can.") from error
     return len(new)
