@@ -97,10 +97,9 @@ def add_cases(path: Path, cases: Iterable[Case]) -> int:
     text = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in new)
     try:
         with path.open("ab+") as file:
-            if (
-                file.tell() and (file.seek(-1, 2), file.read())[1] != b"\n"
-            ):  # an editor left its last line open
-                text = "\n" + text
+            if file.tell():
+                file.seek(-1, 2)
+                text = text if file.read() == b"\n" else "\n" + text  # an editor left the last line open
             file.write(text.encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); name a file that can.") from error
