@@ -12,7 +12,7 @@
 PYTHON   ?= python3
 VENV     ?= .venv
 PIP_ARGS ?=
-PROMPT   ?= A large red ball rolls across the floor to the right.
+PROMPT   ?= A red ball rolls into a blue cube, the camera moves closer.
 PYTEST   ?=
 # Processes of `make test`, one thread each.
 WORKERS  ?= 2

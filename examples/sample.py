@@ -1,6 +1,6 @@
 """From words to a video file in one page, with nothing hidden: how a model such as Sora makes a clip.
 
-    python examples/sample.py "A large red ball rolls across the floor to the right." ball.mp4
+    python examples/sample.py "A red ball rolls into a blue cube, the camera moves closer." ball.mp4
 
 A clip is not drawn frame by frame. It begins as noise, all frames at once, in a compressed space. A transformer that
 has read the words looks at the noise and says in which direction the clip lies; a solver takes a few steps that way.
@@ -20,11 +20,12 @@ from sorairo.checkpoints.folder import load_checkpoint
 from sorairo.flow.path import towards
 from sorairo.flow.schedule import unipc_sigmas
 from sorairo.flow.solvers import unipc
+from sorairo.generation.scenes import STREAM
 from sorairo.pixels import to_frames
 from sorairo.types import Video
 from sorairo.video import write_video
 
-PROMPT = "A large red ball rolls across the floor to the right."
+PROMPT = "A red ball rolls into a blue cube, the camera moves closer."
 
 
 @torch.inference_mode()
@@ -50,12 +51,21 @@ def sample(prompt: str, name: str = "default", *, frames: int = 17, seed: int = 
     noise = torch.randn(1, codec.config.z_dim, t, h, w, generator=generator)  # 1 c t h w
     print("noise:", tuple(noise.shape))
 
-    # 3. The velocity: noise minus data, as the transformer sees it from x at the noise level sigma. It attends to all
+    # 3. The scene, if the model draws one: a smaller transformer says where each object is in every latent frame, and
+    #    what is told of it joins the tokens of the clip. The prediction without words knows no scene (docs/scene.md).
+    told = {}
+    if model.scene:
+        tracks = model.scene.tracks(both[0], both[1], t, torch.Generator().manual_seed(seed ^ STREAM))
+        beside = model.scene.tokens(tracks, (h, w))
+        told["scene"] = torch.cat([beside, torch.zeros_like(beside)])
+        print("objects:", int(tracks.there.sum()))
+
+    # 4. The velocity: noise minus data, as the transformer sees it from x at the noise level sigma. It attends to all
     #    places of the clip at once, which is why motion holds together, and to the tokens.
     def velocity(x: torch.Tensor, sigma: float) -> torch.Tensor:
         timestep = torch.full((2,), float(int(1000 * sigma)))
         two = x.to(model.dtype).expand(2, -1, -1, -1, -1)  # the same noise under both texts
-        out = transformer(two, timestep, states, lengths).float()  # 2 c t h w
+        out = transformer(two, timestep, states, lengths, **told).float()  # 2 c t h w
         if model.predicts == "data":  # some models name the data itself; the velocity follows from it
             out = towards(x, out, sigma)
         asked, plain = out.chunk(2)
@@ -63,13 +73,13 @@ def sample(prompt: str, name: str = "default", *, frames: int = 17, seed: int = 
         scale = info.default_guidance if low <= sigma <= high else 1.0
         return plain + scale * (asked - plain)  # classifier-free guidance (Ho & Salimans 2022)
 
-    # 4. The solver walks down the noise levels. Large steps are possible since each one corrects the one before.
+    # 5. The solver walks down the noise levels. Large steps are possible since each one corrects the one before.
     sigmas = unipc_sigmas(steps, model.shift)  # steps + 1 numbers, falling from 1 to 0
     latents = unipc(
         velocity, noise, sigmas, lambda step, x: print(f"step {step + 1}: sigma {sigmas[step + 1]:.2f}")
     )
 
-    # 5. The decoder: latents to pixels in [-1, 1], then to the levels of a screen.
+    # 6. The decoder: latents to pixels in [-1, 1], then to the levels of a screen.
     pixels = model.pixels(latents)  # 1 3 frames height width
     return Video(frames=to_frames(pixels)[0], fps=info.fps)
 

@@ -31,5 +31,12 @@ def test_it_runs_with_the_model_that_ships(tmp_path: Path, monkeypatch: pytest.M
     assert read_video("ball.mp4").frames.shape == (17, 96, 96, 3)
 
 
+def test_it_draws_a_scene_first_as_the_package_does() -> None:
+    words = "a green ball hits a yellow cube"
+    video = runpy.run_path(str(PAGE))["sample"](words, "default", frames=5, seed=3, steps=2)
+    made = sorairo.load("default").generate(words, frames=5, seed=3, steps=2)
+    assert np.abs(video.frames.astype(int) - made.video.frames).max() <= 1
+
+
 def test_it_is_one_page() -> None:
     assert len(PAGE.read_text().splitlines()) <= 100

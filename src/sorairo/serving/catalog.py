@@ -29,9 +29,9 @@ OLD = ("sora-2", "sora-2-pro")
 OFFICIAL = ("720x1280", "1280x720", "1024x1792", "1792x1024")
 """The sizes of OpenAI's schema. Its clients refuse a Video with another one where they are strict."""
 EXAMPLES = (
-    "A large red ball rolls across the floor to the right.",
-    "A blue cube slides to the left.",
-    "A small green ball drops onto the floor.",
+    "A red ball rolls into a blue cube, the camera moves closer.",
+    "A green ball hits a yellow cube.",
+    "A purple ball and an orange cube drop onto the floor.",
 )
 
 
