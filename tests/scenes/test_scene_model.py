@@ -142,6 +142,8 @@ def test_a_fresh_embedding_changes_nothing():
         ("layers", 200, "do not belong together"),
         ("colour", 1, "colour"),
         ("steps", 0, "steps"),
+        ("frames", 3, "at least 4 latent frames"),
+        ("shared", 9, "shared is 9 of 8 channels"),
     ],
 )
 def test_a_scene_that_does_not_fit_is_refused(folder, tmp_path, key, value, says):

@@ -216,7 +216,7 @@ def test_what_reaches_the_server_itself_is_refused(client: TestClient) -> None:
 
 def test_models_say_what_they_can(client: TestClient) -> None:
     model, fast, single = client.get("/v1/models").json()["data"]
-    assert model["sorairo"]["scene"]["frames"] > 1000
+    assert model["sorairo"]["scene"]["objects"] == 4
     assert single["id"] == "single" and single["sorairo"]["scene"] is None
     assert (fast["id"], fast["sorairo"]["default_steps"]) == ("fast", 4)
     assert (

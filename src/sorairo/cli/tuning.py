@@ -20,9 +20,7 @@ class Tuning:
     """Each field is an option; None or empty: not given."""
 
     data: Annotated[Path | None, option("a folder that sorairo data build made; required.")] = None
-    model: Annotated[str | None, option("the model to begin with. [default: default]", "--model", "-m")] = (
-        None
-    )
+    model: Annotated[str | None, option("the model to begin with. [default: single]", "--model", "-m")] = None
     full: Annotated[bool, option("train all weights instead of a LoRA.", "--full")] = False
     rank: Annotated[int | None, option("rank of the LoRA. [default: 16]")] = None
     alpha: Annotated[float | None, option("the LoRA is scaled by alpha / rank. [default: the rank]")] = None

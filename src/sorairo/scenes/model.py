@@ -66,6 +66,10 @@ class SceneConfig:
         for name in names.split():
             if not 1 <= getattr(self, name) <= 1 << 16:
                 raise UserError(f"scene: {name} is {getattr(self, name)}, which is out of bounds.")
+        if not 0 <= self.shared <= self.channels:
+            raise UserError(
+                f"scene: shared is {self.shared} of {self.channels} channels, which is out of bounds."
+            )
 
     @property
     def transformer(self) -> TransformerConfig:

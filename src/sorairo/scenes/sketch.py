@@ -30,10 +30,7 @@ def sketch(tracks: Tracks, size: tuple[int, int], time_factor: int) -> Tensor:
     """
     (h, w), short = size, min(size)
     place, camera = at_frames(tracks.place, time_factor), at_frames(tracks.camera, time_factor)
-    down, across = (
-        _middles(h) * 2 / short,
-        _middles(w) * 2 / short,
-    )  # from the picture's middle, as places are
+    down, across = (_middles(side) * 2 / short for side in size)  # as places are
     sky = ((camera[..., 3, None] - down) * short / 2 + 0.5).clamp(0, 1)  # n f h
     ground, above = _levels([GROUND])[0], _levels([SKY])[0]
     picture = (ground + sky[..., None] * (above - ground)).movedim(-1, 1)[..., None]  # n 3 f h 1

@@ -209,6 +209,6 @@ def models(settings: Settings) -> list[dict[str, Any]]:
             "scene": None,
         }
         if draws_scenes(model):
-            facts["scene"] = {"objects": SLOTS, "frames": able.longest, "shapes": SHAPES, "colours": COLOURS}
+            facts["scene"] = {"objects": SLOTS, "shapes": SHAPES, "colours": COLOURS}
         listed.append({"id": name, "object": "model", "created": 0, "owned_by": "sorairo", "sorairo": facts})
     return listed

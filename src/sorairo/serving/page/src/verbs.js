@@ -59,10 +59,7 @@ export function missing(draft, model) {
     if (!draft.cards[0]?.words.trim()) return t("Say on the first card what the video begins with.");
     return "";
   }
-  if (directs(draft, model)) {
-    if (!draft.scene.objects.length) return t("Add an object to the scene, or leave it to the words.");
-    if (framesOf(draft, model) > model.sorairo.scene.frames) return t("A scene lasts {n} frames at most; make the video shorter.", { n: model.sorairo.scene.frames });
-  }
+  if (directs(draft, model) && !draft.scene.objects.length) return t("Add an object to the scene, or leave it to the words.");
   if (!draft.prompt.trim() && !verb.optional && !(draft.verb === "loop" && draft.sources[0])) return t("Say what happens, in words.");
   return "";
 }

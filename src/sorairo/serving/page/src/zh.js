@@ -43,5 +43,4 @@ export const ZH = {
   "ball": "球", "cube": "立方体", "cylinder": "圆柱", "cone": "圆锥", "capsule": "胶囊", "red": "红", "orange": "橙", "yellow": "黄", "green": "绿", "teal": "青", "blue": "蓝", "purple": "紫", "pink": "粉", "brown": "棕", "black": "黑", "white": "白", "grey": "灰",
   "The words should say the same. They also say how it looks.": "文字应与场景一致，并说明外观。", "This scene came with its video. Its ways are kept as they are until you change something; then they become straight.": "此场景来自原视频。在你改动之前，路径保持原样；改动后变为直线。", "No scene": "不用场景", "Write the words": "写成文字", "Direct it": "亲自安排", "Change the scene": "修改场景",
   "Where things are: the model decides": "物体位置：由模型决定", "You placed 1 object": "你放置了 1 个物体", "You placed {n} objects": "你放置了 {n} 个物体", "Add an object to the scene, or leave it to the words.": "请在场景中添加物体，或交给文字。",
-  "A scene lasts {n} frames at most; make the video shorter.": "场景最多 {n} 帧，请缩短视频。",
 };
