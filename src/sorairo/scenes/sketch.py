@@ -28,7 +28,7 @@ def sketch(tracks: Tracks, size: tuple[int, int], time_factor: int) -> Tensor:
     Outlines have soft edges of a pixel. What is nearer hides what is behind. Tracks live in the middle square of the
     picture.
     """
-    (h, w), short = size, min(size)
+    short, w = min(size), size[1]
     place, camera = at_frames(tracks.place, time_factor), at_frames(tracks.camera, time_factor)
     down, across = (_middles(side) * 2 / short for side in size)  # as places are
     sky = ((camera[..., 3, None] - down) * short / 2 + 0.5).clamp(0, 1)  # n f h
